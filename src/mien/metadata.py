@@ -1,0 +1,124 @@
+"""What a model file says of itself: one object, written by the export and checked when a file is loaded."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import ModelError
+
+Point = tuple[float, float]
+
+
+class ChipGeometry(BaseModel):
+    """Where a face lies in its chip, as fractions of the (square) chip's side.
+
+    The canonical geometry is that of the aligned UTKFace images, which are dlib face chips. ``box`` is where
+    dlib's HOG detector puts its box on such a chip; ``landmarks`` are medians over 400 of them of the points
+    that YuNet gives (left eye, right eye, nose tip, left and right mouth corner, left as seen in the photo).
+
+    Attributes:
+        box: ``(left, top, width, height)``.
+        landmarks: Five ``(x, y)`` points.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box: tuple[float, float, float, float] = (0.054, 0.040, 0.905, 0.905)
+    landmarks: tuple[Point, Point, Point, Point, Point] = (
+        (0.2925, 0.2835),
+        (0.6865, 0.2870),
+        (0.4795, 0.5095),
+        (0.3105, 0.6700),
+        (0.6525, 0.6730),
+    )
+
+
+CANONICAL_GEOMETRY = ChipGeometry()
+
+
+class IntervalCalibration(BaseModel):
+    """Distributional conformal prediction (Chernozhukov, Wüthrich and Zhu, PNAS 2021, section 2).
+
+    The score of a calibration face with label y is ``|F(y) - 1/2|``, F being its predicted distribution
+    function. ``half_mass[i]`` is the (finite-sample corrected) ``coverage[i]`` quantile of the scores; the
+    interval of a new face runs between its own quantiles at ``1/2 - half_mass`` and ``1/2 + half_mass``.
+
+    Attributes:
+        coverage: Increasing coverages in (0, 1).
+        half_mass: The half masses that reach them, in [0, 0.5].
+        n: Number of calibration faces.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coverage: tuple[float, ...] = Field(min_length=2)
+    half_mass: tuple[float, ...] = Field(min_length=2)
+    n: int = Field(ge=1)
+
+
+class ModelMetadata(BaseModel):
+    """All that is needed to use a model file, beside its graph.
+
+    The graph maps ``chips``, float32 of shape (n, 3, input_size, input_size), scaled to [0, 1], normalised by
+    ``mean`` and ``std``, channels in ``channel_order``, to ``age_probabilities`` (n, age_max - age_min + 1),
+    whose rows sum to 1, and ``p_female`` (n,).
+
+    Attributes:
+        name: Name of the recipe or model.
+        version: Version of the weights.
+        licence: Terms of use of the weights.
+        geometry: Where the face lies in a chip.
+        input_size: Side of a chip in pixels.
+        channel_order: ``RGB`` or ``BGR``.
+        mean: Subtracted per channel, after scaling to [0, 1].
+        std: Divided by per channel.
+        age_min: Age in years of the first bin.
+        age_max: Age in years of the last bin.
+        gender_order: Labels for ``p_female`` near 0 and near 1.
+        interval: How age intervals are made.
+        training_data: One line for each data set that was trained on.
+        metrics: Figures measured on data that was not trained on, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    licence: str
+    geometry: ChipGeometry
+    input_size: int = Field(ge=16, le=1024)
+    channel_order: str = Field(pattern="^(RGB|BGR)$")
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    age_min: int = Field(ge=0)
+    age_max: int
+    gender_order: tuple[str, str]
+    interval: IntervalCalibration
+    training_data: tuple[str, ...]
+    metrics: dict[str, float]
+
+    def to_properties(self) -> dict[str, str]:
+        """As ONNX ``metadata_props``: one JSON text under ``mien``."""
+        return {"mien": self.model_dump_json()}
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], source: str) -> Self:
+        """Read back what :meth:`to_properties` wrote.
+
+        Raises:
+            ModelError: If anything is missing or wrong; the sentence names what.
+        """
+        if "mien" not in properties:
+            raise ModelError(
+                f"{source} has no mien metadata (chip geometry, normalisation, age support …); "
+                "use a file that 'mien export' wrote."
+            )
+        try:
+            return cls.model_validate_json(properties["mien"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "metadata"
+            raise ModelError(
+                f"{source} has unusable mien metadata ({where}: {first['msg'].lower()}); export it again."
+            ) from None

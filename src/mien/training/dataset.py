@@ -1,0 +1,140 @@
+"""Training data: chips decoded once into one file that every epoch maps into memory, and their labels."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rich.progress import track
+from torch.utils.data import Dataset, Sampler
+
+from mien.align import extract_chip, transform_of_crop
+from mien.data.sources import RACES
+from mien.errors import DataError, ImageError
+from mien.images import read_photo
+
+UNKNOWN = -1
+
+
+class Batch(NamedTuple):
+    """One batch.
+
+    Attributes:
+        chips: uint8 (n, side, side, 3), RGB.
+        age_low: float32 (n,), lower bound of the labelled age in years, inclusive.
+        age_high: float32 (n,), upper bound, inclusive; equal to ``age_low`` where the age is exact.
+        gender: int64 (n,), 0 male, 1 female, -1 unknown.
+        race: int64 (n,), index into :data:`~mien.data.sources.RACES`, -1 unknown.
+    """
+
+    chips: torch.Tensor
+    age_low: torch.Tensor
+    age_high: torch.Tensor
+    gender: torch.Tensor
+    race: torch.Tensor
+
+
+class ChipDataset(Dataset[Batch]):
+    """Chips and labels of a manifest; fetched a whole batch at a time."""
+
+    def __init__(self, table: pd.DataFrame, chips: npt.NDArray[np.uint8]) -> None:
+        """Take the rows of ``table`` and their chips, (n, side, side, 3)."""
+        self.chips = chips
+        self.age_low = torch.tensor(table["age_low"].to_numpy(np.float32))
+        self.age_high = torch.tensor(table["age_high"].to_numpy(np.float32))
+        self.gender = _codes(table["gender"], ("male", "female"))
+        self.race = _codes(table["race"], RACES)
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.chips)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One face, as a batch of one."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch of faces; PyTorch's fetcher calls this once for each batch."""
+        i = np.asarray(indices)
+        chips = torch.from_numpy(np.asarray(self.chips[i]))
+        return Batch(chips, self.age_low[i], self.age_high[i], self.gender[i], self.race[i])
+
+
+class ShareSampler(Sampler[int]):
+    """Each epoch, a fresh random share of every data set, shuffled together.
+
+    The order depends on seed and epoch alone, so a resumed run continues with what it would have seen.
+    """
+
+    def __init__(self, datasets: "pd.Series[str]", shares: Mapping[str, float], seed: int = 0) -> None:
+        """Take each row's data set and the share of each set to draw (1 where not named)."""
+        names = datasets.to_numpy()
+        parts = [(np.flatnonzero(names == name), shares.get(str(name), 1.0)) for name in pd.unique(datasets)]
+        self._parts = [(rows, round(len(rows) * share)) for rows, share in parts]
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Faces in an epoch."""
+        return sum(count for _, count in self._parts)
+
+    def __iter__(self) -> Iterator[int]:
+        """Row numbers of this epoch."""
+        random = np.random.default_rng((self._seed, self._epoch))
+        drawn = [random.permutation(rows)[:count] for rows, count in self._parts]
+        yield from random.permutation(np.concatenate(drawn)).tolist()
+
+
+def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.uint8]:
+    """Decode a manifest's pictures into chips, once; later calls map the same file.
+
+    Args:
+        table: A checked manifest whose pictures are face crops framed as ``framing`` says.
+        side: Side of the chips in pixels.
+        folder: Where to keep the decoded chips.
+
+    Returns:
+        (n, side, side, 3) RGB, memory-mapped.
+
+    Raises:
+        DataError: If a picture cannot be read; run ``mien data audit`` to list all such.
+    """
+    key = hashlib.sha256("\n".join([str(side), *table["path"], *table["framing"]]).encode()).hexdigest()[:16]
+    path = folder / f"chips-{key}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        shape = (len(table), side, side, 3)
+        chips = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        jobs = [(p, f, side) for p, f in zip(table["path"], table["framing"], strict=True)]
+        with ThreadPoolExecutor() as pool:
+            decoded = pool.map(_decode, jobs)
+            for i, chip in enumerate(track(decoded, "Reading faces", total=len(jobs))):
+                chips[i] = chip
+        chips.flush()
+        partial.rename(path)  # a file of the final name is always whole
+    mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return mapped
+
+
+def _decode(job: tuple[str, str, int]) -> npt.NDArray[np.uint8]:
+    path, framing, side = job
+    try:
+        photo = read_photo(path)
+    except ImageError as error:
+        raise DataError(f"{error} 'mien data audit' lists every such picture of a manifest.") from None
+    return extract_chip(photo, transform_of_crop(photo.shape[1], photo.shape[0], framing), side)
+
+
+def _codes(column: "pd.Series[str]", names: Sequence[str]) -> torch.Tensor:
+    lookup = {name: i for i, name in enumerate(names)}
+    return torch.tensor([lookup.get(value, UNKNOWN) for value in column])

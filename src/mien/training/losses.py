@@ -1,0 +1,58 @@
+"""Losses for ages that are known exactly or as a bin, and for labels that may be missing."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def age_loss(logits: Tensor, low: Tensor, high: Tensor, sigma: float = 2.0, l1_weight: float = 0.25) -> Tensor:
+    """Label-distribution loss plus L1 on the expectation; a bin is a likelihood of the mass inside it.
+
+    For an exact age the target is a Gaussian of standard deviation ``sigma`` about it (Gao et al., DLDL-v2,
+    IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass inside
+    it. The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest end of the
+    bin.
+
+    Args:
+        logits: (n, ages) over the ages 0, 1, …, ages - 1.
+        low: (n,) lower bound of the labelled age in years, inclusive.
+        high: (n,) upper bound, inclusive; equal to ``low`` where the age is exact.
+        sigma: Standard deviation in years.
+        l1_weight: Weight of the L1 part.
+
+    Returns:
+        The mean over the batch, a scalar.
+    """
+    ages = torch.arange(logits.shape[1], device=logits.device, dtype=logits.dtype)
+    log_p = F.log_softmax(logits, dim=1)
+    target = torch.softmax(-((ages - low[:, None]) ** 2) / (2 * sigma**2), dim=1)
+    exact = -(target * log_p).sum(1)
+    inside = (ages >= low[:, None]) & (ages <= high[:, None])
+    binned = -torch.logsumexp(log_p.masked_fill(~inside, -torch.inf), dim=1)
+    years = log_p.exp() @ ages
+    nearest = torch.maximum(torch.minimum(years, high), low)
+    l1 = F.smooth_l1_loss(years, nearest, reduction="none")
+    return (torch.where(low == high, exact, binned) + l1_weight * l1).mean()
+
+
+def gender_loss(logit: Tensor, gender: Tensor) -> Tensor:
+    """Binary cross-entropy over the rows whose gender is known.
+
+    Args:
+        logit: (n,) of "female".
+        gender: (n,) 0 male, 1 female, -1 unknown.
+    """
+    known = (gender >= 0).to(logit.dtype)
+    loss = F.binary_cross_entropy_with_logits(logit, gender.clamp(min=0).to(logit.dtype), reduction="none")
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def race_loss(logits: Tensor, race: Tensor) -> Tensor:
+    """Cross-entropy over the rows whose race is known; 0 where none is.
+
+    Args:
+        logits: (n, races).
+        race: (n,) class index, -1 unknown.
+    """
+    loss = F.cross_entropy(logits, race, ignore_index=-1, reduction="sum")
+    return loss / (race >= 0).sum().clamp(min=1)

@@ -1,0 +1,58 @@
+"""Recipes: everything that makes one kind of model, under a name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mien.errors import TrainingError
+from mien.training.module import FaceModule
+from mien.training.recipes.small import SmallModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What ``mien train`` needs to know beside the data.
+
+    Attributes:
+        name: Its name on the command line.
+        build: Makes the module with random weights.
+        epochs: Number of epochs.
+        batch_size: Faces in a batch.
+        chip_side: Side in pixels of the chips kept on disk.
+        shares: Share of each data set drawn in an epoch; 1 where not named.
+        ema_decay: Decay of the weights' moving average a step; None for none.
+    """
+
+    name: str
+    build: Callable[[], FaceModule]
+    epochs: int
+    batch_size: int
+    chip_side: int
+    shares: Mapping[str, float] = field(default_factory=dict)
+    ema_decay: float | None = None
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="small",
+            build=SmallModule,
+            epochs=24,
+            batch_size=64,
+            chip_side=128,
+            shares={"fairface": 0.5, "all-age-faces": 0.6},
+            ema_decay=0.999,
+        ),
+    )
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        TrainingError: If there is none; the sentence lists those there are.
+    """
+    if name not in RECIPES:
+        raise TrainingError(f"{name!r} is not a recipe; choose from {', '.join(RECIPES)}.")
+    return RECIPES[name]

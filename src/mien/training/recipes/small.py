@@ -1,0 +1,112 @@
+"""The ``small`` recipe: a residual net of plain 3×3 convolutions with three heads, trained from random weights."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.data.sources import RACES
+from mien.training.augment import ChipAugmentation, to_images
+from mien.training.dataset import Batch
+from mien.training.losses import age_loss, gender_loss, race_loss
+from mien.training.module import AGES, FaceModule, InputSpec
+
+WIDTHS = (64, 128, 256, 384)
+BLOCKS = (1, 2, 2, 1)
+SIDES = ((0.35, 64), (0.70, 96), (1.0, 112))
+"""Side of the training images up to each share of the epochs: coarse first, where an epoch costs a third."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut (He et al., CVPR 2016; ResNet-D's shortcut, CVPR 2019)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        """A stride of 2 halves the map; the shortcut then averages instead of dropping three of four."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        shortcut: list[nn.Module] = [nn.AvgPool2d(2, ceil_mode=True)] if stride == 2 else []
+        if inputs != outputs:
+            shortcut += [nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class SmallNet(nn.Module):
+    """Trunk and one linear layer that all heads share."""
+
+    def __init__(self, widths: Sequence[int] = WIDTHS, blocks: Sequence[int] = BLOCKS) -> None:
+        """Take the channels and the number of blocks of each stage; every stage halves the map."""
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        channels = 32
+        for width, count in zip(widths, blocks, strict=True):
+            for i in range(count):
+                layers.append(ResidualBlock(channels, width, 2 if i == 0 else 1))
+                channels = width
+        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))
+        self.heads = nn.Linear(channels, AGES + 1 + len(RACES))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised images to age logits (n, 117), the logit of "female" (n,) and race logits (n, 5)."""
+        out = self.heads(self.trunk(images)).float()
+        return out[:, :AGES], out[:, AGES], out[:, AGES + 1 :]
+
+
+class SmallModule(FaceModule):
+    """Multi-task training of :class:`SmallNet`: AdamW, one cycle, images growing with the epochs."""
+
+    def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
+        """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
+        super().__init__(InputSpec(size=SIDES[-1][1]))
+        self.net = SmallNet().to(memory_format=torch.channels_last)
+        self.augmentation = ChipAugmentation()
+        self.max_learning_rate = max_learning_rate
+        self.weight_decay = weight_decay
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
+        age, female, _ = self.net(images)
+        return age.softmax(1), female.sigmoid()
+
+    def side(self) -> int:
+        """Side of this epoch's training images in pixels."""
+        done = (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
+        return next(side for until, side in SIDES if done <= until)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The sum of the three tasks' losses; race, a helper task, counts for 0.3."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            images = self.normalise(self.augmentation(to_images(batch.chips, self.side())))
+        age_logits, female, race_logits = self.net(images)
+        losses = {
+            "age": age_loss(age_logits, batch.age_low, batch.age_high),
+            "gender": gender_loss(female, batch.gender),
+            "race": race_loss(race_logits, batch.race),
+        }
+        loss = losses["age"] + losses["gender"] + 0.3 * losses["race"]
+        values = {f"train/{name}_loss": value.detach() for name, value in losses.items()}
+        self.log_dict(values, on_step=False, on_epoch=True)
+        self.log("train/loss", loss.detach(), on_step=True, on_epoch=True, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
+        """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.max_learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.max_learning_rate, total_steps=int(self.trainer.estimated_stepping_batches)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

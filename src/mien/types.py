@@ -1,0 +1,156 @@
+"""Frozen value objects that the whole of mien speaks in; validated where they are made."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Gender = Literal["female", "male"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle ``(x1, y1, x2, y2)`` in pixels of the upright photo; it may reach beyond the photo.
+
+    Raises:
+        ValueError: If a coordinate is not finite or the box is empty.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self)):
+            raise ValueError(f"box coordinates must be finite, got {tuple(self)}")
+        if self.x2 <= self.x1 or self.y2 <= self.y1:
+            raise ValueError(f"box must have x1 < x2 and y1 < y2, got {tuple(self)}")
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield x1, y1, x2, y2."""
+        yield from (self.x1, self.y1, self.x2, self.y2)
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y2 - self.y1
+
+    @property
+    def area(self) -> float:
+        """Area in square pixels."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face.
+
+    Attributes:
+        box: Where it is.
+        score: The detector's confidence; detectors differ in scale, only the order within one means anything.
+        landmarks: Five ``(x, y)`` points in pixels (the eye on the photo's left, the other eye, nose tip, the
+            mouth corner on the photo's left, the other), or None where the detector gives a box alone.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.landmarks is not None and len(self.landmarks) != 5:
+            raise ValueError(f"landmarks must be five points, got {len(self.landmarks)}")
+
+
+@dataclass(frozen=True, slots=True)
+class AgeEstimate:
+    """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``."""
+
+    years: float
+    low: float
+    high: float
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high:
+            raise ValueError(f"expected 0 <= low <= high, got {self.low} and {self.high}")
+        if not 0 < self.coverage < 1:
+            raise ValueError(f"coverage must lie between 0 and 1, got {self.coverage}")
+
+
+@dataclass(frozen=True, slots=True)
+class GenderEstimate:
+    """Perceived gender as the probability that a viewer would say "female"."""
+
+    p_female: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p_female <= 1:
+            raise ValueError(f"p_female must lie in [0, 1], got {self.p_female}")
+
+    @property
+    def label(self) -> Gender:
+        """The likelier of the two labels."""
+        return "female" if self.p_female >= 0.5 else "male"
+
+    @property
+    def probability(self) -> float:
+        """Probability of :attr:`label`, in [0.5, 1]."""
+        return max(self.p_female, 1 - self.p_female)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What mien says of one face."""
+
+    box: Box
+    detection_score: float
+    age: AgeEstimate
+    gender: GenderEstimate
+    flags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001."""
+        return {
+            "box": [round(v, 1) for v in self.box],
+            "detection_score": round(self.detection_score, 3),
+            "age": {
+                "years": round(self.age.years, 1),
+                "low": round(self.age.low, 1),
+                "high": round(self.age.high, 1),
+                "coverage": self.age.coverage,
+            },
+            "gender": {"label": self.gender.label, "probability": round(self.gender.probability, 3)},
+            "flags": list(self.flags),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoResult:
+    """The answer for one photo of a stream: its faces, or the sentence that says why it could not be read.
+
+    Attributes:
+        photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
+        width: Width of the upright photo in pixels; 0 where it could not be read.
+        height: Height likewise.
+        faces: Every face, largest box first.
+        error: None, or one sentence.
+    """
+
+    photo: str
+    width: int = 0
+    height: int = 0
+    faces: tuple[Estimate, ...] = field(default=())
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract: photo, width, height, faces; or photo and error."""
+        if self.error is not None:
+            return {"photo": self.photo, "error": self.error}
+        faces = [face.to_json() for face in self.faces]
+        return {"photo": self.photo, "width": self.width, "height": self.height, "faces": faces}
