@@ -1,0 +1,1 @@
+"""mien: apparent age and perceived gender from photos of faces."""

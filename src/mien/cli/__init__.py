@@ -1,0 +1,30 @@
+"""The command line: parses, calls, prints. Every command imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from mien.cli import data, evaluate, export, predict, train
+from mien.errors import MienError
+
+app = typer.Typer(
+    name="mien",
+    help="Apparent age and perceived gender from photos of faces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+
+
+def main() -> None:
+    """Run the command line; what a user did wrong is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except MienError as error:
+        print(f"mien: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

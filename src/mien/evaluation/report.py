@@ -1,0 +1,206 @@
+"""The report: one page that needs no other file, its plots as PNGs, and the figures as JSON."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mien.data.manifest import GENDERS
+from mien.errors import DataError
+from mien.evaluation.bootstrap import REPLICATES
+from mien.evaluation.groups import Measurements, age_groups, ordered_age_groups
+from mien.evaluation.metrics import METRICS, Measurement, Metric
+from mien.evaluation.plots import DARK, LIGHT, Theme, age_scatter, confusion, error_by_age, to_png
+from mien.evaluation.result import Evaluation
+
+OUTSIDE = "none"
+MEANINGS = {
+    "mae": "mean absolute error: how many years the estimate is off, on average",
+    "rmse": "root of the mean squared error; large errors weigh more",
+    "mse": "mean squared error",
+    "cs5": "share of faces whose estimate is at most 5 years off",
+    "bias": "mean of predicted minus labelled age; above 0 means judged too old",
+    "bin_accuracy": "share of faces whose estimate, in whole years, falls into the labelled age bin",
+    "gender_accuracy": "share of faces whose likelier gender is the labelled one",
+    "coverage": "share of labelled ages that lie in the predicted interval",
+    "width": "mean width of the predicted age interval",
+    "detection_rate": "share of readable pictures in which a face was found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot of the report, for a light and a dark page.
+
+    Attributes:
+        name: Of its PNG file, without the ending.
+        title: Above it.
+        alt: What it shows, for who cannot see it.
+        light: PNG file.
+        dark: PNG file.
+    """
+
+    name: str
+    title: str
+    alt: str
+    light: bytes
+    dark: bytes
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> None:
+    """Write ``index.html``, ``metrics.json`` and a PNG for each plot.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    plots = make_plots(evaluation)
+    files = {f"{plot.name}.png": plot.light for plot in plots}
+    files["metrics.json"] = (json.dumps(evaluation.to_json(), indent=2) + "\n").encode()
+    files["index.html"] = render_page(evaluation, plots).encode()
+    try:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise DataError(f"The report in {folder} cannot be written ({error.strerror}).") from None
+
+
+def make_plots(evaluation: Evaluation) -> list[Plot]:
+    """The plots for which there are labels and predictions."""
+    labels, predictions = evaluation.labels, evaluation.predictions
+    found = predictions["detected"].to_numpy(bool)
+    exact = found & (labels["age_low"] == labels["age_high"]).to_numpy(bool)
+    gendered = found & (labels["gender"] != "").to_numpy(bool)
+    plots = []
+    if exact.any():
+        plots.append(_age_plot(labels[exact], predictions[exact]))
+        plots.append(_error_plot(evaluation.scores.groups["age"]))
+    if (found & ~exact).any():
+        plots.append(_bin_plot(labels[found & ~exact], predictions[found & ~exact]))
+    if gendered.any():
+        plots.append(_gender_plot(labels[gendered], predictions[gendered]))
+    return plots
+
+
+def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
+    """The page, with everything it shows inside."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mien.evaluation"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"figure": format_value, "interval": format_interval, "data_uri": _data_uri}
+    metrics = shown_metrics(evaluation)
+    return environment.get_template("report.html.j2").render(
+        evaluation=evaluation,
+        scores=evaluation.scores,
+        metrics=metrics,
+        columns=[metric for metric in metrics if metric.name != "mse"],
+        meanings=MEANINGS,
+        resamples=REPLICATES,
+        plots=plots,
+    )
+
+
+def format_value(measurement: Measurement, metric: Metric) -> str:
+    """A value with its unit.
+
+    >>> format_value(Measurement(4.5, 4.36, 4.71, 10), METRICS[0])
+    '4.50'
+    """
+    unit = "\N{NO-BREAK SPACE}%" if metric.unit == "share" else ""
+    return _number(measurement.value, metric) + unit
+
+
+def format_interval(measurement: Measurement, metric: Metric) -> str:
+    """The interval around a value.
+
+    >>> format_interval(Measurement(4.5, 4.36, 4.71, 10), METRICS[0])
+    '4.36 to 4.71'
+    """
+    return f"{_number(measurement.low, metric)} to {_number(measurement.high, metric)}"
+
+
+def _number(value: float, metric: Metric) -> str:
+    if metric.unit == "share":
+        return f"{100 * value:.1f}"
+    text = f"{value:+.2f}" if metric.name == "bias" else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")  # as wide as the plus
+
+
+def shown_metrics(evaluation: Evaluation) -> list[Metric]:
+    """Those that are defined, less the detection rate where nothing was to be detected."""
+    hidden = {"detection_rate"} if evaluation.faces == "aligned" else set()
+    return [m for m in METRICS if m.name in evaluation.scores.overall and m.name not in hidden]
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _age_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
+    draw = partial(age_scatter, labels["age_low"], predictions["age"])
+    alt = "Predicted against labelled age; the nearer to the diagonal, the better."
+    return _plot("age_scatter", "Predicted against labelled age", alt, draw)
+
+
+def _error_plot(groups: Mapping[str, Measurements]) -> Plot:
+    alt = "Mean absolute error and bias for each decade of age, with 95 % bootstrap intervals."
+    return _plot("error_by_age", "Error by age", alt, partial(error_by_age, groups))
+
+
+def _bin_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
+    labelled = age_groups(labels)
+    rows = ordered_age_groups(labelled)
+    predicted = bins_of(predictions["age"].to_numpy(np.float64), rows)
+    columns = [*rows, OUTSIDE] if OUTSIDE in predicted else rows
+    counts = tally(list(labelled), predicted, rows, columns)
+    alt = "Share of each labelled age bin that was predicted to be in each bin."
+    return _plot("age_bins", "Age bins", alt, partial(confusion, counts, rows, columns, "age"))
+
+
+def _gender_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
+    names = sorted(GENDERS)
+    predicted = ["female" if p >= 0.5 else "male" for p in predictions["p_female"]]
+    counts = tally(list(labels["gender"]), predicted, names, names)
+    alt = "Numbers of faces labelled female and male that were predicted to be perceived as each."
+    draw = partial(confusion, counts, names, names, "gender")
+    return _plot("gender_confusion", "Perceived gender", alt, draw)
+
+
+def tally(
+    labelled: Sequence[str], predicted: Sequence[str], rows: Sequence[str], columns: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """How many faces of each labelled class were predicted to be of each class.
+
+    >>> tally(["a", "a", "b"], ["a", "b", "b"], "ab", "ab").tolist()
+    [[1, 1], [0, 1]]
+    """
+    pairs = Counter(zip(labelled, predicted, strict=True))
+    return np.array([[pairs[row, column] for column in columns] for row in rows], np.int64)
+
+
+def bins_of(ages: npt.NDArray[np.float64], bins: Sequence[str]) -> list[str]:
+    """The first bin that holds each age, rounded to whole years as in the metrics; ``none`` where none does.
+
+    >>> bins_of(np.array([2.4, 2.5, 40.0]), ["0-2", "3-9"])
+    ['0-2', '3-9', 'none']
+    """
+    nearest = np.floor(ages + 0.5)
+    bounds = [tuple(map(int, name.split("-"))) for name in bins]
+    inside = [(low <= nearest) & (nearest <= high) for low, high in bounds]
+    return [str(name) for name in np.select(inside, list(bins), OUTSIDE)]
+
+
+def _plot(name: str, title: str, alt: str, draw: Callable[[Theme], Figure]) -> Plot:
+    return Plot(name, title, alt, to_png(draw(LIGHT)), to_png(draw(DARK)))

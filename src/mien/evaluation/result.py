@@ -1,0 +1,57 @@
+"""All that came out of an evaluation, in one value."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mien.evaluation.groups import Scores
+from mien.metadata import ModelMetadata
+
+if TYPE_CHECKING:
+    from mien.predictor import Faces
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that came out of an evaluation.
+
+    Attributes:
+        manifest: Name of the manifest's file.
+        split: The split that was evaluated, None for every row.
+        faces: ``aligned`` or ``detect``.
+        model: What the model's file says of itself.
+        coverage: What the age intervals aim at.
+        labels: (n rows) the manifest's rows.
+        predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, error,
+            unreadable``.
+        scores: The figures.
+    """
+
+    manifest: str
+    split: str | None
+    faces: "Faces"
+    model: ModelMetadata
+    coverage: float
+    labels: pd.DataFrame
+    predictions: pd.DataFrame
+    scores: Scores
+
+    @property
+    def unreadable(self) -> list[str]:
+        """One sentence for each picture that could not be read."""
+        return [str(error) for error in self.predictions["error"].dropna()]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``metrics.json``."""
+        return {
+            "manifest": self.manifest,
+            "split": self.split,
+            "faces": self.faces,
+            "model": {"name": self.model.name, "version": self.model.version},
+            "interval_coverage_aimed_at": self.coverage,
+            "rows": len(self.labels),
+            "unreadable": len(self.unreadable),
+            "detected": int(self.predictions["detected"].sum()),
+            **self.scores.to_json(),
+        }

@@ -1,0 +1,104 @@
+"""Evaluation from end to end: a manifest and a predictor in; predictions, figures and a report out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from mien.data.manifest import read_manifest
+from mien.errors import DataError
+from mien.evaluation.groups import score
+from mien.evaluation.predictions import (
+    Prediction,
+    predict_manifest,
+    write_predictions,
+)
+from mien.evaluation.report import write_report
+from mien.evaluation.result import Evaluation
+
+if TYPE_CHECKING:
+    from mien.predictor import Faces, Predictor
+
+Watch = Callable[[Iterator[Prediction], int], Iterator[Prediction]]
+
+
+def evaluate(
+    manifest: Path,
+    predictor: "Predictor",
+    *,
+    faces: "Faces" = "aligned",
+    split: str | None = None,
+    predictions: Path | None = None,
+    report: Path | None = None,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Predict for every row of a manifest and measure how well that fits its labels.
+
+    Args:
+        manifest: A CSV file; see :mod:`mien.data.manifest`.
+        predictor: Usually a :class:`mien.Predictor`.
+        faces: ``aligned`` where the pictures are face crops; ``detect`` to find the faces first.
+        split: Only the rows with this ``split``.
+        predictions: Where to write one row a face, as it is predicted.
+        report: Folder for ``index.html``, ``metrics.json`` and the plots.
+        watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.
+
+    Raises:
+        DataError: If the manifest cannot be used, holds no row of the split, or an output cannot be written.
+    """
+    table = read_rows(manifest, split)
+    if report is not None:
+        make_folder(report)
+    stream = predict_manifest(table, predictor, faces=faces)
+    if predictions is not None:
+        stream = write_predictions(stream, predictions)
+    if watch is not None:
+        stream = watch(stream, len(table))
+    predicted = as_table(stream)
+    scores = score(table, predicted)
+    evaluation = Evaluation(
+        manifest.name, split, faces, predictor.model.metadata, predictor.coverage, table, predicted, scores
+    )
+    if report is not None:
+        write_report(evaluation, report)
+    return evaluation
+
+
+def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
+    """The rows of a manifest, or of one split of it, with a column ``name``: the path as written there.
+
+    Raises:
+        DataError: If the manifest cannot be used or there is no such row.
+    """
+    table = read_manifest(manifest)
+    table["name"] = pd.read_csv(manifest, usecols=["path"], dtype=str)["path"]
+    if split is not None:
+        known = sorted(set(table["split"]) - {""})
+        table = table[table["split"] == split].reset_index(drop=True)
+        if table.empty:
+            there = f"its splits are {', '.join(known)}" if known else "none of its rows names a split"
+            raise DataError(f"{manifest} has no row of the split {split!r}; {there}.")
+    if table.empty:
+        raise DataError(f"{manifest} has no rows; make a manifest with 'mien data index'.")
+    return table
+
+
+def as_table(predictions: Iterator[Prediction]) -> pd.DataFrame:
+    """One row a prediction, as :func:`~mien.evaluation.groups.score` takes them."""
+    table = pd.DataFrame([asdict(prediction) for prediction in predictions])
+    table["unreadable"] = table["error"].notna()
+    return table
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for the report before the long work begins.
+
+    Raises:
+        DataError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made a folder ({error.strerror}); choose another.") from None

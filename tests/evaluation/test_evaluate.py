@@ -1,0 +1,128 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from evaluation_fakes import FakePredictor, estimate
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from mien.cli.evaluate import evaluate as command
+from mien.data.manifest import read_manifest
+from mien.errors import DataError, MienError
+from mien.evaluation import Prediction, evaluate, read_predictions, score
+
+ROWS = """path,age,gender,race,group,split,framing
+faces/red.png,30,female,White,1,validation,utkface
+faces/green.png,40,male,Black,2,validation,padded
+faces/broken.png,50,male,Black,3,train,utkface
+"""
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Two plain pictures, which the tiny model takes for faces, and one that is no picture."""
+    (tmp_path / "faces").mkdir()
+    for colour in ("red", "green"):
+        Image.new("RGB", (60, 60), colour).save(tmp_path / "faces" / f"{colour}.png")
+    (tmp_path / "faces" / "broken.png").write_text("not a picture")
+    (tmp_path / "faces.csv").write_text(ROWS)
+    return tmp_path / "faces.csv"
+
+
+@pytest.fixture
+def fake(tiny_model: Path) -> FakePredictor:
+    return FakePredictor({"red.png": (estimate(33),), "green.png": (estimate(41),)}, tiny_model)
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_command_writes_predictions_and_report(manifest: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out, report = tmp_path / "new" / "out.csv", tmp_path / "report"
+    arguments = ("--manifest", manifest, "--model", tiny_model, "--split", "validation")
+    result = run(*arguments, "--predictions", out, "--report", report)
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out)["path"].tolist() == ["faces/red.png", "faces/green.png"]
+    assert pd.read_csv(out)["detected"].tolist() == [True, True]
+    assert (report / "index.html").exists() and (report / "metrics.json").exists()
+    assert "Gender accuracy" in result.stdout and str(out) in result.stdout.replace("\n", "")
+
+
+def test_command_names_unreadable_pictures_and_does_the_others(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    result = run("--manifest", manifest, "--model", tiny_model, "--predictions", tmp_path / "out.csv")
+    assert result.exit_code == 1
+    assert "broken.png" in result.stderr and "broken.png" not in result.stdout
+    table = read_predictions(tmp_path / "out.csv")
+    assert table["detected"].tolist() == [True, True, False]
+
+
+def test_command_detects_when_asked(tmp_path: Path, tiny_model: Path, astronaut: Path) -> None:
+    (tmp_path / "faces.csv").write_text(f"path,age,gender\n{astronaut},45,female\n")
+    result = run("--manifest", tmp_path / "faces.csv", "--model", tiny_model, "--faces", "detect")
+    assert result.exit_code == 0, result.output
+    assert "Detection rate" in result.stdout and "100.0" in result.stdout
+
+
+def test_only_the_split_is_evaluated(manifest: Path, fake: FakePredictor) -> None:
+    evaluation = evaluate(manifest, fake, split="validation")
+    assert len(evaluation.labels) == 2
+    assert evaluation.scores.overall["mae"].value == 2
+
+
+def test_unreadable_pictures_leave_the_figures_alone(manifest: Path, fake: FakePredictor) -> None:
+    evaluation = evaluate(manifest, fake)
+    assert evaluation.unreadable == ["broken.png is not a picture."]
+    assert evaluation.scores.overall == evaluate(manifest, fake, split="validation").scores.overall
+
+
+def test_a_table_of_predictions_scores_the_same_again(
+    manifest: Path, fake: FakePredictor, tmp_path: Path
+) -> None:
+    evaluation = evaluate(manifest, fake, split="validation", predictions=tmp_path / "out.csv")
+    labels = read_manifest(manifest).query("split == 'validation'")
+    assert score(labels, read_predictions(tmp_path / "out.csv")) == evaluation.scores
+
+
+def test_watch_sees_every_prediction(manifest: Path, fake: FakePredictor) -> None:
+    seen = []
+
+    def watch(predictions: Iterator[Prediction], total: int) -> Iterator[Prediction]:
+        for prediction in predictions:
+            seen.append((prediction.path, total))
+            yield prediction
+
+    evaluate(manifest, fake, watch=watch)
+    assert seen == [("faces/red.png", 3), ("faces/green.png", 3), ("faces/broken.png", 3)]
+
+
+def test_an_unknown_split_is_refused_with_those_there_are(manifest: Path, fake: FakePredictor) -> None:
+    with pytest.raises(DataError, match=r"no row of the split 'test'; its splits are train, validation\."):
+        evaluate(manifest, fake, split="test")
+
+
+def test_a_manifest_without_rows_is_refused(tmp_path: Path, fake: FakePredictor) -> None:
+    (tmp_path / "faces.csv").write_text("path,age\n")
+    with pytest.raises(DataError, match="has no rows"):
+        evaluate(tmp_path / "faces.csv", fake)
+
+
+def test_a_missing_manifest_is_one_sentence(tmp_path: Path, tiny_model: Path) -> None:
+    result = run("--manifest", tmp_path / "none.csv", "--model", tiny_model)
+    assert isinstance(result.exception, MienError)
+    assert "does not exist" in str(result.exception)
+
+
+def test_outputs_are_tried_before_the_work(manifest: Path, fake: FakePredictor, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="report cannot be made a folder"):
+        evaluate(manifest, fake, report=tmp_path / "file" / "report")
+    with pytest.raises(DataError, match=r"out\.csv cannot be written"):
+        evaluate(manifest, fake, predictions=tmp_path / "file" / "out.csv")
+    assert fake.calls == []

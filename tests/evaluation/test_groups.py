@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from evaluation_fakes import labels, predictions
+
+from mien.errors import DataError
+from mien.evaluation import score
+
+
+def test_ages_are_grouped_by_decade_youngest_first() -> None:
+    true = [101.0, 9.0, 10.0, 0.0]
+    found = score(labels(age_low=true, age_high=true), predictions(age=[30.0] * 4), replicates=10)
+    assert list(found.groups["age"]) == ["0-9", "10-19", "100-109"]
+    assert found.groups["age"]["0-9"]["mae"].n == 2
+
+
+def test_bins_are_groups_of_their_own() -> None:
+    found = score(
+        labels(age_low=[70.0, 0.0], age_high=[116.0, 2.0]), predictions(age=[80.0, 1.0]), replicates=10
+    )
+    assert list(found.groups["age"]) == ["0-2", "70-116"]
+
+
+def test_genders_and_races_are_measured_apart() -> None:
+    label = labels(gender=["male", "female", ""], race=["White", "Black", "White"])
+    found = score(label, predictions(age=[31.0, 32.0, 33.0]), replicates=10).groups
+    assert {name: group["mae"].value for name, group in found["gender"].items()} == {"female": 2, "male": 1}
+    assert {name: group["mae"].value for name, group in found["race"].items()} == {"Black": 2, "White": 2}
+
+
+def test_a_trait_without_labels_is_missing() -> None:
+    assert list(score(labels(), predictions(), replicates=10).groups) == ["age"]
+
+
+def test_a_group_without_a_detected_face_has_a_detection_rate_only() -> None:
+    nothing = dict.fromkeys(("age", "age_low", "age_high", "p_female"), np.nan)
+    found = score(labels(), predictions(**nothing, detected=False), replicates=10)
+    assert list(found.groups["age"]["30-39"]) == ["detection_rate"]
+
+
+def test_labels_and_predictions_of_other_lengths_are_refused() -> None:
+    with pytest.raises(DataError, match="2 labels but 1 predictions"):
+        score(labels(age_low=[30.0, 30.0]), predictions())
+
+
+def test_predictions_of_other_pictures_are_refused() -> None:
+    with pytest.raises(DataError, match=r"Row 2 .* 0\.jpg .* other\.jpg"):
+        score(labels(), predictions(path=["other.jpg"]))
+
+
+def test_labels_without_an_age_are_refused() -> None:
+    with pytest.raises(DataError, match="No face is labelled with an age"):
+        score(labels(age_low=np.nan, age_high=np.nan), predictions())
+
+
+def test_json_holds_value_interval_and_number() -> None:
+    found = score(labels(gender=["male"]), predictions(age=[33.0]), replicates=10).to_json()
+    assert found["overall"]["mae"] == {"value": 3.0, "low": 3.0, "high": 3.0, "n": 1}
+    assert found["groups"]["gender"]["male"]["mae"]["n"] == 1
