@@ -1,1 +1,61 @@
-"""mien: apparent age and perceived gender from photos of faces."""
+"""mien: apparent age and perceived gender from photos of faces.
+
+>>> from mien import Predictor
+>>> for estimate in Predictor().predict("family.jpg"):  # doctest: +SKIP
+...     print(estimate.age.years, estimate.gender.label)
+"""
+
+from typing import TYPE_CHECKING
+
+from mien.errors import (
+    DataError,
+    DetectorError,
+    ImageError,
+    MienError,
+    ModelError,
+    TrainingError,
+)
+from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
+
+if TYPE_CHECKING:
+    from mien.images import EncodedPhoto, Photo
+    from mien.predictor import Predictor
+
+__all__ = [
+    "AgeEstimate",
+    "Box",
+    "DataError",
+    "DetectorError",
+    "EncodedPhoto",
+    "Estimate",
+    "Face",
+    "GenderEstimate",
+    "ImageError",
+    "MienError",
+    "ModelError",
+    "Photo",
+    "PhotoResult",
+    "Predictor",
+    "TrainingError",
+    "__version__",
+]
+
+_LAZY = {"EncodedPhoto": "mien.images", "Photo": "mien.images", "Predictor": "mien.predictor"}
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs OpenCV, dlib or ONNX Runtime when it is first asked for, to keep the import quick."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mien")
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'mien' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -15,7 +15,7 @@ Transform = npt.NDArray[np.float64]
 Photo = npt.NDArray[np.uint8]
 
 PADDED_LANDMARKS = ((0.3125, 0.2993), (0.6700, 0.3040), (0.4795, 0.5090), (0.3330, 0.6625), (0.6340, 0.6650))
-"""Medians of YuNet's points on FairFace (padding 0.25) and All-Age-Faces pictures, as fractions of the side."""
+"""Medians of YuNet's points on FairFace (padding 0.25) and All-Age-Faces pictures; fractions of the side."""
 
 
 def transform_from_landmarks(landmarks: npt.ArrayLike, geometry: ChipGeometry) -> Transform:

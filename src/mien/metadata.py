@@ -1,9 +1,10 @@
 """What a model file says of itself: one object, written by the export and checked when a file is loaded."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.errors import ModelError
 
@@ -37,6 +38,10 @@ class ChipGeometry(BaseModel):
 CANONICAL_GEOMETRY = ChipGeometry()
 
 
+def _rises(values: tuple[float, ...], strictly: bool = False) -> bool:
+    return all(a < b or (a == b and not strictly) for a, b in pairwise(values))
+
+
 class IntervalCalibration(BaseModel):
     """Distributional conformal prediction (Chernozhukov, Wüthrich and Zhu, PNAS 2021, section 2).
 
@@ -55,6 +60,16 @@ class IntervalCalibration(BaseModel):
     coverage: tuple[float, ...] = Field(min_length=2)
     half_mass: tuple[float, ...] = Field(min_length=2)
     n: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _check_table(self) -> Self:
+        if len(self.coverage) != len(self.half_mass):
+            raise ValueError("coverage and half_mass differ in length")
+        if not _rises(self.coverage, strictly=True) or self.coverage[0] <= 0 or self.coverage[-1] >= 1:
+            raise ValueError("coverage does not rise within (0, 1)")
+        if not _rises(self.half_mass) or self.half_mass[0] < 0 or self.half_mass[-1] > 0.5:
+            raise ValueError("half_mass does not rise within [0, 0.5]")
+        return self
 
 
 class ModelMetadata(BaseModel):
@@ -97,6 +112,14 @@ class ModelMetadata(BaseModel):
     interval: IntervalCalibration
     training_data: tuple[str, ...]
     metrics: dict[str, float]
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        if self.age_max <= self.age_min:
+            raise ValueError("age_max is not above age_min")
+        if min(self.std) <= 0:
+            raise ValueError("std is not positive")
+        return self
 
     def to_properties(self) -> dict[str, str]:
         """As ONNX ``metadata_props``: one JSON text under ``mien``."""

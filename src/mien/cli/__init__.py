@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
@@ -27,4 +28,7 @@ def main() -> None:
         app()
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
         raise SystemExit(2) from None

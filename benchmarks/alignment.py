@@ -1,0 +1,100 @@
+"""What finding and cropping a face costs in accuracy, against the face's own aligned picture.
+
+Puts aligned faces of known age on a larger grey canvas, lets a detector find them and mien crop them, and
+compares the errors with those on the aligned pictures, over the same faces:
+``python benchmarks/alignment.py MANIFEST [--model FILE] [--yunet FILE]``.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mien import MienError, PhotoResult, Predictor
+from mien.data.manifest import read_manifest
+from mien.images import Pixels, read_photo
+from mien.model import Model
+
+GREY = 128
+
+Floats = npt.NDArray[np.float64]
+
+
+def choose_rows(manifest: Path, split: str, limit: int) -> pd.DataFrame:
+    """Faces of the split with a known age and the canonical framing; at most ``limit``, drawn at random."""
+    table = read_manifest(manifest)
+    table = table[(table["split"] == split) & table["age"].notna() & (table["framing"] == "utkface")]
+    return table.sample(min(limit, len(table)), random_state=0)
+
+
+def canvases(paths: Sequence[str], margin: float) -> Iterator[Pixels]:
+    """Each picture in the middle of a grey canvas, whose margins are as wide as ``margin`` pictures."""
+    for path in paths:
+        pixels = read_photo(path).pixels
+        pad = round(margin * max(pixels.shape[:2]))
+        yield np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), constant_values=GREY)
+
+
+def first_faces(results: Iterator[PhotoResult]) -> tuple[Floats, Floats]:
+    """Age and p(female) of each photo's largest face; NaN where none was found."""
+    ages, p_female = [], []
+    for result in results:
+        face = result.faces[0] if result.faces else None
+        ages.append(face.age.years if face else np.nan)
+        p_female.append(face.gender.p_female if face else np.nan)
+    return np.array(ages), np.array(p_female)
+
+
+def compare(table: pd.DataFrame, model: Model, detector: str, margin: float) -> str:
+    """A row of the table for one detector."""
+    paths = table["path"].tolist()
+    predictor = Predictor(model, detector)
+    ages, p_female = first_faces(predictor.predict_many(canvases(paths, margin)))
+    own_ages, own_p = first_faces(predictor.predict_many(paths, faces="aligned"))
+    found, truth = ~np.isnan(ages), table["age"].to_numpy()
+    known = found & table["gender"].isin(["male", "female"]).to_numpy()
+    female = (table["gender"] == "female").to_numpy()
+
+    def mae(estimates: Floats) -> float:
+        return float(np.abs(estimates - truth)[found].mean())
+
+    def accuracy(p: Floats) -> float:
+        return float(((p >= 0.5) == female)[known].mean())
+
+    own_mae, found_mae = mae(own_ages), mae(ages)
+    cells = [detector.partition(":")[0], f"{found.mean():.1%}", f"{own_mae:.2f}", f"{found_mae:.2f}"]
+    cells += [f"{found_mae / own_mae:.3f}", f"{accuracy(own_p):.1%}", f"{accuracy(p_female):.1%}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Compare the detectors and print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--model", type=Path, help="model file (default: shipped)")
+    parser.add_argument("--yunet", type=Path, help="YuNet's file, to compare it too")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--limit", type=int, default=2000, help="number of faces (default: 2000)")
+    parser.add_argument("--margin", type=float, default=0.75, help="in sides of the picture (default: 0.75)")
+    options = parser.parse_args()
+    try:
+        table = choose_rows(options.manifest, options.split, options.limit)
+        model = Model(options.model)
+        if table.empty:
+            parser.error(f"{options.manifest} has no faces of known age in the split {options.split!r}")
+        print(f"{len(table)} faces\n")
+        print("| detector | found | MAE aligned | MAE found | ratio | gender aligned | gender found |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for detector in ["dlib", *([f"yunet:{options.yunet}"] if options.yunet else [])]:
+            print(compare(table, model, detector, options.margin), flush=True)
+    except MienError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

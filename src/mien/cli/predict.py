@@ -1,0 +1,215 @@
+"""``mien predict``."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.errors import ImageError
+from mien.types import Estimate, PhotoResult
+
+if TYPE_CHECKING:
+    from mien.images import PhotoSource
+
+MANY = 8
+"""From this many photos on, a progress bar is worth showing."""
+
+LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
+"""Photos with these endings are saved as PNG, all others as JPEG."""
+
+
+class Faces(StrEnum):
+    """Where the faces are."""
+
+    detect = "detect"
+    aligned = "aligned"
+
+
+def predict(
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO", help="Photos to look at; - reads one from standard input."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON Lines: one object a photo, in the order given.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write each photo that has faces, with boxes and labels drawn on it, into this folder: "
+            "family.jpg becomes family-faces.jpg.",
+            file_okay=False,
+        ),
+    ] = None,
+    faces: Annotated[
+        Faces,
+        typer.Option(
+            help="'detect' finds the faces in a photo; 'aligned' takes each photo for the crop of one face, "
+            "framed as UTKFace's aligned images are."
+        ),
+    ] = Faces.detect,
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="'dlib', or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx."
+        ),
+    ] = "dlib",
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
+        ),
+    ] = None,
+) -> None:
+    """Estimate the apparent age and perceived gender of every face in photos.
+
+    Prints one line for each face, the largest of a photo first, with the interval that holds the apparent age
+    in 9 of 10 cases. Photos may be JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF.
+
+    The exit status is 0 if all photos could be read, 1 if some could not (each is named on standard error;
+    the others are still done), and 2 if the command itself is wrong.
+    """
+    from mien.predictor import Predictor
+
+    sources = _sources(photos)
+    predictor = Predictor(model, detector)
+    if save is not None:
+        _make_folder(save)
+    targets = _targets(photos, save)
+    failed = False
+    with _progress(len(photos)) as advance:
+        results = predictor.predict_many(sources, faces=faces.value)
+        for source, target, result in zip(sources, targets, results, strict=True):
+            error = result.error
+            if result.faces and target is not None:
+                error = _draw(source, result, target)
+            _print(result, as_json)
+            if error is not None:
+                failed = True
+                typer.echo(f"mien: {printable(error)}", err=True)
+            advance()
+    if failed:
+        raise typer.Exit(1)
+
+
+def describe(result: PhotoResult) -> Iterator[str]:
+    """A photo's result in words, a line for each face."""
+    name, count = printable(result.photo), len(result.faces)
+    if not count:
+        yield f"{name}: no face found"
+    for i, face in enumerate(result.faces):
+        yield f"{name}, face {i + 1} of {count}: {_describe_face(face)}"
+
+
+def json_line(result: PhotoResult) -> bytes:
+    """A photo's result as one line of JSON in UTF-8."""
+    answer = result.to_json()
+    try:
+        return json.dumps(answer, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8
+        return json.dumps(answer).encode()
+
+
+def printable(text: str) -> str:
+    """A text without what would upset a terminal: control characters, and bytes that are no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _describe_face(face: Estimate) -> str:
+    age, gender = face.age, face.gender
+    flags = "".join(f", {flag.replace('_', ' ')}" for flag in face.flags)
+    interval = f"{100 * age.coverage:.0f} % interval {age.low:.0f} to {age.high:.0f}"
+    return (
+        f"apparent age {age.years:.0f} ({interval}), "
+        f"perceived gender {gender.label} ({100 * gender.probability:.0f} %){flags}"
+    )
+
+
+def _print(result: PhotoResult, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(result))
+    elif result.error is None:
+        for line in describe(result):
+            typer.echo(line)
+
+
+def _sources(photos: list[str]) -> list["PhotoSource"]:
+    from mien.images import MAX_BYTES, EncodedPhoto
+
+    if photos.count("-") > 1:
+        raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="PHOTO")
+    return [
+        EncodedPhoto("-", sys.stdin.buffer.read(MAX_BYTES)) if photo == "-" else photo for photo in photos
+    ]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{folder} cannot be made ({error.strerror}).", param_hint="--save"
+        ) from None
+
+
+def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
+    """A file to write for each photo: none twice, and none that is itself one of the photos."""
+    if folder is None:
+        return [None] * len(photos)
+    taken = {Path(photo).resolve() for photo in photos}
+    targets: list[Path | None] = []
+    for photo in photos:
+        name = "stdin" if photo == "-" else Path(photo).stem
+        ending = ".png" if Path(photo).suffix.lower() in LOSSLESS else ".jpg"
+        target, number = folder / f"{name}-faces{ending}", 1
+        while target.resolve() in taken:
+            number += 1
+            target = folder / f"{name}-faces-{number}{ending}"
+        taken.add(target.resolve())
+        targets.append(target)
+    return targets
+
+
+def _draw(source: "PhotoSource", result: PhotoResult, target: Path) -> str | None:
+    """Write a photo with its faces marked; return the sentence that says why it could not be."""
+    from mien.draw import draw_estimates, save_drawing
+    from mien.images import read_photo
+
+    try:
+        save_drawing(draw_estimates(read_photo(source).pixels, result.faces), target)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr for many photos; none where the results themselves scroll past in the same terminal."""
+    if total < MANY or not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} photos/s" if task.speed else "")
+
+    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

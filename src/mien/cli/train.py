@@ -1,0 +1,49 @@
+"""``mien train``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    manifest: Annotated[
+        list[Path], typer.Option(help="Manifest with a split column; repeat it. The first judges the run.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="small or classic.")] = "small",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    trunk_weights: Annotated[
+        Path | None, typer.Option(help="VGGFace weights, rcmalli_vggface_tf_notop_vgg16.h5, for classic.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    limit_train_batches: Annotated[
+        int | None, typer.Option(min=1, help="Batches in an epoch, for an early look.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Lightning's name, e.g. bf16-mixed or 32-true.")
+    ] = "bf16-mixed",
+    devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="Lightning's strategy for several devices.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+) -> None:
+    """Train a recipe on manifests of face crops."""
+    from mien.training.recipes import get_recipe
+    from mien.training.run import train as run
+
+    checkpoint = run(
+        manifest,
+        get_recipe(recipe),
+        output,
+        epochs=epochs,
+        batch_size=batch_size,
+        trunk_weights=trunk_weights,
+        resume=resume,
+        limit_train_batches=limit_train_batches or 1.0,
+        precision=precision,
+        devices=devices,
+        strategy=strategy,
+        seed=seed,
+    )
+    typer.echo(f"Trained: {checkpoint}")

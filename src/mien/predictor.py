@@ -1,0 +1,226 @@
+"""From photos to estimates."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+from PIL import Image
+
+from mien.align import Transform, extract_chip, transform_of_crop, transform_of_face
+from mien.detect import Detector, make_detector
+from mien.errors import ImageError
+from mien.images import EncodedPhoto, Photo, PhotoSource, Pixels, name_of, read_photo
+from mien.intervals import age_interval, check_coverage
+from mien.metadata import CANONICAL_GEOMETRY
+from mien.model import Model
+from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
+
+Faces = Literal["detect", "aligned"]
+Framing = Literal["utkface", "padded"]
+
+SMALL_FACE = 64
+"""Faces whose box has a side below this many pixels (mean of width and height) are flagged ``small_face``:
+their chip is mostly made up by enlarging."""
+
+CHIPS_AT_ONCE = 32
+"""A stream runs the model as soon as this many faces wait for it …"""
+
+PATIENCE = 0.25
+"""… or when the first photo has waited for this many seconds."""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is kept of a photo until the model has seen its faces: not its pixels."""
+
+    name: str
+    width: int = 0
+    height: int = 0
+    faces: tuple[Face, ...] = ()
+    chips: tuple[Pixels, ...] = ()
+    error: str | None = None
+
+
+class Predictor:
+    """Estimates apparent age and perceived gender of the faces in photos. Thread-safe.
+
+    Args:
+        model: Path of a model file, or a loaded one; None for the one that ships.
+        detector: ``dlib``, ``yunet:PATH``, or an object with the method of :class:`~mien.detect.Detector`.
+        coverage: Probability with which the age intervals are to hold the labelled age.
+
+    Raises:
+        ModelError: If the model file cannot be used.
+        DetectorError: If the detector cannot be set up.
+        ValueError: If the model is not calibrated for ``coverage``.
+
+    >>> predictor = Predictor()  # doctest: +SKIP
+    >>> predictor.predict("family.jpg")[0].age.years  # doctest: +SKIP
+    31.4
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model | None = None,
+        detector: str | Detector = "dlib",
+        *,
+        coverage: float = 0.9,
+    ) -> None:
+        """Load the model and set up the detector."""
+        self.model = model if isinstance(model, Model) else Model(model)
+        self.detector = make_detector(detector) if isinstance(detector, str) else detector
+        self.coverage = coverage
+        check_coverage(coverage, self.model.metadata.interval)
+
+    def predict(
+        self, photo: PhotoSource, *, faces: Faces = "detect", framing: Framing = "utkface"
+    ) -> list[Estimate]:
+        """Estimate every face of one photo.
+
+        Args:
+            photo: A path, the bytes of a file, a Pillow image or a uint8 array; see
+                :func:`~mien.images.read_photo`.
+            faces: ``detect``, or ``aligned`` where the photo is itself the crop of one face; its box is then
+                the whole photo, and its detection score 1.
+            framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded``
+                (as FairFace's, with padding 0.25).
+
+        Returns:
+            The estimates, largest face first; empty where no face is found.
+
+        Raises:
+            ImageError: If the photo cannot be read.
+        """
+        _check_choices(faces, framing)
+        prepared = self._prepare(read_photo(photo), faces, framing)
+        return list(self._estimate([prepared])[0].faces)
+
+    def predict_many(
+        self, photos: Iterable[PhotoSource], *, faces: Faces = "detect", framing: Framing = "utkface"
+    ) -> Iterator[PhotoResult]:
+        """Estimate every face of a stream of photos.
+
+        Photos are decoded and searched for faces by several threads, a few ahead of the results; the model
+        sees the faces of several photos at once. Neither the photos nor the results pile up in memory.
+
+        Args:
+            photos: As :meth:`predict` takes them; read lazily.
+            faces: As for :meth:`predict`.
+            framing: As for :meth:`predict`.
+
+        Yields:
+            One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+        """
+        _check_choices(faces, framing)
+        if isinstance(photos, str | bytes | os.PathLike | EncodedPhoto | Photo | Image.Image):
+            raise TypeError("predict_many takes several photos; put a single one into a list, or use predict")
+        return self._stream(photos, faces, framing)
+
+    def _stream(self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing) -> Iterator[PhotoResult]:
+        waiting: list[_Prepared] = []
+        since = time.monotonic()
+        for prepared in _map_ahead(partial(self._prepare_or_fail, faces=faces, framing=framing), photos):
+            if not waiting:
+                since = time.monotonic()
+            waiting.append(prepared)
+            chips = sum(len(p.chips) for p in waiting)
+            if chips == 0 or chips >= CHIPS_AT_ONCE or time.monotonic() - since > PATIENCE:
+                yield from self._estimate(waiting)
+                waiting = []
+        yield from self._estimate(waiting)
+
+    def _prepare_or_fail(self, photo: PhotoSource, faces: Faces, framing: Framing) -> _Prepared:
+        try:
+            return self._prepare(read_photo(photo), faces, framing)
+        except ImageError as error:
+            return _Prepared(name_of(photo), error=str(error))
+
+    def _prepare(self, photo: Photo, faces: Faces, framing: Framing) -> _Prepared:
+        """Find the faces of a photo and cut their chips."""
+        found, transforms = self._find(photo, faces, framing)
+        size = self.model.metadata.input_size
+        chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
+        return _Prepared(photo.name, photo.width, photo.height, found, chips)
+
+    def _find(self, photo: Photo, faces: Faces, framing: Framing) -> tuple[tuple[Face, ...], list[Transform]]:
+        if faces == "aligned":
+            whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
+            return (whole,), [transform_of_crop(photo.width, photo.height, framing)]
+        found = sorted(self.detector.detect(photo.pixels), key=lambda face: -face.box.area)
+        return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
+
+    def _estimate(self, photos: list[_Prepared]) -> list[PhotoResult]:
+        """Run the model on all faces of some photos at once."""
+        chips = [chip for photo in photos for chip in photo.chips]
+        answers = iter(self._look(chips))
+        results = []
+        for photo in photos:
+            estimates = tuple(
+                Estimate(face.box, face.score, *next(answers), flags_of(face.box, photo.width, photo.height))
+                for face in photo.faces
+            )
+            results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, photo.error))
+        return results
+
+    def _look(self, chips: list[Pixels]) -> list[tuple[AgeEstimate, GenderEstimate]]:
+        if not chips:
+            return []
+        metadata = self.model.metadata
+        probabilities, p_female = self.model.run(np.stack(chips))
+        years = probabilities @ np.arange(metadata.age_min, metadata.age_max + 1)
+        low, high = age_interval(probabilities, metadata.interval, self.coverage, age_min=metadata.age_min)
+        # The mean of a lopsided distribution may lie outside. An interval without its estimate confuses, and
+        # a wider one covers no less.
+        low, high = np.minimum(low, years), np.maximum(high, years)
+        return [
+            (AgeEstimate(float(y), float(a), float(b), self.coverage), GenderEstimate(float(p)))
+            for y, a, b, p in zip(years, low, high, p_female, strict=True)
+        ]
+
+
+def flags_of(box: Box, width: int, height: int) -> tuple[str, ...]:
+    """What makes an estimate less sure, seen from the face's box alone.
+
+    Args:
+        box: The face's box.
+        width: Width of the photo in pixels.
+        height: Its height.
+
+    Returns:
+        ``small_face`` where its side is below :data:`SMALL_FACE`, ``cut_off`` where it leaves the photo.
+    """
+    small = (box.width + box.height) / 2 < SMALL_FACE
+    cut_off = box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height
+    return ("small_face",) * small + ("cut_off",) * cut_off
+
+
+def _check_choices(faces: str, framing: str) -> None:
+    for name, value, choices in (("faces", faces, get_args(Faces)), ("framing", framing, get_args(Framing))):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _map_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """Like ``map``, but a few items ahead, by threads; their number bounds what is held in memory."""
+    workers = min(4, os.cpu_count() or 1)
+    running: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                running.append(pool.submit(function, item))
+                if len(running) > workers:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:  # the consumer stopped early, or an item failed
+                future.cancel()

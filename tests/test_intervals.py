@@ -1,0 +1,133 @@
+"""Intervals: properties for any distribution, and the promised coverage."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mien.intervals import COVERAGES, age_interval, calibrate
+from mien.metadata import IntervalCalibration
+
+Mass = npt.NDArray[np.float64]
+
+CALIBRATION = IntervalCalibration(coverage=(0.5, 0.8, 0.99), half_mass=(0.2, 0.4, 0.5), n=10)
+BINS = 30
+
+weights = arrays(np.float64, (3, BINS), elements=st.floats(0, 1)).filter(
+    lambda w: bool((w.sum(1) > 1e-6).all())
+)
+masses = weights.map(lambda w: w / w.sum(1, keepdims=True))
+coverages = st.floats(0.5, 0.99)
+
+
+def normal_mass(centres: Mass, spread: Mass, bins: int = 100) -> Mass:
+    mass = np.exp(-(((np.arange(bins) - centres[:, None]) / spread[:, None]) ** 2) / 2)
+    return np.asarray(mass / mass.sum(1, keepdims=True))
+
+
+def faces(n: int, seed: int) -> tuple[Mass, npt.NDArray[np.int64]]:
+    """Predictions and labels of a model that is too sure of itself by a factor of about two."""
+    rng = np.random.default_rng(seed)
+    centres, spread = rng.uniform(10, 80, n), rng.uniform(1, 4, n)
+    ages = np.rint(rng.normal(centres, 2 * spread)).clip(0, 99).astype(int)
+    return normal_mass(centres, spread), ages
+
+
+@given(masses, coverages, st.sampled_from([0, 10]))
+def test_interval_is_ordered_and_within_the_ages(mass: Mass, coverage: float, age_min: int) -> None:
+    low, high = age_interval(mass, CALIBRATION, coverage, age_min=age_min)
+    assert (low >= 0).all()
+    assert (low <= high).all()
+    assert (high <= age_min + BINS - 1).all()
+
+
+@given(masses, coverages, coverages)
+def test_more_coverage_never_gives_less_interval(mass: Mass, one: float, other: float) -> None:
+    low_a, high_a = age_interval(mass, CALIBRATION, min(one, other))
+    low_b, high_b = age_interval(mass, CALIBRATION, max(one, other))
+    assert (low_b <= low_a + 1e-9).all()
+    assert (high_b >= high_a - 1e-9).all()
+
+
+@given(masses)
+def test_full_half_mass_gives_all_ages(mass: Mass) -> None:
+    low, high = age_interval(mass, CALIBRATION, 0.99)
+    assert (low == 0).all()
+    assert (high == BINS - 1).all()
+
+
+def test_quantiles_lie_within_bins() -> None:
+    mass = np.zeros((1, BINS))
+    mass[0, [10, 20]] = 0.5
+    low, high = age_interval(mass, IntervalCalibration(coverage=(0.5, 0.9), half_mass=(0.25, 0.45), n=1), 0.5)
+    assert low[0] == pytest.approx(10.0)  # half of age 10's mass, spread over 9.5 to 10.5
+    assert high[0] == pytest.approx(20.0)
+
+
+def test_half_mass_is_interpolated_between_coverages() -> None:
+    mass = np.full((1, 100), 0.01)
+    table = IntervalCalibration(coverage=(0.5, 0.9), half_mass=(0.2, 0.4), n=1)
+    low, high = age_interval(mass, table, 0.7)
+    assert (low[0], high[0]) == pytest.approx((19.5, 79.5))
+
+
+def test_no_faces_give_no_intervals() -> None:
+    low, high = age_interval(np.empty((0, BINS)), CALIBRATION, 0.9)
+    assert low.shape == high.shape == (0,)
+
+
+@pytest.mark.parametrize("coverage", [0.4, 0.995, float("nan")])
+def test_coverage_outside_the_calibrated_range_is_refused(coverage: float) -> None:
+    with pytest.raises(ValueError, match=r"between 0\.5 and 0\.99"):
+        age_interval(np.full((1, BINS), 1 / BINS), CALIBRATION, coverage)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
+def test_intervals_reach_their_coverage_on_new_faces(coverage: float) -> None:
+    calibration = calibrate(*faces(4000, seed=1))
+    mass, ages = faces(8000, seed=2)
+    low, high = age_interval(mass, calibration, coverage)
+    assert np.mean((low <= ages) & (ages <= high)) == pytest.approx(coverage, abs=0.02)
+
+
+@given(st.integers(1, 60), st.integers(0, 1000))
+def test_calibration_covers_at_least_its_share_of_its_own_faces(n: int, seed: int) -> None:
+    mass, ages = faces(n, seed)
+    calibration = calibrate(mass, ages)
+    for coverage in (0.5, 0.77, 0.9, 0.99):
+        low, high = age_interval(mass, calibration, coverage)
+        assert np.sum((low <= ages + 1e-6) & (ages - 1e-6 <= high)) >= np.floor(n * coverage)
+
+
+def test_few_faces_cannot_promise_much_and_give_all_mass() -> None:
+    assert calibrate(*faces(9, seed=0)).half_mass[COVERAGES.index(0.99)] == 0.5
+
+
+def test_rank_is_that_of_the_finite_sample_correction() -> None:
+    mass = np.full((9, 100), 0.01)
+    ages = np.arange(50, 59)  # scores 0.005, 0.015 … 0.085
+    calibration = calibrate(mass, ages)
+    assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx(0.045)  # the 5th of 9: (9 + 1) / 2
+    assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx(0.085)  # the 9th
+
+
+def test_labels_beyond_the_bins_count_as_the_last() -> None:
+    mass = np.full((2, 10), 0.1)
+    assert calibrate(mass, [50, 9]).half_mass == calibrate(mass, [9, 9]).half_mass
+
+
+def test_first_bin_may_be_any_age() -> None:
+    mass, ages = faces(50, seed=3)
+    assert calibrate(mass, ages + 18, age_min=18) == calibrate(mass, ages)
+
+
+def test_no_faces_cannot_be_calibrated_on() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        calibrate(np.empty((0, 5)), [])
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="3 and 2"):
+        calibrate(np.full((2, 5), 0.2), [1, 2, 3])

@@ -1,0 +1,274 @@
+"""The predictor: photos in, estimates out, one by one and as a stream."""
+
+import itertools
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_model import SIZE
+
+from mien import Predictor
+from mien.errors import DetectorError, ImageError, ModelError
+from mien.images import EncodedPhoto, PhotoSource, Pixels
+from mien.model import Model, default_model_path
+from mien.predictor import CHIPS_AT_ONCE, SMALL_FACE, flags_of
+from mien.types import Box, Face
+
+
+class FakeDetector:
+    """Gives the same boxes for every photo, and counts the photos it has seen."""
+
+    def __init__(self, *boxes: Box) -> None:
+        self.boxes = boxes
+        self.seen = 0
+        self._lock = threading.Lock()
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        with self._lock:
+            self.seen += 1
+        return [Face(box, 1.0) for box in self.boxes]
+
+
+class CountingModel(Model):
+    """Notes how many chips each run was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.runs: list[int] = []
+
+    def run(self, chips: Pixels) -> Any:
+        self.runs.append(len(chips))
+        return super().run(chips)
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model: Path) -> Predictor:
+    return Predictor(tiny_model)
+
+
+def grey(value: int = 100, width: int = 200, height: int = 150) -> Pixels:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_the_example_has_one_estimate(predictor: Predictor, astronaut: Path) -> None:
+    (estimate,) = predictor.predict(astronaut)
+    assert estimate.box.width == pytest.approx(90, abs=10)
+    assert 0 <= estimate.age.low <= estimate.age.years <= estimate.age.high <= 100
+    assert estimate.age.coverage == 0.9
+    assert estimate.flags == ()
+
+
+def test_every_kind_of_source_gives_the_same(predictor: Predictor, astronaut: Path) -> None:
+    expected = predictor.predict(astronaut)
+    with Image.open(astronaut) as image:
+        sources: list[PhotoSource] = [str(astronaut), astronaut.read_bytes(), image, np.asarray(image)]
+        assert all(predictor.predict(source) == expected for source in sources)
+
+
+def test_photo_without_a_face_gives_an_empty_list(predictor: Predictor) -> None:
+    assert predictor.predict(grey()) == []
+
+
+def test_unreadable_photo_raises(predictor: Predictor) -> None:
+    with pytest.raises(ImageError, match=r"no\.jpg does not exist"):
+        predictor.predict("no.jpg")
+
+
+def test_faces_come_largest_first(tiny_model: Path) -> None:
+    boxes = Box(0, 0, 70, 70), Box(90, 0, 180, 90), Box(0, 80, 65, 145)
+    estimates = Predictor(tiny_model, FakeDetector(*boxes)).predict(grey())
+    assert [estimate.box for estimate in estimates] == [boxes[1], boxes[0], boxes[2]]
+
+
+def test_years_are_the_mean_of_the_distribution(tiny_model: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    (estimate,) = Predictor(tiny_model).predict(photo, faces="aligned")
+    probabilities, p_female = Model(tiny_model).run(photo[None])
+    assert estimate.age.years == pytest.approx(float(probabilities[0] @ np.arange(101)))
+    assert estimate.gender.p_female == pytest.approx(float(p_female[0]))
+
+
+def test_aligned_photo_is_one_face_that_fills_it(predictor: Predictor) -> None:
+    (estimate,) = predictor.predict(grey(width=120, height=100), faces="aligned")
+    assert estimate.box == Box(0, 0, 120, 100)
+    assert estimate.detection_score == 1
+    assert estimate.flags == ()
+
+
+def test_framing_changes_the_crop(predictor: Predictor, astronaut: Path) -> None:
+    with Image.open(astronaut) as image:
+        crop = np.asarray(image.crop((156, 56, 286, 186)))
+    (utkface,) = predictor.predict(crop, faces="aligned")
+    (padded,) = predictor.predict(crop, faces="aligned", framing="padded")
+    assert utkface.box == padded.box
+    assert utkface.age != padded.age
+
+
+@pytest.mark.parametrize("choice", [{"faces": "all"}, {"framing": "loose"}])
+def test_unknown_choices_are_refused_at_once(predictor: Predictor, choice: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        predictor.predict(grey(), **choice)
+    with pytest.raises(ValueError, match="must be one of"):
+        predictor.predict_many([], **choice)
+
+
+@pytest.mark.parametrize(
+    ("box", "flags"),
+    [
+        (Box(10, 10, 10 + SMALL_FACE, 10 + SMALL_FACE), ()),
+        (Box(10, 10, 9 + SMALL_FACE, 10 + SMALL_FACE), ("small_face",)),
+        (Box(0, 0, 200, 150), ()),
+        (Box(-1, 0, 120, 120), ("cut_off",)),
+        (Box(100, 100, 200, 151), ("cut_off",)),
+        (Box(190, 140, 201, 150), ("small_face", "cut_off")),
+    ],
+)
+def test_flags(box: Box, flags: tuple[str, ...]) -> None:
+    assert flags_of(box, 200, 150) == flags
+
+
+def test_wider_coverage_gives_wider_intervals(tiny_model: Path, astronaut: Path) -> None:
+    narrow, wide = (Predictor(tiny_model, coverage=c).predict(astronaut)[0].age for c in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert wide.years == narrow.years
+
+
+def test_coverage_outside_the_calibration_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ValueError, match=r"between 0\.5 and 0\.99"):
+        Predictor(tiny_model, coverage=0.3)
+
+
+def test_missing_model_and_detector_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelError):
+        Predictor("no.onnx")
+    with pytest.raises(DetectorError):
+        Predictor(tiny_model, "no-such")
+
+
+def test_stream_keeps_order_and_reports_bad_photos(predictor: Predictor, astronaut: Path) -> None:
+    photos = [astronaut, "no.jpg", grey(), b"text", EncodedPhoto("upload", astronaut.read_bytes()), 3]
+    results = list(predictor.predict_many(photos))  # type: ignore[arg-type]  # 3 is no photo, on purpose
+    assert [result.photo for result in results] == [
+        str(astronaut),
+        "no.jpg",
+        "<image>",
+        "<bytes>",
+        "upload",
+        "<int>",
+    ]
+    assert [len(result.faces) for result in results] == [1, 0, 0, 0, 1, 0]
+    assert [result.error is None for result in results] == [True, False, True, False, True, False]
+    assert (results[0].width, results[0].height) == (512, 512)
+
+
+def test_stream_gives_what_single_photos_give(tiny_model: Path) -> None:
+    predictor = Predictor(tiny_model, FakeDetector(Box(0, 0, 100, 100), Box(20, 20, 80, 80)))
+    photos = [grey(i) for i in range(0, 250, 5)]
+    for photo, result in zip(photos, predictor.predict_many(photos), strict=True):
+        for one, other in zip(predictor.predict(photo), result.faces, strict=True):
+            assert one.age.years == pytest.approx(other.age.years, abs=1e-4)
+
+
+def test_stream_runs_the_model_on_many_faces_at_once(tiny_model: Path) -> None:
+    model = CountingModel(tiny_model)
+    predictor = Predictor(model, FakeDetector(Box(0, 0, 100, 100)))
+    assert len(list(predictor.predict_many([grey()] * 100))) == 100
+    assert sum(model.runs) == 100
+    assert max(model.runs) == CHIPS_AT_ONCE
+
+
+def test_stream_is_lazy(tiny_model: Path) -> None:
+    detector = FakeDetector()
+    stream = Predictor(tiny_model, detector).predict_many(itertools.repeat(grey()))
+    assert detector.seen == 0
+    next(stream)
+    assert 1 <= detector.seen <= 10
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_error_of_the_photos_own_iterator_is_passed_on(predictor: Predictor) -> None:
+    def photos() -> Iterator[Pixels]:
+        yield grey()
+        raise OSError("camera unplugged")
+
+    with pytest.raises(OSError, match="unplugged"):
+        list(predictor.predict_many(photos()))
+
+
+def test_no_photos_give_no_results(predictor: Predictor) -> None:
+    assert list(predictor.predict_many([])) == []
+
+
+@pytest.mark.parametrize("photo", ["family.jpg", b"bytes", Path("family.jpg")])
+def test_a_single_photo_is_no_stream(predictor: Predictor, photo: Any) -> None:
+    with pytest.raises(TypeError, match="put a single one into a list"):
+        predictor.predict_many(photo)
+
+
+def test_threads_share_a_predictor(predictor: Predictor, astronaut: Path) -> None:
+    expected = predictor.predict(astronaut)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == expected for found in pool.map(predictor.predict, [astronaut] * 8))
+
+
+def test_prediction_needs_no_network(
+    tiny_model: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert len(Predictor(tiny_model).predict(astronaut)) == 1
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+
+
+def test_prediction_never_imports_training(tiny_model: Path, astronaut: Path) -> None:
+    code = (
+        "import sys, mien, mien.draw, mien.cli.predict\n"
+        "assert len(mien.Predictor(sys.argv[1]).predict(sys.argv[2])) == 1\n"
+        "banned = {'torch', 'lightning', 'kornia', 'pandas', 'sklearn', 'matplotlib', 'mien.training'}\n"
+        "print(sorted(banned & set(sys.modules)))"
+    )
+    assert python(code, str(tiny_model), str(astronaut)).stdout == "[]\n"
+
+
+def test_import_prints_nothing_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, os; environment = dict(os.environ); import mien\n"
+        "assert environment == dict(os.environ)\n"
+        "heavy = {'numpy', 'cv2', 'dlib', 'onnxruntime', 'PIL', 'torch', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = python(code)
+    assert done.stdout == done.stderr == ""
+
+
+def test_public_names_exist() -> None:
+    import mien
+
+    assert all(getattr(mien, name) is not None for name in mien.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mien.nothing
+
+
+@pytest.mark.skipif(not default_model_path().exists(), reason="the shipped model is not built yet")
+def test_the_shipped_model_sees_a_woman_of_about_her_age(astronaut: Path) -> None:
+    (estimate,) = Predictor().predict(astronaut)
+    assert estimate.gender.label == "female"
+    assert 22 <= estimate.age.years <= 48  # she was 35
+    assert estimate.age.high - estimate.age.low < 45
