@@ -6,6 +6,8 @@ showed one photo twice; from 0.95 to 0.965 most pairs showed different people.
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,36 +16,55 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from mien.data.progress import progress
+from mien.errors import ImageError
+from mien.images import read_photo
+
 THUMBNAIL = 24
 NEAR_IDENTICAL = 0.965
 
+Vector = npt.NDArray[np.float32]
+Pairs = npt.NDArray[np.intp]
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; empty if it cannot be read."""
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What pictures are compared by, in the order of their paths.
+
+    Attributes:
+        hashes: SHA-256 of each file's bytes, in hexadecimal; for a file that cannot be opened, of its path.
+        thumbnails: (n, 576) grey 24x24 pictures of mean 0 and norm 1; 0 where flat or unreadable.
+        unreadable: Why a picture cannot be read, by its position.
+    """
+
+    hashes: list[str]
+    thumbnails: npt.NDArray[np.float32]
+    unreadable: dict[int, str]
+
+
+def fingerprint(paths: Sequence[str]) -> Fingerprints:
+    """Read every picture once; one that cannot be read is noted and does not stop the rest."""
+    with ThreadPoolExecutor() as pool:
+        found = list(progress(pool.map(_fingerprint, paths), "Reading faces", len(paths)))
+    thumbnails = np.asarray([vector for _, vector, _ in found], np.float32).reshape(-1, THUMBNAIL**2)
+    unreadable = {i: reason for i, (_, _, reason) in enumerate(found) if reason}
+    return Fingerprints([digest for digest, _, _ in found], thumbnails, unreadable)
+
+
+def thumbnail(data: bytes) -> Vector | None:
+    """A picture file's bytes as a grey 24x24 vector of mean 0 and norm 1.
+
+    Returns:
+        (576,) vector, 0 if the picture is flat; None if OpenCV cannot decode it.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def thumbnail(path: Path) -> npt.NDArray[np.float32] | None:
-    """A grey 24×24 picture as a vector of mean 0 and norm 1; None if it cannot be read, 0 if it is flat."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError:
+        grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
+    except cv2.error:  # empty, or larger than OpenCV's limit
         return None
-    grey = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_2) if data.size else None
-    if grey is None:
-        return None
-    vector = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
-    vector -= vector.mean()
-    norm = float(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector
+    return None if grey is None else _normalised(grey)
 
 
-def near_identical_pairs(
-    vectors: npt.NDArray[np.float32], threshold: float = NEAR_IDENTICAL
-) -> npt.NDArray[np.intp]:
+def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NEAR_IDENTICAL) -> Pairs:
     """Pairs whose thumbnails correlate above a threshold.
 
     Args:
@@ -61,15 +82,20 @@ def near_identical_pairs(
     return np.concatenate(found)
 
 
-def group_labels(hashes: Sequence[str], pairs: npt.NDArray[np.intp]) -> list[str]:
+def equal_pairs(values: Sequence[str]) -> Pairs:
+    """(pairs, 2) indices that join each value to the first equal one; empty values are not joined."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(value, i), i) for i, value in enumerate(values) if value]
+    return np.asarray(pairs, np.intp).reshape(-1, 2)
+
+
+def group_labels(hashes: Sequence[str], pairs: Pairs) -> list[str]:
     """Name each picture's group: pictures with equal hashes, or joined by pairs, share one name.
 
     A group is named after the smallest hash in it, so names depend on what the pictures are and not on where
     they lie or on their order.
     """
-    first: dict[str, int] = {}
-    links = [(first.setdefault(h, i), i) for i, h in enumerate(hashes)]
-    edges = np.concatenate([np.asarray(links, np.intp).reshape(-1, 2), pairs])
+    edges = np.concatenate([equal_pairs(hashes), pairs])
     n = len(hashes)
     graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n, n))
     _, component = connected_components(graph, directed=False)
@@ -77,3 +103,29 @@ def group_labels(hashes: Sequence[str], pairs: npt.NDArray[np.intp]) -> list[str
     for label, h in zip(component.tolist(), hashes, strict=True):
         names[label] = min(names.get(label, h), h)
     return [names[label][:16] for label in component.tolist()]
+
+
+def _fingerprint(path: str) -> tuple[str, Vector, str]:
+    """Hash, thumbnail, and why the picture cannot be read (empty if it can)."""
+    empty = np.zeros(THUMBNAIL**2, np.float32)
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError):  # ValueError: a null character in the path
+        data = None
+    digest = hashlib.sha256(path.encode(errors="surrogateescape") if data is None else data).hexdigest()
+    try:
+        pixels = read_photo(path).pixels
+    except ImageError as error:
+        return digest, empty, str(error)
+    vector = None if data is None else thumbnail(data)
+    if vector is None:  # a format that OpenCV lacks
+        vector = _normalised(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8))
+    return digest, vector, ""
+
+
+def _normalised(grey: npt.NDArray[np.integer | np.floating]) -> Vector:
+    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    vector = np.asarray(small).ravel().astype(np.float32)
+    vector -= vector.mean()
+    norm = float(np.linalg.norm(vector))
+    return vector / norm if norm > 0 else vector

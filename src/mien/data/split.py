@@ -1,28 +1,79 @@
-"""Divide a manifest into train, validation and test."""
+"""Divide a manifest into train, validation and test, keeping the same pictures together."""
 
 import hashlib
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from mien.data.duplicates import THUMBNAIL, file_hash, group_labels, near_identical_pairs, thumbnail
+from mien.data.duplicates import Fingerprints, equal_pairs, fingerprint, group_labels, near_identical_pairs
+from mien.data.protocols import get_protocol
 from mien.errors import DataError
+
+
+@dataclass(frozen=True)
+class Division:
+    """A split manifest and what a fixed test side brings with it.
+
+    Attributes:
+        table: The manifest with ``split`` (``train``, ``validation``, ``test``) and ``group`` filled.
+        identical_to_test: Paths of train and validation pictures that are byte-identical to a test picture.
+        near_identical_to_test: Paths of those that are the same picture, but not byte for byte.
+    """
+
+    table: pd.DataFrame
+    identical_to_test: tuple[str, ...]
+    near_identical_to_test: tuple[str, ...]
+
+
+def divide(
+    table: pd.DataFrame,
+    *,
+    protocol: str | None = None,
+    names: Sequence[str] | None = None,
+    validation: float = 0.1,
+) -> Division:
+    """Mark test, validation and train rows.
+
+    Groups are made on the test side and on the rest apart, so that the validation part is the same whether
+    or not the test pictures are at hand.
+
+    Args:
+        table: A checked manifest of readable pictures; a ``group`` that it has already stays together.
+        protocol: How the test side is chosen, see :mod:`mien.data.protocols`; None keeps the rows whose
+            ``split`` is ``test``.
+        names: All file names of the data set, where the table holds only a part of them.
+        validation: Share of the groups outside the test side to set apart, in [0, 1); 0 for none.
+
+    Raises:
+        DataError: If a picture cannot be read, the table does not fit the protocol, or the share is wrong.
+    """
+    if not 0 <= validation < 1:
+        raise DataError(f"the validation share must be 0 or lie between 0 and 1, got {validation}.")
+    if protocol is not None:
+        table = get_protocol(protocol)(table, names)
+    elif names is not None:
+        raise DataError("a list of names is of use to a protocol alone; name one with --protocol.")
+    prints = _readable(table)
+    test = table["split"] == "test"
+    groups = np.empty(len(table), object)
+    for side in (test, ~test):
+        groups[side.to_numpy()] = _groups(table[side], _part(prints, side))
+    table = table.assign(group=groups, split=table["split"].where(test, "train"))
+    identical, near = _shared_with_test(table, prints)
+    return Division(split_validation(table, validation) if validation else table, identical, near)
 
 
 def assign_groups(table: pd.DataFrame) -> pd.DataFrame:
     """Fill the column ``group`` so that byte-identical and near-identical pictures share a value.
 
+    Rows that share a group already go on sharing one.
+
     Raises:
         DataError: If a picture cannot be read.
     """
-    paths = [Path(p) for p in table["path"]]
-    vectors = [thumbnail(p) for p in paths]
-    for path, vector in zip(paths, vectors, strict=True):
-        if vector is None:
-            raise DataError(f"{path} is not a readable picture; remove its row ('mien data audit' lists all).")
-    stacked = np.asarray(vectors, np.float32).reshape(-1, THUMBNAIL**2)
-    return table.assign(group=group_labels([file_hash(p) for p in paths], near_identical_pairs(stacked)))
+    return table.assign(group=_groups(table, _readable(table)))
 
 
 def split_validation(table: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
@@ -46,6 +97,39 @@ def split_validation(table: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     free = table["split"] != "test"
     split = table["split"].mask(free & chosen, "validation").mask(free & ~chosen, "train")
     return table.assign(split=split)
+
+
+def _readable(table: pd.DataFrame) -> Fingerprints:
+    prints = fingerprint(list(table["path"]))
+    if prints.unreadable:
+        first = next(iter(prints.unreadable.values()))
+        raise DataError(
+            f"{len(prints.unreadable)} of {len(table)} pictures cannot be read, the first: {first} "
+            "Mend them or remove their rows; 'mien data audit' lists all."
+        )
+    return prints
+
+
+def _part(prints: Fingerprints, chosen: "pd.Series[bool]") -> Fingerprints:
+    hashes = [h for h, keep in zip(prints.hashes, chosen, strict=True) if keep]
+    return Fingerprints(hashes, prints.thumbnails[chosen.to_numpy()], {})
+
+
+def _groups(table: pd.DataFrame, prints: Fingerprints) -> list[str]:
+    pairs = near_identical_pairs(prints.thumbnails)
+    known = equal_pairs(list(table["group"]))
+    return group_labels(prints.hashes, np.concatenate([pairs, known]))
+
+
+def _shared_with_test(table: pd.DataFrame, prints: Fingerprints) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    test = table["split"] == "test"
+    if not test.any():
+        return (), ()
+    hashes = pd.Series(prints.hashes, index=table.index)
+    same = pd.Series(group_labels(prints.hashes, near_identical_pairs(prints.thumbnails)), index=table.index)
+    identical = ~test & hashes.isin(hashes[test])
+    near = ~test & same.isin(same[test]) & ~identical
+    return tuple(table["path"][identical]), tuple(table["path"][near])
 
 
 def _fraction(name: str) -> float:

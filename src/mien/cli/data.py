@@ -1,0 +1,124 @@
+"""``mien data``: index, audit, look at and split data sets of faces."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Index, audit, look at and split data sets of faces.", no_args_is_help=True)
+
+Faces = Annotated[Path, typer.Argument(metavar="MANIFEST|DIR", help="A manifest, or a data set's folder.")]
+Manifest = Annotated[Path, typer.Option(help="Where the manifest goes (CSV).")]
+
+
+@app.command("index")
+def index(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the data set was unpacked.")],
+    output: Manifest,
+    dataset: Annotated[
+        str | None, typer.Option(help="utkface, fairface or all-age-faces; found out where not given.")
+    ] = None,
+) -> None:
+    """Turn a data set's folder into a manifest; every misnamed or unlabelled picture is named."""
+    from mien.data.manifest import write_manifest
+    from mien.data.sources import index_folder
+
+    faces = index_folder(folder, dataset)
+    write_manifest(faces.table, output)
+    if "problem" in faces.table:
+        odd = faces.table[faces.table["problem"] != ""]
+        _name("misnamed, but indexed", dict(zip(odd["path"], odd["problem"], strict=True)))
+    _name("left out", faces.left_out)
+    typer.echo(f"{len(faces.table):,} faces of {faces.table['dataset'][0]}: {output}")
+    raise typer.Exit(1 if faces.left_out else 0)
+
+
+@app.command("audit")
+def audit(
+    faces: Faces,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Find unreadable, identical and contradictorily labelled pictures, and count what there is."""
+    from mien.data.audit import audit as run
+    from mien.data.report import report
+    from mien.data.sources import load_faces
+
+    found = run(load_faces(faces))
+    text = json.dumps(found.to_json(), indent=1) if as_json else report(found)
+    typer.echo(text.encode(errors="backslashreplace"))  # a file name need not be UTF-8
+    raise typer.Exit(1 if found.unreadable else 0)
+
+
+@app.command("show")
+def show(
+    faces: Faces,
+    output: Annotated[Path, typer.Option(help="Where the picture goes, e.g. sheet.png.")],
+    age: Annotated[str | None, typer.Option(help="26, 20-30 or 60+.")] = None,
+    gender: Annotated[str | None, typer.Option(help="female or male.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Most faces on the sheet.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses other faces.")] = 0,
+    plots: Annotated[bool, typer.Option("--plots", help="Plot ages and genders instead of faces.")] = False,
+) -> None:
+    """Draw a sheet of faces with these labels, or plots of their ages and genders."""
+    from mien.data.explore import face_sheet, save_sheet, select
+    from mien.data.sources import load_faces
+
+    table = select(load_faces(faces).table, age=age, gender=gender, split=split)
+    filters = [text for text in (age and f"age {age}", gender, split) if text]
+    title = " · ".join([faces.resolve().name, *filters, f"{len(table):,} faces"])
+    unreadable: Mapping[str, str] = {}
+    if plots:
+        from mien.data.plots import distribution_figure, save_figure
+
+        save_figure(distribution_figure(table, title), output)
+    else:
+        sheet, unreadable = face_sheet(table, title, count=count, seed=seed)
+        save_sheet(sheet, output)
+    _name("unreadable", unreadable)
+    typer.echo(f"{title}: {output}")
+    raise typer.Exit(1 if unreadable else 0)
+
+
+@app.command("split")
+def split(
+    faces: Faces,
+    output: Manifest,
+    protocol: Annotated[
+        str | None, typer.Option(help="classic: UTKFace's 80/20. Without it the test rows stay.")
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="All file names of the data set, a line each, if pictures are missing."),
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the training side to set apart; 0 for none.")
+    ] = 0.1,
+) -> None:
+    """Mark each face as train, validation or test; pictures that are the same stay together."""
+    from mien.data.manifest import write_manifest
+    from mien.data.protocols import read_names
+    from mien.data.sources import load_faces
+    from mien.data.split import divide
+
+    found = load_faces(faces)
+    everything = read_names(names) if names else None
+    division = divide(found.table, protocol=protocol, names=everything, validation=validation)
+    write_manifest(division.table, output)
+    _name("left out", found.left_out)
+    _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
+    _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
+    counts = division.table["split"].value_counts()
+    typer.echo(", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
+    raise typer.Exit(1 if found.left_out else 0)
+
+
+def _name(what: str, pictures: Mapping[str, str] | tuple[str, ...]) -> None:
+    """Say on stderr how many pictures something is true of, and of which."""
+    if pictures:
+        typer.echo(f"{len(pictures):,} {what}:", err=True)
+    for path in pictures:
+        reason = f": {pictures[path]}" if isinstance(pictures, Mapping) else ""
+        typer.echo(f"  {path}{reason}", err=True)

@@ -1,0 +1,161 @@
+"""Audit a data set: what cannot be read, what is there twice, which labels disagree, and what it holds."""
+
+import os.path
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical_pairs
+from mien.data.manifest import relative_path
+from mien.data.sources import FaceSet
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Pictures that are the same.
+
+    Attributes:
+        faces: Their paths, with the labels of each, in the order of the manifest.
+        conflicts: Which of ``age`` and ``gender`` disagree; two age bins disagree where they do not overlap.
+        splits: The parts they lie in, if more than one.
+    """
+
+    faces: tuple[dict[str, str], ...]
+    conflicts: tuple[str, ...]
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        folder: The folder that all pictures lie below; paths are relative to it.
+        faces: Number of rows.
+        counts: Faces by value of ``split``, ``gender``, ``race`` and ``age`` (decades or bins).
+        common_ages: The five most frequent exact ages, with their number of faces.
+        unreadable: Why a picture cannot be read, by path.
+        left_out: Why a picture of the folder carries no label, by path.
+        misnamed: What is odd about a file's name, by path.
+        identical: Groups of byte-identical files.
+        near_identical: Groups that hold different files of the same picture.
+    """
+
+    folder: str
+    faces: int
+    counts: dict[str, dict[str, int]]
+    common_ages: tuple[tuple[str, int], ...]
+    unreadable: dict[str, str]
+    left_out: dict[str, str]
+    misnamed: dict[str, str]
+    identical: tuple[Twins, ...]
+    near_identical: tuple[Twins, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as values that ``json.dumps`` takes; groups with their summary."""
+        groups = {"identical": self.identical, "near_identical": self.near_identical}
+        return asdict(self) | {
+            name: summary(twins) | {"members": [asdict(group) for group in twins]}
+            for name, twins in groups.items()
+        }
+
+
+def audit(faces: FaceSet) -> Audit:
+    """Read every picture of a data set and compare them all; unreadable ones are listed and left aside."""
+    table = faces.table
+    folder = Path(os.path.commonpath([Path(path).parent for path in table["path"]]))
+    names = [relative_path(path, folder) for path in table["path"]]
+    prints = fingerprint(list(table["path"]))
+    exact = table["age"].dropna()
+    problems = table["problem"].fillna("") if "problem" in table else [""] * len(table)
+    return Audit(
+        folder=str(folder),
+        faces=len(table),
+        counts=_counts(table),
+        common_ages=tuple((f"{age:g}", n) for age, n in Counter(exact.tolist()).most_common(5)),
+        unreadable={names[i]: reason for i, reason in prints.unreadable.items()},
+        left_out={relative_path(path, folder): why for path, why in faces.left_out.items()},
+        misnamed={name: str(why) for name, why in zip(names, problems, strict=True) if why},
+        identical=_identical(table, names, prints),
+        near_identical=_near_identical(table, names, prints),
+    )
+
+
+def summary(twins: Iterable[Twins]) -> dict[str, int]:
+    """How many groups and faces, and how many groups disagree in age, in gender, or lie across splits."""
+    twins = list(twins)
+    return {
+        "groups": len(twins),
+        "faces": sum(len(group.faces) for group in twins),
+        "age_conflicts": sum("age" in group.conflicts for group in twins),
+        "gender_conflicts": sum("gender" in group.conflicts for group in twins),
+        "across_splits": sum(bool(group.splits) for group in twins),
+    }
+
+
+def age_label(low: float, high: float) -> str:
+    """An age as people write it: ``26``, or ``20-29`` for a bin."""
+    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+
+
+def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    counts = {
+        column: dict(sorted(Counter(table[column].replace("", UNKNOWN)).items()))
+        for column in ("split", "gender", "race")
+    }
+    bounds = zip(table["age_low"].tolist(), table["age_high"].tolist(), strict=True)
+    ages = Counter(
+        (low // 10 * 10, low // 10 * 10 + 9) if low == high else (low, high) for low, high in bounds
+    )
+    return counts | {"age": {age_label(*age): n for age, n in sorted(ages.items())}}
+
+
+def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
+    groups = table.groupby(pd.Series(prints.hashes, index=table.index), sort=False).indices.values()
+    return _twins(table, names, (list(group) for group in groups if len(group) > 1))
+
+
+def _near_identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
+    labels = group_labels(prints.hashes, near_identical_pairs(prints.thumbnails))
+    groups = table.groupby(pd.Series(labels, index=table.index), sort=False).indices.values()
+    return _twins(
+        table, names, (list(group) for group in groups if len({prints.hashes[i] for i in group}) > 1)
+    )
+
+
+def _twins(table: pd.DataFrame, names: list[str], groups: Iterable[list[int]]) -> tuple[Twins, ...]:
+    found = []
+    for members in groups:
+        rows = table.iloc[members]
+        described = zip(
+            [names[i] for i in members],
+            map(age_label, rows["age_low"], rows["age_high"]),
+            rows["gender"],
+            rows["split"],
+            strict=True,
+        )
+        keys = ("path", "age", "gender", "split")
+        splits = tuple(sorted(set(rows["split"])))
+        found.append(
+            Twins(
+                faces=tuple(dict(zip(keys, values, strict=True)) for values in described),
+                conflicts=_conflicts(rows),
+                splits=splits if len(splits) > 1 else (),
+            )
+        )
+    return tuple(found)
+
+
+def _conflicts(rows: pd.DataFrame) -> tuple[str, ...]:
+    conflicts = []
+    if rows["age_low"].max() > rows["age_high"].min():
+        conflicts.append("age")
+    if len(set(rows["gender"]) - {""}) > 1:
+        conflicts.append("gender")
+    return tuple(conflicts)

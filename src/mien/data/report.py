@@ -1,0 +1,57 @@
+"""An audit as text to read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mien.data.audit import Audit, Twins, summary
+
+SHOWN = 5
+
+
+def report(audit: Audit) -> str:
+    """Counts first, then every unreadable, left-out or misnamed picture, then the same pictures.
+
+    Of the groups whose labels disagree or that lie across splits the first five are shown.
+    """
+    return "\n".join(
+        [
+            f"{audit.faces:,} faces in {audit.folder}",
+            *(_counts(name, counts) for name, counts in audit.counts.items()),
+            _counts("top ages", dict(audit.common_ages)),
+            "",
+            *_named("Unreadable pictures", audit.unreadable),
+            *_named("Pictures without a label", audit.left_out),
+            *_named("Misnamed pictures", audit.misnamed),
+            "",
+            *_groups("Byte-identical files", audit.identical),
+            *_groups("Near-identical pictures", audit.near_identical),
+        ]
+    )
+
+
+def _counts(name: str, counts: Mapping[str, int]) -> str:
+    return f"  {name:<9} " + " · ".join(f"{value} {n:,}" for value, n in counts.items())
+
+
+def _named(title: str, pictures: Mapping[str, str]) -> Iterator[str]:
+    yield f"{title}: {len(pictures):,}"
+    for path, reason in pictures.items():
+        yield f"  {path}: {reason}"
+
+
+def _groups(title: str, twins: Sequence[Twins]) -> Iterator[str]:
+    figures = summary(twins)
+    yield (
+        f"{title}: {figures['groups']:,} groups of {figures['faces']:,} faces; "
+        f"{figures['age_conflicts']:,} disagree in age, {figures['gender_conflicts']:,} in gender, "
+        f"{figures['across_splits']:,} lie across splits"
+    )
+    notable = [group for group in twins if group.conflicts or group.splits]
+    for group in notable[:SHOWN]:
+        yield "  " + " = ".join(_face(face) for face in group.faces)
+    if len(notable) > SHOWN:
+        yield f"  … and {len(notable) - SHOWN:,} more (--json lists all)"
+
+
+def _face(face: Mapping[str, str]) -> str:
+    labels = ", ".join(face[key] for key in ("age", "gender", "split") if face[key])
+    return f"{face['path']} ({labels})"

@@ -1,0 +1,95 @@
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_fakes import Draw, noise_in
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.data.duplicates import equal_pairs, fingerprint, group_labels, near_identical_pairs, thumbnail
+
+NO_PAIRS = np.empty((0, 2), np.intp)
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    return noise_in(tmp_path)
+
+
+def test_a_thumbnail_has_mean_0_and_norm_1(draw: Draw) -> None:
+    vector = thumbnail(draw("a.png", 1).read_bytes())
+    assert vector is not None and vector.shape == (576,)
+    assert vector.mean() == pytest.approx(0, abs=1e-6) and np.linalg.norm(vector) == pytest.approx(
+        1, abs=1e-5
+    )
+
+
+def test_a_recompressed_and_rescaled_picture_is_near_identical(draw: Draw) -> None:
+    paths = [draw("a.png", 1), draw("b.jpg", 1, quality=40), draw("c.png", 1, size=96), draw("d.png", 2)]
+    pairs = near_identical_pairs(fingerprint(list(map(str, paths))).thumbnails)
+    assert pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_pairs_are_found_across_the_blocks_that_are_compared() -> None:
+    vectors = np.zeros((5000, 2), np.float32)
+    vectors[[3, 4999]] = (0.6, 0.8)
+    assert near_identical_pairs(vectors).tolist() == [[3, 4999]]
+
+
+def test_flat_pictures_are_not_taken_for_one_another() -> None:
+    assert len(near_identical_pairs(np.zeros((4, 576), np.float32))) == 0
+
+
+def test_unreadable_pictures_are_noted_and_the_rest_read(draw: Draw, tmp_path: Path) -> None:
+    whole = draw("a.jpg", 1)
+    (tmp_path / "short.jpg").write_bytes(whole.read_bytes()[:300])
+    (tmp_path / "empty.jpg").touch()
+    paths = [str(tmp_path / name) for name in ("short.jpg", "empty.jpg", "none.jpg", "a.jpg")]
+    prints = fingerprint(paths)
+    assert list(prints.unreadable) == [0, 1, 2]
+    assert not prints.thumbnails[:3].any() and prints.thumbnails[3].any()
+
+
+def test_files_that_cannot_be_opened_do_not_count_as_equal(tmp_path: Path) -> None:
+    prints = fingerprint([str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), "c\0.jpg", "d\udce9.jpg"])
+    assert len(set(prints.hashes)) == 4
+
+
+def test_a_picture_that_opencv_cannot_decode_is_compared_too(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(draw("a.png", 1)), str(draw("b.png", 1, size=96))]
+    monkeypatch.setattr("mien.data.duplicates.thumbnail", lambda _: None)
+    assert near_identical_pairs(fingerprint(paths).thumbnails).tolist() == [[0, 1]]
+
+
+def test_bytes_that_are_no_picture_have_no_thumbnail() -> None:
+    assert thumbnail(b"") is None and thumbnail(b"no picture") is None
+
+
+def test_empty_values_are_not_paired() -> None:
+    assert equal_pairs(["", "x", "", "x"]).tolist() == [[1, 1], [1, 3]]
+
+
+def test_a_group_is_named_after_its_smallest_hash() -> None:
+    pairs = np.array([[0, 2]], np.intp)
+    assert group_labels(["c" * 64, "b" * 64, "a" * 64, "b" * 64], pairs) == [
+        "a" * 16,
+        "b" * 16,
+        "a" * 16,
+        "b" * 16,
+    ]
+
+
+def test_groups_join_through_a_common_picture() -> None:
+    assert len(set(group_labels(["a", "b", "c"], np.array([[0, 1], [1, 2]], np.intp)))) == 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcdef"), max_size=20), st.randoms(use_true_random=False))
+def test_group_names_do_not_depend_on_the_order(hashes: list[str], rng: random.Random) -> None:
+    order = list(range(len(hashes)))
+    rng.shuffle(order)
+    names = group_labels(hashes, NO_PAIRS)
+    assert group_labels([hashes[i] for i in order], NO_PAIRS) == [names[i] for i in order]

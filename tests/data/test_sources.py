@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+from data_fakes import fairface_in, utkface_in
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.data.manifest import GENDERS, MAX_AGE
+from mien.data.sources import RACES, index_folder, load_faces, parse_utkface_name
+from mien.errors import DataError
+
+
+@pytest.fixture
+def utkface(tmp_path: Path) -> Path:
+    return utkface_in(tmp_path)
+
+
+@pytest.fixture
+def fairface(tmp_path: Path) -> Path:
+    return fairface_in(tmp_path)
+
+
+@settings(deadline=None)
+@given(st.integers(0, MAX_AGE), st.integers(0, 1), st.integers(0, 4), st.integers(10**15, 10**18 - 1))
+def test_a_regular_name_gives_its_labels(age: int, gender: int, race: int, stamp: int) -> None:
+    name = f"{age}_{gender}_{race}_{stamp}.jpg.chip.jpg"
+    assert parse_utkface_name(name) == (age, GENDERS[gender], RACES[race], "")
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_name_is_parsed_or_refused(name: str) -> None:
+    labels = parse_utkface_name(name)
+    assert labels is None or 0 <= labels[0] <= MAX_AGE
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("24_0_1_20170116220224657 .jpg.chip.jpg", (24, "male", "Black", "misspelt extension")),
+        ("55_0_0_20170116232725357jpg.chip.jpg", (55, "male", "White", "misspelt extension")),
+    ],
+)
+def test_a_misspelt_extension_keeps_all_labels(name: str, labels: tuple[int, str, str, str]) -> None:
+    assert parse_utkface_name(name) == labels
+
+
+@pytest.mark.parametrize(
+    "name", ["39_1_20170116174525125", "61_1_20170109142408075", "61_1_20170109150557335"]
+)
+def test_a_name_one_field_short_keeps_the_age_alone(name: str) -> None:
+    labels = parse_utkface_name(f"{name}.jpg.chip.jpg")
+    assert labels == (int(name[:2]), "", "", "one field short, gender and race unknown")
+
+
+@pytest.mark.parametrize(
+    "name", ["holiday.jpg", "200_0_0_20170116232725357.jpg", "30_2_0_20170116232725357.jpg"]
+)
+def test_a_name_without_labels_gives_none(name: str) -> None:
+    assert parse_utkface_name(name) is None
+
+
+def test_every_utkface_picture_is_indexed_or_left_out_by_name(utkface: Path) -> None:
+    faces = index_folder(utkface)
+    assert list(faces.table["age"]) == [1, 24, 26, 39, 55]
+    assert faces.left_out == {str(utkface / "holiday.jpg"): "no labels in its name"}
+
+
+def test_utkface_pictures_in_subfolders_are_found(utkface: Path) -> None:
+    assert len(index_folder(utkface.parent).table) == 5
+
+
+def test_hidden_files_of_other_systems_are_no_pictures(utkface: Path) -> None:
+    (utkface / "._26_1_0_20170116184024662.jpg.chip.jpg").write_bytes(b"resource fork")
+    assert len(index_folder(utkface).table) == 5
+
+
+def test_fairface_bins_genders_and_races_take_the_manifests_form(fairface: Path) -> None:
+    table = index_folder(fairface).table
+    assert list(zip(table["age_low"], table["age_high"], strict=True)) == [(3, 9), (70, 116)]
+    assert list(table["gender"]) == ["male", "female"]
+    assert list(table["race"]) == ["Asian", "Others"]
+    assert set(table["framing"]) == {"padded"} and set(table["dataset"]) == {"fairface"}
+
+
+def test_unlabelled_and_missing_fairface_pictures_are_named(fairface: Path) -> None:
+    assert index_folder(fairface).left_out == {
+        str(fairface / "images/2.webp"): "no row in labels.csv",
+        str(fairface / "images/9.webp"): "named in labels.csv but missing",
+    }
+
+
+def test_labels_without_race_are_all_age_faces(fairface: Path) -> None:
+    (fairface / "labels.csv").write_text("file,age,gender\nimages/0.webp,12,female\n")
+    table = index_folder(fairface).table
+    assert (table["dataset"][0], table["age"][0], table["framing"][0]) == ("all-age-faces", 12, "padded")
+
+
+def test_an_unknown_data_set_is_refused_with_the_known_ones(utkface: Path) -> None:
+    with pytest.raises(DataError, match="choose from utkface, fairface, all-age-faces"):
+        index_folder(utkface, "imdb")
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no picture with utkface labels"):
+        index_folder(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        index_folder(tmp_path / "none")
+
+
+def test_a_folder_without_labels_csv_is_no_fairface(utkface: Path) -> None:
+    with pytest.raises(DataError, match=r"has no labels\.csv"):
+        index_folder(utkface, "fairface")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("file,age,race\nimages/0.webp,3-9,White\n", "lacks the column 'gender'"),
+        ("file,age,gender,race\nimages/0.webp,young,Male,White\n", "has 'young' where an age bin"),
+        ("file,age,gender,race\nimages/0.webp,,Male,White\n", "has 'nan' where an age bin"),
+        ("", "is not a readable CSV file"),
+    ],
+)
+def test_wrong_labels_are_refused_in_a_sentence(fairface: Path, labels: str, message: str) -> None:
+    (fairface / "labels.csv").write_text(labels)
+    with pytest.raises(DataError, match=message):
+        index_folder(fairface)
+
+
+def test_faces_load_from_a_folder_or_a_manifest(utkface: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "faces.csv"
+    manifest.write_text("path,age\na.jpg,30\n")
+    assert len(load_faces(utkface).table) == 5
+    assert len(load_faces(manifest).table) == 1
