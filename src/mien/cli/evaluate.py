@@ -1,6 +1,5 @@
 """``mien evaluate``."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 from mien.cli.predict import Faces, printable
 
 if TYPE_CHECKING:
-    from mien.evaluation import Evaluation, Prediction
+    from mien.evaluation import Evaluation
 
 
 def evaluate(
@@ -52,6 +51,7 @@ def evaluate(
     """
     from mien.evaluation import evaluate as run
     from mien.predictor import Predictor
+    from mien.progress import progress
 
     evaluation = run(
         manifest,
@@ -60,7 +60,7 @@ def evaluate(
         split=split,
         predictions=predictions,
         report=report,
-        watch=_show_progress,
+        watch=lambda stream, total: progress(stream, "Faces", total),
     )
     _print_scores(evaluation)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
@@ -70,22 +70,6 @@ def evaluate(
         typer.echo(f"mien: {printable(sentence)}", err=True)
     if evaluation.unreadable:
         raise typer.Exit(1)
-
-
-def _show_progress(predictions: "Iterator[Prediction]", total: int) -> "Iterator[Prediction]":
-    """Pass predictions on, with a bar on stderr if someone watches it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    rate = TextColumn("{task.fields[rate]}")
-    columns = ("Faces", BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total, rate="")
-        for prediction in predictions:
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} faces/s" if speed else "")
-            yield prediction
 
 
 def _print_scores(evaluation: "Evaluation") -> None:

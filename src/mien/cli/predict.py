@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,6 +75,7 @@ def predict(
     the others are still done), and 2 if the command itself is wrong.
     """
     from mien.predictor import Predictor
+    from mien.progress import progress
 
     sources = _sources(photos)
     predictor = Predictor(model, detector)
@@ -83,17 +83,19 @@ def predict(
         _make_folder(save)
     targets = _targets(photos, save)
     failed = False
-    with _progress(len(photos)) as advance:
-        results = predictor.predict_many(sources, faces=faces.value)
-        for source, target, result in zip(sources, targets, results, strict=True):
-            error = result.error
-            if result.faces and target is not None:
-                error = _draw(source, result, target)
-            _print(result, as_json)
-            if error is not None:
-                failed = True
-                typer.echo(f"mien: {printable(error)}", err=True)
-            advance()
+    # No bar for a few photos, or where the results themselves scroll past in the same terminal.
+    wanted = len(photos) >= MANY and not sys.stdout.isatty()
+    results = progress(
+        predictor.predict_many(sources, faces=faces.value), "Photos", len(photos), wanted=wanted
+    )
+    for source, target, result in zip(sources, targets, results, strict=True):
+        error = result.error
+        if result.faces and target is not None:
+            error = _draw(source, result, target)
+        _print(result, as_json)
+        if error is not None:
+            failed = True
+            typer.echo(f"mien: {printable(error)}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -186,30 +188,3 @@ def _draw(source: "PhotoSource", result: PhotoResult, target: Path) -> str | Non
     except ImageError as error:
         return str(error)
     return None
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr for many photos; none where the results themselves scroll past in the same terminal."""
-    if total < MANY or not sys.stderr.isatty() or sys.stdout.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} photos/s" if task.speed else "")
-
-    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

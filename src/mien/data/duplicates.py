@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mien.data.progress import progress
 from mien.errors import ImageError
 from mien.images import read_photo
+from mien.progress import progress
 
 THUMBNAIL = 24
 NEAR_IDENTICAL = 0.965

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mien.data.audit import age_label
 from mien.data.manifest import GENDERS, MAX_AGE
-from mien.data.progress import progress
 from mien.errors import DataError, ImageError
 from mien.images import read_photo
+from mien.progress import progress
 
 SIDE = 144
 """Pixels of a face on the sheet."""

@@ -24,8 +24,15 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
-def progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """Pass items through while a bar on stderr, if that is a terminal, shows count, rate and time left."""
+def progress(items: Iterable[T], label: str, total: int, *, wanted: bool = True) -> Iterator[T]:
+    """Pass items through while a bar on stderr, if that is a terminal, shows count, rate and time left.
+
+    Args:
+        items: As many as ``total``.
+        label: What they are, in the plural.
+        total: Their number.
+        wanted: False for no bar in any case.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -33,6 +40,9 @@ def progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    shown = wanted and sys.stderr.isatty()
+    # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not shown, redirect_stdout=False
+    ) as bar:
         yield from bar.track(items, total=total, description=label)
