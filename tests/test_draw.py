@@ -16,11 +16,11 @@ def estimate(*box: float) -> Estimate:
 
 
 def test_label_names_age_interval_gender_and_probability() -> None:
-    assert label_of(estimate(0, 0, 9, 9)) == "34  (25-44)\nmale  97 %"
+    assert label_of(estimate(0, 0, 9, 9)) == "apparent age 34 (25-44)\nperceived male 97 %"
 
 
 def test_label_may_be_numbered() -> None:
-    assert label_of(estimate(0, 0, 9, 9), 2).startswith("#2  34")
+    assert label_of(estimate(0, 0, 9, 9), 2).startswith("#2  apparent age 34")
 
 
 def test_photo_is_left_as_it_is() -> None:

@@ -10,7 +10,7 @@ from tiny_model import BINS, SIZE, tiny_metadata
 
 from mien.errors import ModelError
 from mien.metadata import ChipGeometry, IntervalCalibration
-from mien.model import BATCH_SIZE, Model, default_model_path, normalise
+from mien.model import BATCH_SIZE, Model, normalise
 
 MakeModel = Callable[..., Path]
 
@@ -126,7 +126,6 @@ def test_calibration_must_make_sense(coverage: tuple[float, ...], half_mass: tup
         IntervalCalibration(coverage=coverage, half_mass=half_mass, n=1)
 
 
-@pytest.mark.skipif(not default_model_path().exists(), reason="the shipped model is not built yet")
 def test_the_shipped_model_loads_and_is_calibrated() -> None:
     metadata = Model().metadata
     assert metadata.interval.coverage[0] <= 0.5

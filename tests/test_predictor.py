@@ -18,7 +18,7 @@ from tiny_model import SIZE
 from mien import Predictor
 from mien.errors import DetectorError, ImageError, ModelError
 from mien.images import EncodedPhoto, PhotoSource, Pixels
-from mien.model import Model, default_model_path
+from mien.model import Model
 from mien.predictor import CHIPS_AT_ONCE, SMALL_FACE, flags_of
 from mien.types import Box, Face
 
@@ -266,7 +266,6 @@ def test_public_names_exist() -> None:
         _ = mien.nothing
 
 
-@pytest.mark.skipif(not default_model_path().exists(), reason="the shipped model is not built yet")
 def test_the_shipped_model_sees_a_woman_of_about_her_age(astronaut: Path) -> None:
     (estimate,) = Predictor().predict(astronaut)
     assert estimate.gender.label == "female"

@@ -51,8 +51,9 @@ def label_of(estimate: Estimate, number: int | None = None) -> str:
     """The two lines of a face's label: age with its interval; gender with its probability."""
     age, gender = estimate.age, estimate.gender
     prefix = f"#{number}  " if number is not None else ""
-    first = f"{prefix}{age.years:.0f}  ({age.low:.0f}-{age.high:.0f})"  # Pillow's own font has no dash
-    return f"{first}\n{gender.label}  {100 * gender.probability:.0f} %"
+    # A hyphen: Pillow's own font has no dash.
+    first = f"{prefix}apparent age {age.years:.0f} ({age.low:.0f}-{age.high:.0f})"
+    return f"{first}\nperceived {gender.label} {100 * gender.probability:.0f} %"
 
 
 def save_drawing(image: Image.Image, path: Path) -> None:
