@@ -23,4 +23,3 @@ class DataError(MienError):
 
 class TrainingError(MienError):
     """A training run cannot start, resume or be exported as asked."""
-

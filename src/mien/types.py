@@ -22,6 +22,7 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
+        """Check."""
         if not all(map(math.isfinite, self)):
             raise ValueError(f"box coordinates must be finite, got {tuple(self)}")
         if self.x2 <= self.x1 or self.y2 <= self.y1:
@@ -63,6 +64,7 @@ class Face:
     landmarks: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
+        """Check."""
         if self.landmarks is not None and len(self.landmarks) != 5:
             raise ValueError(f"landmarks must be five points, got {len(self.landmarks)}")
 
@@ -77,6 +79,7 @@ class AgeEstimate:
     coverage: float
 
     def __post_init__(self) -> None:
+        """Check."""
         if not 0 <= self.low <= self.high:
             raise ValueError(f"expected 0 <= low <= high, got {self.low} and {self.high}")
         if not 0 < self.coverage < 1:
@@ -90,6 +93,7 @@ class GenderEstimate:
     p_female: float
 
     def __post_init__(self) -> None:
+        """Check."""
         if not 0 <= self.p_female <= 1:
             raise ValueError(f"p_female must lie in [0, 1], got {self.p_female}")
 

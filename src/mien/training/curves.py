@@ -1,55 +1,118 @@
-"""Curves of every loss and metric against the epoch, drawn anew after each epoch."""
+"""A run's record: after each epoch, a line of text, a row in a table, TensorBoard, and curves as pictures."""
 
+import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import lightning as L
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+PARTS = {"train": "training", "val": "validation"}
+METRICS = {
+    "age_mae": ("age: mean absolute error", "years"),
+    "age_rmse": ("age: root mean squared error", "years"),
+    "gender_accuracy": ("gender: accuracy", "share of faces"),
+}
+"""Title and unit of what is not a loss."""
 
 
-class CurvePlots(Callback):
-    """Draw ``curves/*.png`` from the metrics that the trainer logged."""
+class EpochRecord(Callback):
+    """Write down each epoch's losses and metrics in every form they are wanted in.
+
+    ``logs/metrics.csv`` holds a row for each epoch, ``logs`` the same for TensorBoard with the epoch as its
+    step, ``curves/*.png`` a picture of each quantity. A resumed run goes on in the same files.
+    """
 
     def __init__(self, output: Path) -> None:
         """Take the run's folder."""
-        self._file = output / "curves" / "metrics.csv"
+        self._table = output / "logs" / "metrics.csv"
+        self._curves = output / "curves"
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Append this epoch's metrics and draw; the last metrics of an epoch are known by now."""
+        """Record the epoch; training and validation are both over by now."""
         if not trainer.is_global_zero:
             return
         row = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
-        table = pd.DataFrame([{"epoch": trainer.current_epoch + 1, **row}])
-        if self._file.exists():
-            before = pd.read_csv(self._file)
-            table = pd.concat([before[before["epoch"] <= trainer.current_epoch], table], ignore_index=True)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(self._file, index=False)
-        draw_curves(table, self._file.parent)
+        row |= _learning_rates(trainer)
+        seconds = time.monotonic() - self._started
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(row, step=trainer.current_epoch + 1)
+        table = append_row(
+            self._table, {"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 1), **row}
+        )
+        draw_curves(table, self._curves)
+        line = describe_epoch(row, trainer.current_epoch + 1, trainer.max_epochs or 0, seconds)
+        if trainer.progress_bar_callback is not None:
+            pl_module.print(line)  # above the progress bar
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def append_row(path: Path, row: dict[str, float]) -> pd.DataFrame:
+    """Add an epoch's row to a table on disk, in place of any from that epoch on; return the table."""
+    table = pd.DataFrame([row])
+    if path.exists():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before["epoch"] < row["epoch"]], table], ignore_index=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    table.to_csv(partial, index=False)
+    partial.replace(path)  # whoever reads along finds a whole table
+    return table
+
+
+def describe_epoch(row: dict[str, float], epoch: int, epochs: int, seconds: float) -> str:
+    """An epoch in one line.
+
+    >>> describe_epoch({"train/loss": 4.5, "val/age_mae": 6.25, "train/age_mae": 7.0}, 3, 24, 60.0)
+    'epoch 3/24  train/loss 4.5  val/age_mae 6.25  60 s, 0:21:00 left at this pace'
+    """
+    names = ["train/loss", *sorted(name for name in row if name.startswith("val/"))]
+    values = [f"{name} {row[name]:.4g}" for name in names if name in row]
+    left = timedelta(seconds=round(seconds * (epochs - epoch)))
+    return "  ".join([f"epoch {epoch}/{epochs}", *values, f"{seconds:.0f} s, {left} left at this pace"])
 
 
 def draw_curves(table: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw one PNG for each quantity, train and validation together.
 
     Args:
-        table: A column ``epoch`` and columns ``train/…`` and ``val/…``.
-        folder: Where to write.
+        table: A column ``epoch`` and columns named ``part/quantity``, such as ``val/age_mae``.
+        folder: Where to write ``quantity.png``.
 
     Returns:
         The files written.
     """
-    columns = [c for c in table.columns if "/" in c and not c.endswith("_step")]
-    names = {c: c.split("/", 1)[1].removesuffix("_epoch") for c in columns}
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = sorted(column for column in table.columns if "/" in column)
     written = []
-    for name in sorted(set(names.values())):
+    for name in sorted({column.split("/", 1)[1] for column in columns}):
         figure = Figure(figsize=(6.4, 4), layout="constrained")
         axes = figure.add_subplot()
-        for column in (c for c in columns if names[c] == name):
-            axes.plot(table["epoch"], table[column], marker=".", label=column.split("/", 1)[0])
-        axes.set(xlabel="epoch", ylabel=name.replace("_", " "), title=name.replace("_", " "))
+        for column in (c for c in columns if c.split("/", 1)[1] == name):
+            part = column.split("/", 1)[0]
+            axes.plot(table["epoch"], table[column], ".-", label=PARTS.get(part, part))
+        title, unit = METRICS.get(name, (name.replace("_", " "), ""))
+        axes.set(xlabel="epoch", ylabel=unit, title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(frameon=False)
         written.append(folder / f"{name}.png")
         figure.savefig(written[-1], dpi=120)
     return written
+
+
+def _learning_rates(trainer: L.Trainer) -> dict[str, float]:
+    """Each group's rate under the group's name; groups without one share theirs."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return {f"{group.get('name', 'train')}/learning_rate": float(group["lr"]) for group in groups}

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from rich.progress import track
 from torch.utils.data import Dataset, Sampler
 
 from mien.align import extract_chip, transform_of_crop
 from mien.data.sources import RACES
 from mien.errors import DataError, ImageError
 from mien.images import read_photo
+from mien.progress import progress
 
 UNKNOWN = -1
 
@@ -84,14 +84,16 @@ class ShareSampler(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Faces in an epoch."""
-        return sum(count for _, count in self._parts)
+        """Faces in an epoch, of this process."""
+        _, processes = _rank()
+        return sum(count for _, count in self._parts) // processes
 
     def __iter__(self) -> Iterator[int]:
-        """Row numbers of this epoch."""
+        """Row numbers of this epoch; every process takes its own equal part of the same order."""
         random = np.random.default_rng((self._seed, self._epoch))
         drawn = [random.permutation(rows)[:count] for rows, count in self._parts]
-        yield from random.permutation(np.concatenate(drawn)).tolist()
+        rank, processes = _rank()
+        yield from random.permutation(np.concatenate(drawn))[rank::processes][: len(self)].tolist()
 
 
 def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.uint8]:
@@ -118,12 +120,19 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
         jobs = [(p, f, side) for p, f in zip(table["path"], table["framing"], strict=True)]
         with ThreadPoolExecutor() as pool:
             decoded = pool.map(_decode, jobs)
-            for i, chip in enumerate(track(decoded, "Reading faces", total=len(jobs))):
+            for i, chip in enumerate(progress(decoded, "Reading faces", len(jobs))):
                 chips[i] = chip
         chips.flush()
         partial.rename(path)  # a file of the final name is always whole
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return mapped
+
+
+def _rank() -> tuple[int, int]:
+    """This process among those that train together, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def _decode(job: tuple[str, str, int]) -> npt.NDArray[np.uint8]:
@@ -132,7 +141,7 @@ def _decode(job: tuple[str, str, int]) -> npt.NDArray[np.uint8]:
         photo = read_photo(path)
     except ImageError as error:
         raise DataError(f"{error} 'mien data audit' lists every such picture of a manifest.") from None
-    return extract_chip(photo, transform_of_crop(photo.shape[1], photo.shape[0], framing), side)
+    return extract_chip(photo.pixels, transform_of_crop(photo.width, photo.height, framing), side)
 
 
 def _codes(column: "pd.Series[str]", names: Sequence[str]) -> torch.Tensor:

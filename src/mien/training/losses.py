@@ -5,13 +5,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def age_loss(logits: Tensor, low: Tensor, high: Tensor, sigma: float = 2.0, l1_weight: float = 0.25) -> Tensor:
+def age_loss(
+    logits: Tensor, low: Tensor, high: Tensor, sigma: float = 2.0, l1_weight: float = 0.25
+) -> Tensor:
     """Label-distribution loss plus L1 on the expectation; a bin is a likelihood of the mass inside it.
 
     For an exact age the target is a Gaussian of standard deviation ``sigma`` about it (Gao et al., DLDL-v2,
-    IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass inside
-    it. The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest end of the
-    bin.
+    IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass
+    inside it. The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest
+    end of the bin.
 
     Args:
         logits: (n, ages) over the ages 0, 1, …, ages - 1.
@@ -29,7 +31,7 @@ def age_loss(logits: Tensor, low: Tensor, high: Tensor, sigma: float = 2.0, l1_w
     exact = -(target * log_p).sum(1)
     inside = (ages >= low[:, None]) & (ages <= high[:, None])
     binned = -torch.logsumexp(log_p.masked_fill(~inside, -torch.inf), dim=1)
-    years = log_p.exp() @ ages
+    years = (log_p.exp() * ages).sum(1)  # autocast would round a matrix product to bfloat16, a quarter year
     nearest = torch.maximum(torch.minimum(years, high), low)
     l1 = F.smooth_l1_loss(years, nearest, reduction="none")
     return (torch.where(low == high, exact, binned) + l1_weight * l1).mean()

@@ -1,13 +1,16 @@
-"""The part every recipe shares: validation metrics, curves, and the form in which a model is exported."""
+"""The part every recipe shares: steps, metrics, and the form in which a model is exported."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import lightning as L
 import torch
-from torch import Tensor
-from torchmetrics import MeanAbsoluteError, MeanSquaredError
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAccuracy
 
+from mien.errors import TrainingError
 from mien.training.augment import to_images
 from mien.training.dataset import Batch
 
@@ -17,7 +20,7 @@ AGES = 117
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """How a chip becomes the net's input: side in pixels, channel order, and statistics on the [0, 1] scale."""
+    """How a chip becomes the net's input: side in pixels, channel order, statistics on the [0, 1] scale."""
 
     size: int
     channel_order: str = "RGB"
@@ -25,11 +28,48 @@ class InputSpec:
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
 
+class Outcome(NamedTuple):
+    """What a recipe makes of a batch.
+
+    Attributes:
+        losses: Scalars by name; the one called ``loss`` is minimised.
+        years: (n,) estimated ages.
+        p_female: (n,) in [0, 1].
+    """
+
+    losses: dict[str, Tensor]
+    years: Tensor
+    p_female: Tensor
+
+
+class FaceMetrics(nn.Module):
+    """Age errors over the exact ages, gender accuracy over the known genders."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.age_mae, self.age_rmse = MeanAbsoluteError(), MeanSquaredError(squared=False)
+        self.gender_accuracy = BinaryAccuracy()
+
+    def update(self, batch: Batch, years: Tensor, p_female: Tensor) -> dict[str, Metric]:
+        """Take in a batch; return, by name, the metrics it had labels for."""
+        updated: dict[str, Metric] = {}
+        exact, known = batch.age_low == batch.age_high, batch.gender >= 0
+        if exact.any():
+            self.age_mae.update(years[exact].float(), batch.age_low[exact])
+            self.age_rmse.update(years[exact].float(), batch.age_low[exact])
+            updated |= {"age_mae": self.age_mae, "age_rmse": self.age_rmse}
+        if known.any():
+            self.gender_accuracy.update(p_female[known].float(), batch.gender[known])
+            updated["gender_accuracy"] = self.gender_accuracy
+        return updated
+
+
 class FaceModule(L.LightningModule):
     """Base of the recipes' modules.
 
-    A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117), whose
-    rows sum to 1, and p(female) (n,)), ``training_step`` and ``configure_optimizers``.
+    A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
+    whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
     """
 
     def __init__(self, spec: InputSpec) -> None:
@@ -39,11 +79,30 @@ class FaceModule(L.LightningModule):
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("ages", torch.arange(AGES, dtype=torch.float32), persistent=False)
-        self.age_mae, self.age_mse = MeanAbsoluteError(), MeanSquaredError()
-        self.gender_accuracy = BinaryAccuracy()
+        self.train_metrics, self.val_metrics = FaceMetrics(), FaceMetrics()
         self.mean: Tensor
         self.std: Tensor
         self.ages: Tensor
+
+    def side(self) -> int:
+        """Side of this epoch's images in pixels; a recipe may grow it with the epochs."""
+        return self.spec.size
+
+    def augmented(self, chips: Tensor) -> Tensor:
+        """Training images, RGB in [0, 1], (n, 3, s, s), from uint8 chips (n, side, side, 3)."""
+        raise NotImplementedError
+
+    def judge(self, images: Tensor, batch: Batch) -> Outcome:
+        """Losses and estimates of normalised images (n, 3, s, s)."""
+        raise NotImplementedError
+
+    def load_trunk(self, path: Path) -> None:
+        """Start from published weights; only a recipe with a published trunk can.
+
+        Raises:
+            TrainingError: If this recipe cannot, or the file is not what it needs.
+        """
+        raise TrainingError(f"this recipe starts from random weights; leave out the trunk weights {path}.")
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images in [0, 1], (n, 3, s, s), to the net's input."""
@@ -51,16 +110,47 @@ class FaceModule(L.LightningModule):
             images = images.flip(1)
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
+    def expectation(self, age_probabilities: Tensor) -> Tensor:
+        """Mean of each distribution (n, 117) in years.
+
+        Not as a matrix product, which automatic mixed precision would round to a quarter of a year.
+        """
+        return (age_probabilities * self.ages).sum(1)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of a batch, augmented."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            images = self.normalise(self.augmented(batch.chips))
+        loss = self._step("train", self.train_metrics, images, batch)
+        self.log("loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        return loss
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Age errors over the exact ages, gender accuracy over the known genders."""
-        age_probabilities, p_female = self(self.normalise(to_images(batch.chips, self.spec.size)))
-        years = age_probabilities.float() @ self.ages
-        exact, known = batch.age_low == batch.age_high, batch.gender >= 0
-        if exact.any():
-            self.age_mae.update(years[exact], batch.age_low[exact])
-            self.age_mse.update(years[exact], batch.age_low[exact])
-            self.log("val/age_mae", self.age_mae, on_epoch=True, prog_bar=True)
-            self.log("val/age_mse", self.age_mse, on_epoch=True)
-        if known.any():
-            self.gender_accuracy.update(p_female[known].float(), batch.gender[known])
-            self.log("val/gender_accuracy", self.gender_accuracy, on_epoch=True, prog_bar=True)
+        """The same losses and metrics on chips as they are, at the side that is being trained."""
+        images = self.normalise(to_images(batch.chips, self.side()))
+        self._step("val", self.val_metrics, images, batch)
+
+    def _step(self, part: str, metrics: FaceMetrics, images: Tensor, batch: Batch) -> Tensor:
+        """Judge a batch and note its losses and metrics; :mod:`mien.training.curves` writes them down."""
+        losses, years, p_female = self.judge(images, batch)
+        for name, value in losses.items():
+            self.log(
+                f"{part}/{name}",
+                value.detach(),
+                on_step=False,
+                on_epoch=True,
+                logger=False,
+                sync_dist=True,
+                batch_size=len(batch.chips),
+            )
+        for name, metric in metrics.update(batch, years.detach(), p_female.detach()).items():
+            self.log(
+                f"{part}/{name}",
+                metric,
+                on_step=False,
+                on_epoch=True,
+                logger=False,
+                prog_bar=part == "val" and name != "age_rmse",  # the bar is short
+                batch_size=len(batch.chips),
+            )
+        return losses["loss"]

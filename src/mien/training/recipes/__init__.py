@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mien.errors import TrainingError
 from mien.training.module import FaceModule
+from mien.training.recipes.classic import ClassicModule
 from mien.training.recipes.small import SmallModule
 
 
@@ -37,12 +38,13 @@ RECIPES = {
         Recipe(
             name="small",
             build=SmallModule,
-            epochs=24,
+            epochs=18,
             batch_size=64,
             chip_side=128,
             shares={"fairface": 0.5, "all-age-faces": 0.6},
             ema_decay=0.999,
         ),
+        Recipe(name="classic", build=ClassicModule, epochs=30, batch_size=32, chip_side=200),
     )
 }
 

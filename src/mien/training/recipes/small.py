@@ -1,6 +1,7 @@
-"""The ``small`` recipe: a residual net of plain 3×3 convolutions with three heads, trained from random weights."""
+"""The ``small`` recipe: a residual net of plain 3×3 convolutions and three heads, from random weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from mien.data.sources import RACES
 from mien.training.augment import ChipAugmentation, to_images
 from mien.training.dataset import Batch
 from mien.training.losses import age_loss, gender_loss, race_loss
-from mien.training.module import AGES, FaceModule, InputSpec
+from mien.training.module import AGES, FaceModule, InputSpec, Outcome
 
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
@@ -66,7 +67,8 @@ class SmallModule(FaceModule):
     def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
         """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
         super().__init__(InputSpec(size=SIDES[-1][1]))
-        self.net = SmallNet().to(memory_format=torch.channels_last)
+        self.net = SmallNet()
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
@@ -77,25 +79,24 @@ class SmallModule(FaceModule):
         return age.softmax(1), female.sigmoid()
 
     def side(self) -> int:
-        """Side of this epoch's training images in pixels."""
+        """Side of this epoch's images in pixels; the input's own outside of training."""
         done = (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
         return next(side for until, side in SIDES if done <= until)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def augmented(self, chips: Tensor) -> Tensor:
+        """Chips at this epoch's side, augmented."""
+        return self.augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
+
+    def judge(self, images: Tensor, batch: Batch) -> Outcome:
         """The sum of the three tasks' losses; race, a helper task, counts for 0.3."""
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            images = self.normalise(self.augmentation(to_images(batch.chips, self.side())))
         age_logits, female, race_logits = self.net(images)
         losses = {
-            "age": age_loss(age_logits, batch.age_low, batch.age_high),
-            "gender": gender_loss(female, batch.gender),
-            "race": race_loss(race_logits, batch.race),
+            "age_loss": age_loss(age_logits, batch.age_low, batch.age_high),
+            "gender_loss": gender_loss(female, batch.gender),
+            "race_loss": race_loss(race_logits, batch.race),
         }
-        loss = losses["age"] + losses["gender"] + 0.3 * losses["race"]
-        values = {f"train/{name}_loss": value.detach() for name, value in losses.items()}
-        self.log_dict(values, on_step=False, on_epoch=True)
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=True, prog_bar=True)
-        return loss
+        losses["loss"] = losses["age_loss"] + losses["gender_loss"] + 0.3 * losses["race_loss"]
+        return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
@@ -110,3 +111,10 @@ class SmallModule(FaceModule):
             optimizer, self.max_learning_rate, total_steps=int(self.trainer.estimated_stepping_batches)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Round kernels to half-precision numbers: a file of half the size holds the very same weights."""
+        weights = checkpoint["state_dict"]
+        for name, value in weights.items():
+            if value.is_floating_point() and value.ndim > 1:
+                weights[name] = value.half().to(value.dtype)

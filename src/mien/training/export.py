@@ -1,0 +1,296 @@
+"""From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
+
+import copy
+import logging
+import pickle
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.numpy_helper
+import torch
+from torch import Tensor, nn
+
+from mien.data.manifest import read_manifest
+from mien.data.sources import TERMS
+from mien.errors import TrainingError
+from mien.images import Pixels
+from mien.intervals import calibrate
+from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
+from mien.model import Model
+from mien.training.augment import to_images
+from mien.training.dataset import load_chips
+from mien.training.module import AGES, FaceModule
+from mien.training.recipes import get_recipe
+
+MAX_AGE_DIFFERENCE = 1e-3
+MAX_PROBABILITY_DIFFERENCE = 1e-4
+COMPARED = 256
+"""Validation faces on which the file and the checkpoint are compared."""
+
+SMALLEST_HALVED = 1024
+"""Smaller tensors stay in single precision: halving them saves nothing."""
+
+
+class Affine(nn.Module):
+    """A batch norm in evaluation mode: scale and shift by channel.
+
+    Kept apart from the convolution, whose weights so stay as they were trained; ONNX Runtime fuses the
+    two when it loads the file.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Take over the statistics and the affine part of a trained batch norm."""
+        super().__init__()
+        if norm.running_mean is None or norm.running_var is None:
+            raise TrainingError("a batch norm without running statistics cannot be exported.")
+        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(1, -1, 1, 1))
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) to the same shape."""
+        return x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export found.
+
+    Attributes:
+        path: The file written.
+        megabytes: Its size in 10^6 bytes.
+        age_difference: Largest difference from the checkpoint in years.
+        probability_difference: Largest difference in p(female).
+        metrics: Validation figures written into the file.
+    """
+
+    path: Path
+    megabytes: float
+    age_difference: float
+    probability_difference: float
+    metrics: dict[str, float]
+
+
+def export(checkpoint: Path, manifest: Path, output: Path, *, version: str = "1") -> ExportReport:
+    """Write a model file and prove that it answers as the checkpoint does.
+
+    Args:
+        checkpoint: Written by :func:`mien.training.run.train`.
+        manifest: Its ``validation`` rows calibrate the age interval and give the file's figures.
+        output: The ``.onnx`` file to write.
+        version: Version of the weights.
+
+    Raises:
+        TrainingError: If the checkpoint is not one of ours, the manifest has no validation rows with exact
+            ages, or the file's answers differ from the checkpoint's by more than 1e-3 years or 1e-4 in
+            probability; no file is left then.
+    """
+    module, note = load_checkpoint(checkpoint)
+    rows = read_manifest(manifest)
+    chosen = (rows["split"] == "validation") & (rows["age_low"] == rows["age_high"])
+    rows = rows[chosen].reset_index(drop=True)
+    if rows.empty:
+        raise TrainingError(f"{manifest} has no validation rows with exact ages to calibrate on.")
+    ages, genders = rows["age_low"].to_numpy(np.float64), rows["gender"].to_numpy(str)
+    graph = to_onnx(module)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / output.name
+        chips = np.array(load_chips(rows, module.spec.size, Path(folder)))
+        _save(graph, _metadata(module, note, version, _UNCALIBRATED, {}), file)
+        age_probabilities, p_female = Model(file).run(chips)
+        metrics = _metrics(age_probabilities, p_female, ages, genders)
+        _save(graph, _metadata(module, note, version, calibrate(age_probabilities, ages), metrics), file)
+        differences = compare(module, Model(file), chips[:COMPARED])
+        _refuse_mismatch(differences, checkpoint)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, output)
+        except OSError as error:
+            raise TrainingError(f"{output} cannot be written ({error.strerror}).") from None
+    return ExportReport(output, output.stat().st_size / 1e6, *differences, metrics)
+
+
+def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
+    """Build the module that a checkpoint describes, in evaluation mode, with its note.
+
+    Raises:
+        TrainingError: If the file is missing or not a checkpoint of a mien run.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist; give a .ckpt file of a run.") from None
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is not a readable checkpoint ({type(error).__name__}).") from None
+    note = content.get("mien") if isinstance(content, dict) else None
+    if note is None:
+        raise TrainingError(f"{path} was not written by 'mien train'.")
+    module = get_recipe(note["recipe"]).build()
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError:
+        raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.") from None
+    return module.eval(), note
+
+
+def to_onnx(module: FaceModule) -> onnx.ModelProto:
+    """The module's graph; tensors made of half-precision numbers are stored as such, losslessly."""
+    net = _Outputs(module).eval()
+    example = torch.zeros(2, 3, module.spec.size, module.spec.size)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            input_names=["chips"],
+            output_names=["age_probabilities", "p_female"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise TrainingError("the graph could not be exported.")
+    graph: onnx.ModelProto = program.model_proto
+    _store_in_half_precision(graph.graph)
+    onnx.checker.check_model(graph)
+    return graph
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hold back what PyTorch's exporter says of itself: torchvision's absence, its own deprecated calls."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, float]:
+    """Largest differences between a module and a model file on the same chips.
+
+    Args:
+        module: In evaluation mode; run in single precision.
+        model: The loaded file.
+        chips: uint8 (n, size, size, 3), RGB.
+
+    Returns:
+        In the expected age in years, and in p(female).
+    """
+    with torch.no_grad():
+        images = module.normalise(to_images(torch.from_numpy(chips), module.spec.size))
+        expected_ages, expected_female = module(images)
+    ages, p_female = model.run(chips)
+    support = np.arange(AGES)
+    age_difference = np.abs(ages @ support - expected_ages.double().numpy() @ support).max()
+    return float(age_difference), float(np.abs(p_female - expected_female.double().numpy()).max())
+
+
+def _refuse_mismatch(differences: tuple[float, float], checkpoint: Path) -> None:
+    age, probability = differences
+    # Written so that a NaN is refused as well.
+    if not (age <= MAX_AGE_DIFFERENCE and probability <= MAX_PROBABILITY_DIFFERENCE):
+        raise TrainingError(
+            f"the exported graph differs from {checkpoint} by {age:.2g} years and {probability:.2g} in "
+            "probability; nothing was written."
+        )
+
+
+class _Outputs(nn.Module):
+    """The module without the trainer's trimmings, its batch norms replaced."""
+
+    def __init__(self, module: FaceModule) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module)
+        for parent in list(self.module.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(parent, name, Affine(child))
+
+    def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        age_probabilities, p_female = self.module(chips)
+        return age_probabilities, p_female
+
+
+def _store_in_half_precision(graph: onnx.GraphProto) -> None:
+    """Store what loses nothing by it as float16, followed by a cast that ONNX Runtime folds when it loads."""
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED or not np.array_equal(half, values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _save(graph: onnx.ModelProto, metadata: ModelMetadata, file: Path) -> None:
+    onnx.helper.set_model_props(graph, metadata.to_properties())
+    onnx.save(graph, file)
+
+
+def _metadata(
+    module: FaceModule,
+    note: dict[str, Any],
+    version: str,
+    interval: IntervalCalibration,
+    metrics: dict[str, float],
+) -> ModelMetadata:
+    data_sets = [line.split(":")[0] for line in note["training_data"]]
+    terms = [f"{name}: {TERMS.get(name, 'terms of that data set')}" for name in data_sets]
+    return ModelMetadata(
+        name=note["recipe"],
+        version=version,
+        licence="Weights follow the terms of what they were trained on. " + "; ".join(terms) + ".",
+        geometry=CANONICAL_GEOMETRY,
+        input_size=module.spec.size,
+        channel_order=module.spec.channel_order,
+        mean=module.spec.mean,
+        std=module.spec.std,
+        age_min=0,
+        age_max=AGES - 1,
+        gender_order=("male", "female"),
+        interval=interval,
+        training_data=tuple(note["training_data"]),
+        metrics=metrics,
+    )
+
+
+def _metrics(
+    age_probabilities: npt.NDArray[np.float64],
+    p_female: npt.NDArray[np.float64],
+    ages: npt.NDArray[np.float64],
+    genders: npt.NDArray[np.str_],
+) -> dict[str, float]:
+    errors = age_probabilities @ np.arange(AGES) - ages
+    known = genders != ""
+    right = (p_female >= 0.5) == (genders == "female")
+    return {
+        "validation_n": float(len(ages)),
+        "validation_mae": round(float(np.abs(errors).mean()), 3),
+        "validation_rmse": round(float(np.sqrt((errors**2).mean())), 3),
+        "validation_gender_accuracy": round(float(right[known].mean()), 4),
+    }
+
+
+_UNCALIBRATED = IntervalCalibration(coverage=(0.5, 0.99), half_mass=(0.25, 0.495), n=1)
+"""Stands in until the graph has been run on the calibration faces; never in a file that is kept."""

@@ -1,0 +1,109 @@
+"""VGGFace's VGG16 trunk, and the reader of its published Keras weights.
+
+The net is that of Parkhi, Vedaldi and Zisserman, "Deep Face Recognition", BMVC 2015 (configuration D of
+Simonyan and Zisserman, ICLR 2015). keras-vggface publishes its convolutions as
+``rcmalli_vggface_tf_notop_vgg16.h5``, for images as its ``preprocess_input(version=1)`` makes them: BGR, 0 to
+255, less the channels' means.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mien.errors import TrainingError
+
+PUBLISHED_FILE = "rcmalli_vggface_tf_notop_vgg16.h5"
+BGR_MEANS = (93.5940, 104.7624, 129.1863)
+"""Means of blue, green and red, on the scale from 0 to 255, over the images VGGFace was trained on."""
+
+WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the convolutions of each block; every block ends in a pooling that halves the map."""
+
+FEATURES = WIDTHS[-1][-1]
+
+
+def make_trunk() -> nn.Sequential:
+    """The convolutions with average pooling over the whole map: (n, 3, s, s), s >= 32, to (n, 512).
+
+    The layers carry their names in the published file. Weights are drawn as Keras draws them (Glorot and
+    Bengio, AISTATS 2010), which suits inputs of this scale: each layer shrinks them by about the square root
+    of two, thirteen layers from tens to about one.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
+    for block, widths in enumerate(WIDTHS, 1):
+        for i, width in enumerate(widths, 1):
+            layers[f"conv{block}_{i}"] = glorot(nn.Conv2d(channels, width, 3, padding=1))
+            layers[f"relu{block}_{i}"] = nn.ReLU(inplace=True)
+            channels = width
+        layers[f"pool{block}"] = nn.MaxPool2d(2)
+    layers["average"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten()
+    return nn.Sequential(layers)
+
+
+def glorot(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """Draw a layer's weights as Keras does: Glorot's uniform distribution, biases zero."""
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def read_trunk_weights(path: Path) -> dict[str, Tensor]:
+    """Read the convolutions of the published Keras file.
+
+    Each layer is a group that holds, at whatever depth and under whatever names (they changed between Keras'
+    versions), one kernel (height, width, in, out) and one bias (out,).
+
+    Args:
+        path: ``rcmalli_vggface_tf_notop_vgg16.h5``, or a file of the same layout.
+
+    Returns:
+        A state dictionary for :func:`make_trunk`: float32, kernels (out, in, height, width).
+
+    Raises:
+        TrainingError: If the file is missing, is not HDF5, lacks a layer, or a layer's shape is wrong.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return _read_layers(file, path)
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist; give the path of {PUBLISHED_FILE}.") from None
+    except OSError:
+        raise TrainingError(f"{path} is not a readable HDF5 file; give {PUBLISHED_FILE}.") from None
+
+
+def _read_layers(file: h5py.File, path: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    channels = 3
+    for block, widths in enumerate(WIDTHS, 1):
+        for i, width in enumerate(widths, 1):
+            name = f"conv{block}_{i}"
+            if not isinstance(file.get(name), h5py.Group):
+                raise TrainingError(f"{path} has no layer '{name}'; give {PUBLISHED_FILE}.")
+            kernel = _read_only(file[name], path, (3, 3, channels, width))
+            bias = _read_only(file[name], path, (width,))
+            state[f"{name}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
+            state[f"{name}.bias"] = torch.from_numpy(bias)
+            channels = width
+    return state
+
+
+def _read_only(group: h5py.Group, path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """The one array of a layer that has as many dimensions as ``shape``."""
+    found: list[h5py.Dataset] = []
+    group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    shapes = [item.shape for item in found]
+    matching = [item for item in found if item.ndim == len(shape)]
+    if len(matching) != 1 or matching[0].shape != shape:
+        raise TrainingError(
+            f"{path}: layer '{group.name.strip('/')}' holds arrays of shape {shapes} where one of {shape} is "
+            f"expected; give {PUBLISHED_FILE}."
+        )
+    return np.asarray(matching[0][()], np.float32)

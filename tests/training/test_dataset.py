@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mien.data.manifest import read_manifest
+from mien.errors import DataError
+from mien.training.dataset import ChipDataset, ShareSampler, load_chips
+
+
+@pytest.fixture
+def table(manifest: Path) -> pd.DataFrame:
+    return read_manifest(manifest)
+
+
+def test_chips_are_the_pictures(table: pd.DataFrame, tmp_path: Path) -> None:
+    chips = load_chips(table, 40, tmp_path)
+    np.testing.assert_array_equal(chips[3], np.asarray(Image.open(table["path"][3])))
+
+
+def test_chips_are_decoded_once(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_chips(table, 16, tmp_path)
+    monkeypatch.setattr("mien.training.dataset.read_photo", None)
+    np.testing.assert_array_equal(load_chips(table, 16, tmp_path), first)
+
+
+def test_another_side_or_table_has_another_file(table: pd.DataFrame, tmp_path: Path) -> None:
+    load_chips(table, 16, tmp_path)
+    load_chips(table, 8, tmp_path)
+    load_chips(table[:4], 16, tmp_path)
+    assert len(list(tmp_path.glob("*.npy"))) == 3
+
+
+def test_a_missing_picture_is_named_and_leaves_no_file(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.loc[2, "path"] = "/nowhere/face.jpg"
+    with pytest.raises(DataError, match=r"/nowhere/face\.jpg.*mien data audit"):
+        load_chips(table, 16, tmp_path)
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_a_batch_carries_labels_and_marks_unknown_ones(table: pd.DataFrame) -> None:
+    chips = np.arange(len(table), dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    batch = ChipDataset(table, chips).__getitems__([4, 2])
+    assert batch.chips[:, 0, 0, 0].tolist() == [4, 2]
+    assert batch.age_low.tolist() == [24, 22] and batch.age_high.tolist() == [33, 22]
+    assert batch.gender.tolist() == [1, -1]
+    assert batch.race.tolist() == [1, -1]
+
+
+def test_one_face_is_a_batch_of_one(table: pd.DataFrame) -> None:
+    dataset = ChipDataset(table, np.zeros((len(table), 2, 2, 3), np.uint8))
+    assert dataset[1].chips.shape == (1, 2, 2, 3)
+
+
+DATASETS = pd.Series(["a"] * 10 + ["b"] * 20)
+
+
+def test_each_data_set_gives_its_share() -> None:
+    rows = list(ShareSampler(DATASETS, {"b": 0.25}))
+    assert len(set(rows)) == len(rows) == 15
+    assert sorted(r for r in rows if r < 10) == list(range(10))
+
+
+def test_epochs_draw_anew_and_only_the_epoch_and_seed_decide() -> None:
+    first = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    epochs = []
+    for epoch in range(3):
+        first.set_epoch(epoch)
+        epochs.append(list(first))
+    assert epochs[0] != epochs[1] != epochs[2]
+    resumed = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    resumed.set_epoch(2)
+    assert list(resumed) == epochs[2]
+    assert list(ShareSampler(DATASETS, {"b": 0.25}, seed=2)) != epochs[0]
+
+
+def test_processes_share_an_epoch_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    sampler.set_epoch(5)
+    alone = list(sampler)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        parts.append(list(sampler))
+        assert len(parts[-1]) == len(sampler) == 7
+    assert sorted(parts[0] + parts[1]) == sorted(alone[:14])

@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+
+from mien.training.losses import age_loss, gender_loss, race_loss
+
+AGES = 117
+
+
+def logits_of(years: float, sigma: float) -> torch.Tensor:
+    ages = torch.arange(AGES, dtype=torch.float32)
+    return (-((ages - years) ** 2) / (2 * sigma**2))[None]
+
+
+def test_an_exact_age_is_best_met_by_its_own_gaussian() -> None:
+    age = torch.tensor([40.0])
+    losses = {s: float(age_loss(logits_of(40, s), age, age)) for s in (1.0, 1.9, 2.0, 2.1, 4.0)}
+    assert min(losses, key=lambda s: losses[s]) == 2.0
+    assert losses[2.0] == pytest.approx(0.5 * math.log(2 * math.pi * math.e * 4), abs=1e-3)  # its entropy
+
+
+def test_a_bin_costs_the_negative_log_of_the_mass_inside_it() -> None:
+    logits = torch.randn(1, AGES, generator=torch.Generator().manual_seed(0))
+    low, high = torch.tensor([20.0]), torch.tensor([29.0])
+    mass = logits.softmax(1)[0, 20:30].sum()
+    assert float(age_loss(logits, low, high, l1_weight=0)) == pytest.approx(-math.log(float(mass)), rel=1e-5)
+
+
+def test_the_l1_part_is_the_distance_to_the_nearest_end_of_the_bin() -> None:
+    logits, low, high = logits_of(45, 1), torch.tensor([20.0]), torch.tensor([29.0])
+    with_l1 = age_loss(logits, low, high, l1_weight=1)
+    without = age_loss(logits, low, high, l1_weight=0)
+    assert float(with_l1 - without) == pytest.approx(45 - 29 - 0.5, abs=1e-3)  # smooth L1 is half a year less
+
+
+def test_an_expectation_inside_the_bin_costs_no_l1() -> None:
+    logits, low, high = logits_of(25, 1), torch.tensor([20.0]), torch.tensor([29.0])
+    assert age_loss(logits, low, high, l1_weight=1) == age_loss(logits, low, high, l1_weight=0)
+
+
+def test_mixed_precision_does_not_round_the_expectation() -> None:
+    logits, age = logits_of(70.1, 2), torch.tensor([60.0])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = age_loss(logits, age, age, l1_weight=1)
+    assert float(mixed) == pytest.approx(float(age_loss(logits, age, age, l1_weight=1)), abs=1e-4)
+
+
+def test_gradients_stay_finite_when_a_bin_has_no_mass() -> None:
+    logits = torch.full((1, AGES), 0.0)
+    logits[0, 0] = 200.0
+    logits.requires_grad_()
+    age_loss(logits, torch.tensor([60.0]), torch.tensor([69.0])).backward()  # type: ignore[no-untyped-call]  # PyTorch has not typed it
+    assert logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_unknown_genders_do_not_count() -> None:
+    logit = torch.tensor([2.0, -1.0, 50.0])
+    known = gender_loss(logit[:2], torch.tensor([1, 0]))
+    assert torch.equal(gender_loss(logit, torch.tensor([1, 0, -1])), known)
+    assert float(known) == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2)
+
+
+def test_unknown_races_do_not_count() -> None:
+    logits = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    known = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([3, 1]))
+    assert race_loss(logits, torch.tensor([3, 1, -1])) == pytest.approx(known)
+
+
+def test_a_batch_without_labels_costs_nothing() -> None:
+    unknown = torch.full((2,), -1)
+    assert gender_loss(torch.zeros(2), unknown) == 0
+    assert race_loss(torch.zeros(2, 5), unknown) == 0

@@ -1,0 +1,44 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mien.training.recipes.small import ResidualBlock, SmallModule, SmallNet
+
+
+@pytest.fixture(scope="module")
+def module() -> SmallModule:
+    torch.manual_seed(0)
+    return SmallModule().eval()
+
+
+def test_outputs_are_distributions(module: SmallModule) -> None:
+    with torch.no_grad():
+        ages, p_female = module(torch.randn(2, 3, module.spec.size, module.spec.size))
+    assert ages.shape == (2, 117) and p_female.shape == (2,)
+    assert torch.allclose(ages.sum(1), torch.ones(2))
+    assert ((p_female > 0) & (p_female < 1)).all()
+
+
+def test_checkpoints_of_earlier_versions_still_fit(module: SmallModule) -> None:
+    names = module.state_dict().keys()
+    assert {name.split(".")[0] for name in names} == {"net", "augmentation"}
+    assert {"net.trunk.0.weight", "net.trunk.3.conv1.weight", "net.heads.weight"} <= names
+
+
+def test_training_images_grow_with_the_epochs(module: SmallModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = []
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=20))
+    for epoch in range(20):
+        monkeypatch.setattr(SmallModule, "current_epoch", epoch)
+        sides.append(module.side())
+    assert sides == [64] * 7 + [96] * 7 + [112] * 6
+
+
+def test_a_block_may_halve_odd_maps() -> None:
+    assert ResidualBlock(4, 8, 2)(torch.zeros(1, 4, 7, 7)).shape == (1, 8, 4, 4)
+
+
+def test_every_head_has_its_logits() -> None:
+    ages, female, races = SmallNet((8, 8, 8, 8), (1, 1, 1, 1))(torch.zeros(2, 3, 32, 32))
+    assert ages.shape == (2, 117) and female.shape == (2,) and races.shape == (2, 5)
