@@ -13,7 +13,7 @@ from mien.errors import DataError, TrainingError
 from mien.training import vggface
 from mien.training.module import InputSpec
 from mien.training.recipes import Recipe, classic, get_recipe
-from mien.training.run import read_tables, train
+from mien.training.run import moving_average, read_tables, train
 
 from .conftest import TinyModule
 
@@ -206,3 +206,16 @@ def test_a_missing_picture_is_named(manifest: Path, tiny_recipe: Recipe, tmp_pat
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
     with pytest.raises(TrainingError, match=r"'big' is not a recipe; choose from small, classic"):
         get_recipe("big")
+
+
+def test_the_moving_average_soon_forgets_the_random_start() -> None:
+    average = moving_average(0.999)
+    value = torch.tensor([100.0])
+    for step in range(1, 200):
+        value = average(value, torch.tensor([1.0]), step)
+    assert value.item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_moving_average_settles_at_its_decay() -> None:
+    value = moving_average(0.9)(torch.tensor([1.0]), torch.tensor([0.0]), 10_000)
+    assert value.item() == pytest.approx(0.9)
