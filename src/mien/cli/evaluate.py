@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.predict import Faces, printable
+from mien.cli.options import DetectorName, Faces, ModelFile
+from mien.cli.predict import printable
 
 if TYPE_CHECKING:
     from mien.evaluation import Evaluation
@@ -22,18 +23,8 @@ def evaluate(
             "'detect' finds the faces and takes the largest."
         ),
     ] = Faces.aligned,
-    detector: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="For --faces detect: 'dlib', or 'yunet:PATH' with the model's path."
-        ),
-    ] = "dlib",
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
-        ),
-    ] = None,
+    detector: DetectorName = "dlib",
+    model: ModelFile = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     predictions: Annotated[
         Path | None,

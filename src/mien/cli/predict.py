@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import DetectorName, Faces, ModelFile
 from mien.errors import ImageError
 from mien.types import Estimate, PhotoResult
 
@@ -20,13 +20,6 @@ MANY = 8
 
 LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 """Photos with these endings are saved as PNG, all others as JPEG."""
-
-
-class Faces(StrEnum):
-    """Where the faces are."""
-
-    detect = "detect"
-    aligned = "aligned"
 
 
 def predict(
@@ -53,18 +46,8 @@ def predict(
             "framed as UTKFace's aligned images are."
         ),
     ] = Faces.detect,
-    detector: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="'dlib', or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx."
-        ),
-    ] = "dlib",
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
-        ),
-    ] = None,
+    detector: DetectorName = "dlib",
+    model: ModelFile = None,
 ) -> None:
     """Estimate the apparent age and perceived gender of every face in photos.
 
