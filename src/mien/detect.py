@@ -42,20 +42,18 @@ class DlibDetector:
     faces from about 40 px are found in photos up to 640 px, and from a sixteenth of the longest side in large
     ones. May be used by several threads at once.
 
-    The defaults were chosen on 400 photos of at most 640 px: share of unmasked faces of 30-40, 40-60, 60-90
-    and over 90 px found, at the threshold 0.2, and time per photo on one core (``benchmarks/detection.py``).
+    What ``benchmarks/detection.py`` printed for 300 photos of at most 640 px: the share of unmasked faces found
+    by size in pixels, false faces on 300 pictures without one, and CPU time for a photo.
 
-    ============  =====  =====  =====  ====  =====
-    longest side  30-40  40-60  60-90  >90   ms
-    ============  =====  =====  =====  ====  =====
-    640           0.00   0.08   0.39   0.64  15
-    960           0.15   0.51   0.35   0.62  42
-    1280          0.32   0.55   0.39   0.62  65
-    1600          0.44   0.55   0.37   0.64  111
-    ============  =====  =====  =====  ====  =====
+    ============  =====  =====  =====  =====  =====  ==
+    longest side  30-40  40-60  60-90  >90    false  ms
+    ============  =====  =====  =====  =====  =====  ==
+    640           0.00   0.24   0.37   0.77   0      23
+    960           0.13   0.37   0.48   0.74   1      43
+    1280          0.29   0.41   0.48   0.72   1      63
+    ============  =====  =====  =====  =====  =====  ==
 
-    dlib's own threshold, 0, gives a false face on 1 in 400 pictures without one; 0.1 and more gave none. 0.25
-    costs two or three of a hundred faces more, and spares the false faces beside true ones.
+    dlib's own threshold is 0; 0.25 spares false faces beside true ones.
 
     Args:
         longest_side: In pixels, of the photo as the detector sees it.
@@ -82,15 +80,15 @@ class DlibDetector:
 class YuNetDetector:
     """YuNet, a small neural detector (Wu, Peng and Yu, "YuNet: a tiny millisecond-level detector", 2023).
 
-    Finds more faces than dlib (19 of 20 unmasked faces over 30 px on the photos named there, in 8 ms on one
-    core), also turned ones, and gives their landmarks. Photos are shrunk until their longest side has
-    ``longest_side`` pixels; beyond 640 it loses faces that fill the photo (of 95 such it finds 94 at 640 px,
-    63 at 960 px). May be used by several threads at once.
+    Finds more faces than dlib (0.95 to 0.98 of the unmasked faces over 30 px on the photos named there, none
+    falsely, in 11 ms), also turned ones, and gives their landmarks. Photos are shrunk until their longest side
+    has ``longest_side`` pixels; beyond 640 it loses faces that fill the photo. May be used by several threads
+    at once.
 
     Args:
         path: The ONNX file ``face_detection_yunet_2023mar.onnx`` of the OpenCV Zoo.
         longest_side: In pixels, of the photo as the detector sees it.
-        threshold: Least score, in [0, 1]; at 0.6 none of 400 pictures without a face had one.
+        threshold: Least score, in [0, 1].
 
     Raises:
         DetectorError: If the file is missing or is not a YuNet.

@@ -22,7 +22,7 @@ def test_outputs_are_distributions(module: SmallModule) -> None:
 
 def test_checkpoints_of_earlier_versions_still_fit(module: SmallModule) -> None:
     names = module.state_dict().keys()
-    assert {name.split(".")[0] for name in names} == {"net", "augmentation"}
+    assert {name.split(".")[0] for name in names} == {"net", "augmentation", "gentle_augmentation"}
     assert {"net.trunk.0.weight", "net.trunk.3.conv1.weight", "net.heads.weight"} <= names
 
 
@@ -33,6 +33,21 @@ def test_training_images_grow_with_the_epochs(module: SmallModule, monkeypatch: 
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         sides.append(module.side())
     assert sides == [64] * 7 + [96] * 7 + [112] * 6
+
+
+def test_the_last_tenth_of_the_epochs_is_augmented_gently(
+    module: SmallModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chips = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
+    chips[:, :, 32:] = 255
+    changes = []
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=20))
+    for epoch in (17, 18):
+        monkeypatch.setattr(SmallModule, "current_epoch", epoch)
+        torch.manual_seed(0)
+        images = module.augmented(chips)
+        changes.append(float(torch.minimum(images, 1 - images).mean()))
+    assert changes[1] < changes[0] / 2
 
 
 def test_a_block_may_halve_odd_maps() -> None:

@@ -138,9 +138,13 @@ def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
         raise TrainingError(f"{path} was not written by 'mien train'.")
     module = get_recipe(note["recipe"]).build()
     try:
-        module.load_state_dict(content["state_dict"])
+        lacking, unknown = module.load_state_dict(content["state_dict"], strict=False)
     except RuntimeError:
-        raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.") from None
+        lacking, unknown = [], ["weights of another shape"]
+    if any(
+        "augmentation" not in name for name in [*lacking, *unknown]
+    ):  # kornia keeps its settings as weights
+        raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.")
     return module.eval(), note
 
 

@@ -38,7 +38,7 @@ RECIPES = {
         Recipe(
             name="small",
             build=SmallModule,
-            epochs=18,
+            epochs=20,
             batch_size=64,
             chip_side=128,
             shares={"fairface": 0.5, "all-age-faces": 0.6},

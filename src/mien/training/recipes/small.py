@@ -17,6 +17,8 @@ WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
 SIDES = ((0.35, 64), (0.70, 96), (1.0, 112))
 """Side of the training images up to each share of the epochs: coarse first, where an epoch costs a third."""
+GENTLE_FROM = 0.9
+"""Share of the epochs from which on the augmentation is gentle, so that the net ends on faces as they are."""
 
 
 class ResidualBlock(nn.Module):
@@ -70,6 +72,7 @@ class SmallModule(FaceModule):
         self.net = SmallNet()
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
+        self.gentle_augmentation = ChipAugmentation(gentle=True)
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
 
@@ -80,12 +83,16 @@ class SmallModule(FaceModule):
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
-        done = (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
-        return next(side for until, side in SIDES if done <= until)
+        return next(side for until, side in SIDES if self._done() <= until)
 
     def augmented(self, chips: Tensor) -> Tensor:
         """Chips at this epoch's side, augmented."""
-        return self.augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
+        augmentation = self.gentle_augmentation if self._done() > GENTLE_FROM else self.augmentation
+        return augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
+
+    def _done(self) -> float:
+        """Share of the epochs that are over in the middle of this one."""
+        return (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
         """The sum of the three tasks' losses; race, a helper task, counts for 0.3."""
