@@ -42,8 +42,8 @@ class DlibDetector:
     faces from about 40 px are found in photos up to 640 px, and from a sixteenth of the longest side in large
     ones. May be used by several threads at once.
 
-    What ``benchmarks/detection.py`` printed for 300 photos of at most 640 px: the share of unmasked faces found
-    by size in pixels, false faces on 300 pictures without one, and CPU time for a photo.
+    What ``benchmarks/detection.py`` printed for 300 photos of at most 640 px: the share of unmasked faces
+    found by size in pixels, false faces on 300 pictures without one, and CPU time for a photo.
 
     ============  =====  =====  =====  =====  =====  ==
     longest side  30-40  40-60  60-90  >90    false  ms
@@ -81,9 +81,9 @@ class YuNetDetector:
     """YuNet, a small neural detector (Wu, Peng and Yu, "YuNet: a tiny millisecond-level detector", 2023).
 
     Finds more faces than dlib (0.95 to 0.98 of the unmasked faces over 30 px on the photos named there, none
-    falsely, in 11 ms), also turned ones, and gives their landmarks. Photos are shrunk until their longest side
-    has ``longest_side`` pixels; beyond 640 it loses faces that fill the photo. May be used by several threads
-    at once.
+    falsely, in 11 ms), also turned ones, and gives their landmarks. Photos are shrunk until their longest
+    side has ``longest_side`` pixels; beyond 640 it loses faces that fill the photo. May be used by several
+    threads at once.
 
     Args:
         path: The ONNX file ``face_detection_yunet_2023mar.onnx`` of the OpenCV Zoo.
