@@ -1,5 +1,7 @@
 """Augmentation of whole batches with kornia."""
 
+from typing import Any
+
 import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
@@ -22,7 +24,7 @@ class ChipAugmentation(nn.Module):
         return self.chain(images).clamp(0, 1)  # type: ignore[no-any-return]  # kornia is not typed
 
 
-def _strong() -> list[nn.Module]:
+def _strong() -> list[Any]:  # kornia has no public type for its augmentations
     return [
         K.RandomHorizontalFlip(p=0.5),
         K.RandomAffine(15.0, (0.08, 0.08), (0.85, 1.18), padding_mode="border", p=0.9),
@@ -36,7 +38,7 @@ def _strong() -> list[nn.Module]:
     ]
 
 
-def _gentle() -> list[nn.Module]:
+def _gentle() -> list[Any]:
     return [
         K.RandomHorizontalFlip(p=0.5),
         K.RandomAffine(8.0, (0.04, 0.04), (0.92, 1.08), padding_mode="border", p=0.8),
