@@ -41,8 +41,3 @@ def test_metrics_count_exact_ages_and_known_genders_only() -> None:
 def test_metrics_without_labels_are_left_out() -> None:
     updated = FaceMetrics().update(batch_of([20], [29], [-1]), torch.tensor([21.0]), torch.tensor([0.9]))
     assert updated == {}
-
-
-def test_a_recipe_without_a_published_trunk_refuses_its_weights() -> None:
-    with pytest.raises(TrainingError, match=r"random weights.*trunk\.h5"):
-        FaceModule(InputSpec(size=2)).load_trunk(Path("trunk.h5"))

@@ -166,11 +166,6 @@ def test_settings_that_lightning_refuses_are_one_sentence(
         start(**setting)
 
 
-def test_trunk_weights_are_refused_where_there_is_no_trunk_for_them(start: Train) -> None:
-    with pytest.raises(TrainingError, match=r"leave out the trunk weights vgg\.h5"):
-        start(trunk_weights=Path("vgg.h5"))
-
-
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_both_parts_must_have_rows(manifest: Path, tmp_path: Path, part: str) -> None:
     table = read_manifest(manifest)

@@ -14,8 +14,14 @@ def train(
     recipe: Annotated[str, typer.Option(help="small or classic.")] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    trunk_weights: Annotated[
-        Path | None, typer.Option(help="VGGFace weights, rcmalli_vggface_tf_notop_vgg16.h5, for classic.")
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            "--trunk-weights",
+            help="Start from these: for small a model file, for classic VGGFace's "
+            "rcmalli_vggface_tf_notop_vgg16.h5.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     limit_train_batches: Annotated[
@@ -38,7 +44,7 @@ def train(
         output,
         epochs=epochs,
         batch_size=batch_size,
-        trunk_weights=trunk_weights,
+        weights=weights,
         resume=resume,
         limit_train_batches=limit_train_batches or 1.0,
         precision=precision,

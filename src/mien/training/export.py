@@ -30,6 +30,7 @@ from mien.training.augment import to_images
 from mien.training.dataset import load_chips
 from mien.training.module import AGES, FaceModule
 from mien.training.recipes import get_recipe
+from mien.training.warm_start import HALVED
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -240,8 +241,8 @@ def _store_in_half_precision(graph: onnx.GraphProto) -> None:
         if values.dtype != np.float32 or values.size < SMALLEST_HALVED or not np.array_equal(half, values):
             continue
         name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, name + HALVED))
+        casts.append(onnx.helper.make_node("Cast", [name + HALVED], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAccuracy
 
-from mien.errors import TrainingError
 from mien.training.augment import to_images
 from mien.training.dataset import Batch
 
@@ -96,13 +95,18 @@ class FaceModule(L.LightningModule):
         """Losses and estimates of normalised images (n, 3, s, s)."""
         raise NotImplementedError
 
-    def load_trunk(self, path: Path) -> None:
-        """Start from published weights; only a recipe with a published trunk can.
+    def start_from(self, path: Path, chips: Tensor) -> None:
+        """Take weights from a file instead of random ones: all, or the trunk's.
+
+        Args:
+            path: What the recipe can read.
+            chips: uint8 (n, side, side, 3) training faces, for what has to be measured on some.
 
         Raises:
-            TrainingError: If this recipe cannot, or the file is not what it needs.
+            TrainingError: If the file is not what this recipe can start from.
+            ModelError: If it should be a model file and is none.
         """
-        raise TrainingError(f"this recipe starts from random weights; leave out the trunk weights {path}.")
+        raise NotImplementedError
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images in [0, 1], (n, 3, s, s), to the net's input."""

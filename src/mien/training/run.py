@@ -28,6 +28,9 @@ from mien.training.quiet import quiet_lightning
 from mien.training.recipes import Recipe
 
 LAST = "last.ckpt"
+STARTING_FACES = 512
+"""Training faces a recipe may look at when it starts from given weights."""
+
 Settings = dict[str, float]
 
 
@@ -89,7 +92,7 @@ def train(
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
-    trunk_weights: Path | None = None,
+    weights: Path | None = None,
     resume: bool = False,
     limit_train_batches: float | int = 1.0,
     precision: str = "bf16-mixed",
@@ -105,7 +108,7 @@ def train(
         output: Folder of the run: ``checkpoints/``, ``logs/``, ``curves/``.
         epochs: Instead of the recipe's.
         batch_size: Instead of the recipe's; on several devices, of each.
-        trunk_weights: Published weights to start from, for a recipe that can; a resumed run has its own.
+        weights: File to start from, see the recipe's ``start_from``; a resumed run has its own.
         resume: Go on from the folder's last checkpoint.
         limit_train_batches: Share (float) or number (int) of batches in an epoch, for an early look.
         precision: Lightning's name of it.
@@ -117,7 +120,7 @@ def train(
         Path of the last checkpoint.
 
     Raises:
-        TrainingError: If there is nothing to resume, the folder already holds a run or another one, the trunk
+        TrainingError: If there is nothing to resume, the folder already holds a run or another one, the
             weights do not fit, Lightning refuses the settings, or the run was interrupted.
         DataError: If a manifest or picture is at fault.
     """
@@ -133,8 +136,13 @@ def train(
     train_rows, validation_rows = read_tables(manifests)
     torch.manual_seed(seed)
     module = recipe.build()
-    if trunk_weights is not None and not resume:
-        module.load_trunk(trunk_weights)
+    loaders = (
+        _loader(train_rows, recipe, output, sampled=True, seed=seed),
+        _loader(validation_rows, recipe, output, sampled=False, seed=seed),
+    )
+    if weights is not None and not resume:
+        some = np.linspace(0, len(train_rows) - 1, STARTING_FACES, dtype=np.intp)
+        module.start_from(weights, loaders[0].dataset.__getitems__(some).chips)
     describe = DescribeCheckpoint(recipe.name, _describe(train_rows), settings)
     with quiet_lightning():
         trainer = _trainer(
@@ -145,10 +153,6 @@ def train(
             precision=precision,
             devices=devices,
             strategy=strategy,
-        )
-        loaders = (
-            _loader(train_rows, recipe, output, sampled=True, seed=seed),
-            _loader(validation_rows, recipe, output, sampled=False, seed=seed),
         )
         _fit(trainer, module, loaders, last if resume else None, last)
     return last

@@ -118,7 +118,7 @@ class ClassicModule(FaceModule):
                 for name, parameter in net.trunk.named_parameters():
                     parameter.requires_grad_(name.startswith(LAST_THREE))
 
-    def load_trunk(self, path: Path) -> None:
+    def start_from(self, path: Path, chips: Tensor) -> None:
         """Start both trunks from the published VGGFace weights."""
         state = read_trunk_weights(path)
         self.age_net.trunk.load_state_dict(state)

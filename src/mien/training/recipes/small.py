@@ -1,6 +1,7 @@
 """The ``small`` recipe: a residual net of plain 3×3 convolutions and three heads, from random weights."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from mien.training.augment import ChipAugmentation, to_images
 from mien.training.dataset import Batch
 from mien.training.losses import age_loss, gender_loss, race_loss
 from mien.training.module import AGES, FaceModule, InputSpec, Outcome
+from mien.training.warm_start import start_from_model_file
 
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
 SIDES = ((0.35, 64), (0.70, 96), (1.0, 112))
 """Side of the training images up to each share of the epochs: coarse first, where an epoch costs a third."""
+CONTINUED_SIDES = ((0.5, 96), (1.0, 112))
+"""The same where the net starts from a model file: it has seen the coarse images."""
 GENTLE_FROM = 0.9
 """Share of the epochs from which on the augmentation is gentle, so that the net ends on faces as they are."""
 
@@ -64,7 +68,10 @@ class SmallNet(nn.Module):
 
 
 class SmallModule(FaceModule):
-    """Multi-task training of :class:`SmallNet`: AdamW, one cycle, images growing with the epochs."""
+    """Multi-task training of :class:`SmallNet`: AdamW, one cycle, images growing with the epochs.
+
+    Where it starts from a model file, the learning rate peaks at half, lest it forget.
+    """
 
     def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
         """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
@@ -75,6 +82,13 @@ class SmallModule(FaceModule):
         self.gentle_augmentation = ChipAugmentation(gentle=True)
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
+        self.continued = False
+
+    def start_from(self, path: Path, chips: Tensor) -> None:
+        """Go on from a model file of this recipe."""
+        images = self.normalise(to_images(chips, self.spec.size))
+        start_from_model_file(self, self.net, path, images)
+        self.continued = True
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
@@ -83,7 +97,8 @@ class SmallModule(FaceModule):
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
-        return next(side for until, side in SIDES if self._done() <= until)
+        sides = CONTINUED_SIDES if self.continued else SIDES
+        return next(side for until, side in sides if self._done() <= until)
 
     def augmented(self, chips: Tensor) -> Tensor:
         """Chips at this epoch's side, augmented."""
@@ -113,15 +128,21 @@ class SmallModule(FaceModule):
             {"params": matrices, "weight_decay": self.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.max_learning_rate, fused=True)
+        peak = self.max_learning_rate * (0.5 if self.continued else 1)
+        optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.max_learning_rate, total_steps=int(self.trainer.estimated_stepping_batches)
+            optimizer, peak, total_steps=int(self.trainer.estimated_stepping_batches)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Round kernels to half-precision numbers: a file of half the size holds the very same weights."""
+        checkpoint["continued"] = self.continued
         weights = checkpoint["state_dict"]
         for name, value in weights.items():
             if value.is_floating_point() and value.ndim > 1:
                 weights[name] = value.half().to(value.dtype)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A resumed run keeps to its schedule."""
+        self.continued = checkpoint["continued"]
