@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mien.errors import TrainingError
 from mien.model import Model
 from mien.predictor import Predictor
-from mien.training import export as exporting
-from mien.training.export import export, load_checkpoint, to_onnx
+from mien.training.export import export, load_checkpoint
+from mien.training.graph import Affine, to_onnx
 from mien.training.recipes.small import SmallModule
 
 FACES = 12
@@ -94,17 +94,19 @@ def test_kernels_are_stored_in_half_precision(exported: Path) -> None:
 
 def test_weights_that_halving_would_change_stay_in_single_precision() -> None:
     module = SmallModule().eval()
-    stored = {t.name: t.data_type for t in to_onnx(module).graph.initializer}
+    example = torch.zeros(2, 3, 112, 112)
+    graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"}).graph
+    stored = {t.name: t.data_type for t in graph.initializer}
     assert onnx.TensorProto.FLOAT16 not in stored.values()
 
 
 def test_a_graph_that_differs_is_refused_and_leaves_no_file(
     checkpoint: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shifted(self: exporting.Affine, x: torch.Tensor) -> torch.Tensor:
+    def shifted(self: Affine, x: torch.Tensor) -> torch.Tensor:
         return x * self.scale + self.shift + 0.1
 
-    monkeypatch.setattr(exporting.Affine, "forward", shifted)
+    monkeypatch.setattr(Affine, "forward", shifted)
     with pytest.raises(TrainingError, match=r"differs from .*last\.ckpt"):
         export(checkpoint, manifest, tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import pytest
 import torch
 
-from mien.errors import TrainingError
 from mien.training.dataset import Batch
 from mien.training.module import FaceMetrics, FaceModule, InputSpec
 

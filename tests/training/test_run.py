@@ -11,9 +11,10 @@ from tensorboard.backend.event_processing import event_accumulator  # type: igno
 from mien.data.manifest import read_manifest, write_manifest
 from mien.errors import DataError, TrainingError
 from mien.training import vggface
+from mien.training.fit import moving_average
 from mien.training.module import InputSpec
 from mien.training.recipes import Recipe, classic, get_recipe
-from mien.training.run import moving_average, read_tables, train
+from mien.training.run import read_tables, train
 
 from .conftest import TinyModule
 

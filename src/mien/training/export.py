@@ -1,13 +1,8 @@
 """From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
 
-import copy
-import logging
 import pickle
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx.numpy_helper
 import torch
-from torch import Tensor, nn
 
 from mien.data.manifest import read_manifest
 from mien.data.sources import TERMS
@@ -28,40 +21,14 @@ from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
 from mien.model import Model
 from mien.training.augment import to_images
 from mien.training.dataset import load_chips
+from mien.training.graph import to_onnx
 from mien.training.module import AGES, FaceModule
 from mien.training.recipes import get_recipe
-from mien.training.warm_start import HALVED
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
 COMPARED = 256
 """Validation faces on which the file and the checkpoint are compared."""
-
-SMALLEST_HALVED = 1024
-"""Smaller tensors stay in single precision: halving them saves nothing."""
-
-
-class Affine(nn.Module):
-    """A batch norm in evaluation mode: scale and shift by channel.
-
-    Kept apart from the convolution, whose weights so stay as they were trained; ONNX Runtime fuses the
-    two when it loads the file.
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        """Take over the statistics and the affine part of a trained batch norm."""
-        super().__init__()
-        if norm.running_mean is None or norm.running_var is None:
-            raise TrainingError("a batch norm without running statistics cannot be exported.")
-        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
-        self.register_buffer("scale", scale.view(1, -1, 1, 1))
-        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(1, -1, 1, 1))
-        self.scale: Tensor
-        self.shift: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to the same shape."""
-        return x * self.scale + self.shift
 
 
 @dataclass(frozen=True)
@@ -104,7 +71,8 @@ def export(checkpoint: Path, manifest: Path, output: Path, *, version: str = "1"
     if rows.empty:
         raise TrainingError(f"{manifest} has no validation rows with exact ages to calibrate on.")
     ages, genders = rows["age_low"].to_numpy(np.float64), rows["gender"].to_numpy(str)
-    graph = to_onnx(module)
+    example = torch.zeros(2, 3, module.spec.size, module.spec.size)
+    graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / output.name
         chips = np.array(load_chips(rows, module.spec.size, Path(folder)))
@@ -149,43 +117,6 @@ def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
     return module.eval(), note
 
 
-def to_onnx(module: FaceModule) -> onnx.ModelProto:
-    """The module's graph; tensors made of half-precision numbers are stored as such, losslessly."""
-    net = _Outputs(module).eval()
-    example = torch.zeros(2, 3, module.spec.size, module.spec.size)
-    with _quiet_exporter():
-        program = torch.onnx.export(
-            net,
-            (example,),
-            input_names=["chips"],
-            output_names=["age_probabilities", "p_female"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise TrainingError("the graph could not be exported.")
-    graph: onnx.ModelProto = program.model_proto
-    _store_in_half_precision(graph.graph)
-    onnx.checker.check_model(graph)
-    return graph
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Hold back what PyTorch's exporter says of itself: torchvision's absence, its own deprecated calls."""
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, float]:
     """Largest differences between a module and a model file on the same chips.
 
@@ -214,38 +145,6 @@ def _refuse_mismatch(differences: tuple[float, float], checkpoint: Path) -> None
             f"the exported graph differs from {checkpoint} by {age:.2g} years and {probability:.2g} in "
             "probability; nothing was written."
         )
-
-
-class _Outputs(nn.Module):
-    """The module without the trainer's trimmings, its batch norms replaced."""
-
-    def __init__(self, module: FaceModule) -> None:
-        super().__init__()
-        self.module = copy.deepcopy(module)
-        for parent in list(self.module.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, nn.BatchNorm2d):
-                    setattr(parent, name, Affine(child))
-
-    def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
-        age_probabilities, p_female = self.module(chips)
-        return age_probabilities, p_female
-
-
-def _store_in_half_precision(graph: onnx.GraphProto) -> None:
-    """Store what loses nothing by it as float16, followed by a cast that ONNX Runtime folds when it loads."""
-    casts = []
-    for tensor in graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if values.dtype != np.float32 or values.size < SMALLEST_HALVED or not np.array_equal(half, values):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(half, name + HALVED))
-        casts.append(onnx.helper.make_node("Cast", [name + HALVED], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _save(graph: onnx.ModelProto, metadata: ModelMetadata, file: Path) -> None:

@@ -21,6 +21,7 @@ MODULE = "module"
 HALVED = ".half"
 """Ends the name of a tensor that is stored in half precision."""
 
+
 def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images: Tensor) -> None:
     """Give a net the weights of a model file; it then answers as the file does.
 

@@ -1,0 +1,1 @@
+"""Training of mien's own face detector: scenes, net, losses, export."""

@@ -1,0 +1,1 @@
+"""From a checkpoint to the detector's file: graph, metadata, comparison."""

@@ -1,0 +1,90 @@
+"""The detector's training: steps, schedule, and the metrics of a validation epoch."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from mien.training.detection.losses import assign, detection_losses
+from mien.training.detection.net import DetectorNet, decode, flatten, positions
+from mien.training.detection.scenes import Scenes
+
+MEAN, STD = 127.5, 64.0
+
+
+class DetectorModule(L.LightningModule):
+    """Trains a :class:`DetectorNet` on scenes: AdamW, one cycle."""
+
+    def __init__(self, max_learning_rate: float = 3e-3, weight_decay: float = 0.02) -> None:
+        """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
+        super().__init__()
+        self.net = DetectorNet()
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
+        self.max_learning_rate = max_learning_rate
+        self.weight_decay = weight_decay
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """RGB images (n, 3, h, w) from 0 to 255 to score logits (n, k), boxes (n, k, 4), points (n, k, 10).
+
+        h and w are multiples of 32.
+        """
+        outputs = flatten(self.net((images - MEAN) / STD)).float()
+        middles, strides = positions(images.shape[2], images.shape[3], images.device)
+        return outputs[..., 0], *decode(outputs, middles, strides)
+
+    def training_step(self, batch: Scenes, batch_index: int) -> Tensor:
+        """The loss of a batch."""
+        loss = self._step("train", batch)
+        self.log("loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Scenes, batch_index: int) -> None:
+        """The same losses on scenes that stay the same."""
+        self._step("val", batch)
+
+    def _step(self, part: str, batch: Scenes) -> Tensor:
+        images = (
+            batch.images.permute(0, 3, 1, 2).to(torch.float32).contiguous(memory_format=torch.channels_last)
+        )
+        scores, boxes, points = self(images)
+        middles, strides = positions(images.shape[2], images.shape[3], images.device)
+        found = assign(batch.boxes, batch.kind, middles, strides)
+        losses = detection_losses(scores, boxes, points, (batch.boxes, batch.points), found)
+        for name, value in losses.items():
+            self.log(
+                f"{part}/{name}",
+                value.detach(),
+                on_step=False,
+                on_epoch=True,
+                logger=False,
+                sync_dist=True,
+                batch_size=len(images),
+            )
+        return losses["loss"]
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
+        """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            groups, lr=self.max_learning_rate
+        )  # not fused: its gradients are clipped
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.max_learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.1,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Round kernels to half-precision numbers: a file of half the size holds the very same weights."""
+        weights = checkpoint["state_dict"]
+        for name, value in weights.items():
+            if value.is_floating_point() and value.ndim > 1:
+                weights[name] = value.half().to(value.dtype)

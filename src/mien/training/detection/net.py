@@ -1,0 +1,101 @@
+"""The detector's net: one pass over a photo, four maps of faces of growing size."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.training.recipes.small import ResidualBlock
+
+STRIDES = (8, 16, 32, 64)
+POINTS = 5
+OUTPUTS = 1 + 4 + 2 * POINTS
+
+
+class DetectorNet(nn.Module):
+    """A small residual trunk with a feature pyramid (Lin et al., CVPR 2017) and one head for all levels.
+
+    Anchor-free, as FCOS (Tian et al., ICCV 2019): each position of each level says whether it lies at the
+    middle of a face of that level's size, and if so, where its box and its five points are.
+    """
+
+    def __init__(
+        self, stem: int = 16, widths: Sequence[int] = (32, 48, 64, 96, 72), features: int = 48
+    ) -> None:
+        """Take the channels of the stem (stride 2), of the strides 4 to 64, and of the pyramid."""
+        super().__init__()
+        self.stem = nn.Sequential(
+            _convolution(3, stem, 2),
+            _convolution(stem, widths[0], 2),
+            _convolution(widths[0], widths[1], 2),
+        )
+        self.stage8 = ResidualBlock(widths[1], widths[1], 1)
+        self.stage16 = nn.Sequential(
+            _convolution(widths[1], widths[2], 2), ResidualBlock(widths[2], widths[2], 1)
+        )
+        self.stage32 = nn.Sequential(
+            _convolution(widths[2], widths[3], 2), ResidualBlock(widths[3], widths[3], 1)
+        )
+        self.stage64 = _convolution(widths[3], widths[4], 2)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, features, 1) for width in widths[1:])
+        self.smooth = _convolution(features, features, 1)
+        self.heads = nn.ModuleList(nn.Conv2d(features, OUTPUTS, 1) for _ in STRIDES)
+        for head in self.heads:
+            assert isinstance(head, nn.Conv2d) and head.bias is not None
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+            nn.init.constant_(head.bias[:1], -4.0)  # few positions are faces (Lin et al., ICCV 2017, 3.3)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(n, 3, h, w), h and w multiples of 32, to (n, OUTPUTS, h / s, w / s) for each stride s."""
+        maps = [self.stage8(self.stem(images))]
+        for stage in (self.stage16, self.stage32, self.stage64):
+            maps.append(stage(maps[-1]))
+        maps = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
+        for fine, coarse in ((1, 2), (0, 1)):
+            maps[fine] = maps[fine] + F.interpolate(maps[coarse], scale_factor=2.0, mode="nearest")
+        return [head(self.smooth(x)) for head, x in zip(self.heads, maps, strict=True)]
+
+
+def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def positions(height: int, width: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Middles (k, 2) in pixels and strides (k,) of all levels' positions for an input of this size."""
+    middles, strides = [], []
+    for stride in STRIDES:
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x = torch.meshgrid(
+            torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
+        )
+        middles.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(torch.full((rows * columns,), float(stride), device=device))
+    return torch.cat(middles), torch.cat(strides)
+
+
+def flatten(maps: Sequence[Tensor]) -> Tensor:
+    """The levels' maps to (n, k, OUTPUTS), finest level first, rows before columns."""
+    return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], 1)
+
+
+def decode(outputs: Tensor, middles: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes and landmarks in pixels.
+
+    Args:
+        outputs: (n, k, OUTPUTS): score logit; offset of the box's middle from the position's, in strides;
+            logarithm of its size in units of four strides; points, likewise in units of four strides.
+        middles: (k, 2).
+        strides: (k,).
+
+    Returns:
+        (n, k, 4) x1, y1, x2, y2 and (n, k, 10) x, y of the five points.
+    """
+    scale = strides[:, None]
+    centre = middles + outputs[..., 1:3] * scale
+    half = outputs[..., 3:5].clamp(-4, 4).exp() * (2 * scale)
+    points = middles.repeat(1, POINTS) + outputs[..., 5:] * (4 * scale)
+    return torch.cat([centre - half, centre + half], -1), points

@@ -1,0 +1,64 @@
+"""How photos come out: dark, pale, grey, blurred, noisy, half hidden, compressed."""
+
+import cv2
+import numpy as np
+
+from mien.images import Pixels
+
+
+def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Draw a few faults and apply them to a picture (height, width, 3)."""
+    if random.random() < 0.3:
+        pixels = _hide(pixels, random)
+    pixels = _light(pixels, random)
+    if random.random() < 0.25:
+        pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2).astype(np.uint8)
+    if random.random() < 0.25:
+        pixels = _blur(pixels, random)
+    if random.random() < 0.15:
+        noise = random.normal(0, random.uniform(2, 14), pixels.shape).astype(np.float32)
+        pixels = (pixels + noise).clip(0, 255).astype(np.uint8)
+    if random.random() < 0.35:
+        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(20, 90))])
+        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return pixels
+
+
+def _light(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Brightness, contrast, gamma and a cast of colour in one table a channel; one in ten is dark."""
+    ramp = np.arange(256, dtype=np.float32) / 255
+    gamma = float(np.exp(random.normal(0, 0.3)))
+    gain, offset = random.uniform(0.7, 1.35), random.uniform(-0.12, 0.12)
+    if random.random() < 0.1:
+        gain, offset = random.uniform(0.15, 0.5), 0.0
+    casts = random.uniform(0.88, 1.12, 3) if random.random() < 0.6 else np.ones(3)
+    table = [(255 * ((ramp**gamma - 0.5) * gain * cast + 0.5 * min(1, gain) + offset)) for cast in casts]
+    lookup = np.stack(table, 1).clip(0, 255).astype(np.uint8)[:, None]
+    return np.asarray(cv2.LUT(pixels, lookup.reshape(1, 256, 3)), np.uint8)
+
+
+def _blur(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Out of focus, moved, or enlarged from a smaller picture."""
+    draw = random.random()
+    if draw < 0.4:
+        return np.asarray(cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.5, 2.2)), np.uint8)
+    if draw < 0.7:
+        side = pixels.shape[0]
+        small = cv2.resize(
+            pixels, None, fx=(f := random.uniform(0.35, 0.8)), fy=f, interpolation=cv2.INTER_AREA
+        )
+        return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    length = int(random.integers(3, 9))
+    kernel = np.zeros((length, length), np.float32)
+    cv2.line(kernel, (0, int(random.integers(length))), (length - 1, int(random.integers(length))), 1.0)
+    return np.asarray(cv2.filter2D(pixels, -1, kernel / kernel.sum()), np.uint8)
+
+
+def _hide(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Lay one to three rectangles of one colour over the picture."""
+    pixels, side = pixels.copy(), pixels.shape[0]
+    for _ in range(int(random.integers(1, 4))):
+        width, height = (side * random.uniform(0.03, 0.22, 2)).astype(int)
+        x, y = random.integers(0, side, 2)
+        pixels[y : y + height, x : x + width] = random.integers(0, 256, 3)
+    return pixels

@@ -1,0 +1,114 @@
+"""One training run of the detector: its pictures, its teachers, its scenes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from mien.data.manifest import read_manifest
+from mien.detect import Detector
+from mien.training.detection.labels import label_faces, label_photos, read_boxes
+from mien.training.detection.module import DetectorModule
+from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
+from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
+
+RECIPE = "detector"
+SIDE = 320
+SCENES, VALIDATION_SCENES = 4000, 480
+FACES = 5000
+"""Aligned faces taken of each data set."""
+
+
+def train_detector(
+    folder: Path,
+    manifests: Sequence[Path],
+    teachers: Sequence[Detector],
+    output: Path,
+    *,
+    epochs: int = 40,
+    batch_size: int = 16,
+    resume: bool = False,
+    precision: str = "bf16-mixed",
+    devices: str = "auto",
+    seed: int = 0,
+) -> Path:
+    """Train the detector.
+
+    Args:
+        folder: Holds ``boxes.csv``, ``no-face.csv`` and the pictures they name.
+        manifests: Of aligned faces, whose ``train`` rows are pasted into scenes, ``validation`` rows into those that
+            the run is judged on.
+        teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
+        output: Folder of the run.
+        epochs: Number of epochs of :data:`SCENES` scenes.
+        batch_size: Scenes in a batch.
+        resume: Go on from the folder's last checkpoint.
+        precision: Lightning's name of it.
+        devices: Lightning's number of devices, or ``auto``.
+        seed: Of weights and scenes.
+
+    Returns:
+        Path of the last checkpoint.
+
+    Raises:
+        TrainingError: If there is nothing to resume, the folder holds another run, or it was interrupted.
+        DataError: If a table or picture is at fault.
+    """
+    settings: Settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    check_folder(output, resume, RECIPE, settings)
+    training, validation = (
+        _sources(folder, manifests, teachers, output / "cache", split) for split in ("train", "validation")
+    )
+    scenes = SceneDataset(training, SCENES, SIDE, seed)
+    judged = SceneDataset(validation, VALIDATION_SCENES, SIDE, seed)
+    torch.manual_seed(seed)
+    note = DescribeCheckpoint(RECIPE, _describe(training), settings)
+    return fit(
+        DetectorModule(),
+        (_loader(scenes, batch_size, training=True), _loader(judged, batch_size, training=False)),
+        output,
+        note,
+        monitor="val/loss",
+        ema_decay=0.999,
+        seed=seed,
+        resume=resume,
+        max_epochs=epochs,
+        precision=precision,
+        devices=devices,
+        gradient_clip_val=5.0,
+    )
+
+
+def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLoader[Scenes]":
+    return DataLoader(
+        scenes,
+        batch_size=batch_size,
+        sampler=NewScenes(SCENES) if training else None,
+        drop_last=training,
+        num_workers=1,  # beside the training: making a scene takes a third as long as learning from it
+        generator=torch.Generator(),  # its own, or loaders would draw from the epochs' seeds
+    )
+
+
+def _sources(
+    folder: Path, manifests: Sequence[Path], teachers: Sequence[Detector], cache: Path, split: str
+) -> Sources:
+    boxes, empty = (table[table["split"] == split] for table in read_boxes(folder))
+    faces = []
+    for path in manifests:
+        rows = read_manifest(path)
+        rows = rows[rows["split"] == split]
+        faces += label_faces(rows.sample(min(FACES, len(rows)), random_state=0), teachers, cache)
+    return Sources(
+        label_photos(folder, boxes, teachers, cache), label_photos(folder, empty, teachers, cache), faces
+    )
+
+
+def _describe(sources: Sources) -> list[str]:
+    count = sum(int(photo.known.sum()) for photo in sources.photos)
+    return [
+        f"photos: {len(sources.photos)} with {count} faces",
+        f"pictures without faces: {len(sources.empty)}",
+        f"aligned faces: {len(sources.faces)}",
+    ]

@@ -1,0 +1,281 @@
+"""Scenes to train on: parts of photos, faces pasted into pictures without any, faces that fill all."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from mien.training.detection.labels import Floats, Picture, intersection_over_union, no_faces
+from mien.training.detection.photometry import spoil
+
+MOST_FACES = 96
+"""Faces of a scene that are learned from; a crowd's smallest are left alone beyond it."""
+
+LEAST_SIDE = 9.0
+"""Faces that come out smaller, in pixels, are left alone."""
+
+
+class Scenes(NamedTuple):
+    """A batch.
+
+    Attributes:
+        images: uint8 (n, side, side, 3), RGB.
+        boxes: float32 (n, MOST_FACES, 4) in pixels.
+        points: float32 (n, MOST_FACES, 10) in pixels, NaN where not known.
+        kind: int8 (n, MOST_FACES): 1 a face, 0 a region to be left alone, -1 nothing.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    points: Tensor
+    kind: Tensor
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Pictures by kind: photos with faces, pictures without, single aligned faces."""
+
+    photos: Sequence[Picture]
+    empty: Sequence[Picture]
+    faces: Sequence[Picture]
+
+
+class SceneDataset(Dataset[Scenes]):
+    """Endless scenes; number i depends on seed and i alone."""
+
+    def __init__(self, sources: Sources, count: int, side: int, seed: int, *, spoiled: bool = True) -> None:
+        """Take how many scenes a plain pass over them has, and their side in pixels."""
+        self._sources, self._count, self.side, self._seed = sources, count, side, seed
+        self._spoiled = spoiled
+
+    def __len__(self) -> int:
+        """Scenes of a plain pass."""
+        return self._count
+
+    def __getitem__(self, index: int) -> Scenes:
+        """One scene, without a batch axis."""
+        random = np.random.default_rng((self._seed, index))
+        scene = make_scene(self._sources, self.side, random)
+        pixels = spoil(scene.pixels, random) if self._spoiled else scene.pixels
+        return to_tensors(Picture(pixels, scene.boxes, scene.points, scene.known))
+
+
+class NewScenes(Sampler[int]):
+    """Numbers of scenes, new ones each epoch; a resumed run goes on with those it would have seen."""
+
+    def __init__(self, count: int) -> None:
+        """Take the number of scenes in an epoch."""
+        self._count, self._epoch = count, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Scenes in an epoch."""
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """The epoch's numbers."""
+        yield from range(self._epoch * self._count, (self._epoch + 1) * self._count)
+
+
+def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
+    """Draw a scene: six in ten from photos, the rest from pictures without faces and from single faces."""
+    draw = random.random()
+    if draw < 0.6:
+        if draw > 0.36:
+            return mosaic(sources.photos, side, random)
+        scene = crop_photo(sources.photos[random.integers(len(sources.photos))], side, random)
+        return paste_faces(scene, sources.faces, int(random.integers(1, 5)), random) if draw < 0.12 else scene
+    empty = sources.empty[random.integers(len(sources.empty))]
+    if draw < 0.9:
+        scene = crop_empty(empty, side, random)
+        count = 0 if draw < 0.7 else int(random.integers(1, 4) if draw < 0.82 else random.integers(4, 25))
+        return paste_faces(scene, sources.faces, count, random)
+    return single_face(sources.faces[random.integers(len(sources.faces))], empty, side, random)
+
+
+def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Picture:
+    """A turned and scaled part of a photo in which one of its faces, drawn at random, has a drawn size."""
+    known = np.flatnonzero(photo.known)
+    if len(known) == 0:
+        return crop_empty(photo, side, random)
+    x1, y1, x2, y2 = photo.boxes[random.choice(known)]
+    size = float(np.sqrt((x2 - x1) * (y2 - y1)))
+    wanted = float(np.exp(random.uniform(np.log(11), np.log(0.7 * side))))
+    height, width = photo.pixels.shape[:2]
+    least = side / max(height, width)
+    scale = float(np.clip(wanted / size, least, max(2.5, least)))
+    middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+    target = random.uniform(0.1, 0.9, 2) * side
+    rest = np.array([width, height]) - middle  # of the photo, on the far side of the face
+    target = target.clip(
+        np.minimum(side - rest * scale, middle * scale), np.maximum(side - rest * scale, middle * scale)
+    )
+    return warp(photo, _matrix(scale, _angle(random), middle, target, random.random() < 0.5), side, random)
+
+
+def mosaic(photos: Sequence[Picture], side: int, random: np.random.Generator) -> Picture:
+    """Four crops of photos side by side: more faces in a scene, smaller ones (Bochkovskiy, YOLOv4, 2020)."""
+    half = side // 2
+    parts = [crop_photo(photos[i], half, random) for i in random.integers(len(photos), size=4)]
+    corners = np.array([[0, 0], [half, 0], [0, half], [half, half]], np.float32)
+    rows = [np.concatenate([parts[i].pixels, parts[i + 1].pixels], 1) for i in (0, 2)]
+    return Picture(
+        np.concatenate(rows),
+        np.concatenate([part.boxes + np.tile(at, 2) for part, at in zip(parts, corners, strict=True)]),
+        np.concatenate([part.points + at for part, at in zip(parts, corners, strict=True)]),
+        np.concatenate([part.known for part in parts]),
+    )
+
+
+def crop_empty(picture: Picture, side: int, random: np.random.Generator) -> Picture:
+    """Any part of a picture, at most slightly smaller than the scene."""
+    height, width = picture.pixels.shape[:2]
+    least = 0.9 * side / max(height, width)
+    scale = float(np.exp(random.uniform(np.log(least), np.log(max(1.6, 1.2 * least)))))
+    reach = np.maximum(np.array([width, height]) - side / scale, 0) / 2
+    middle = np.array([width, height]) / 2 + random.uniform(-1, 1, 2) * reach
+    matrix = _matrix(scale, _angle(random), middle, np.array([side, side]) / 2, random.random() < 0.5)
+    return warp(picture, matrix, side, random)
+
+
+def single_face(face: Picture, around: Picture, side: int, random: np.random.Generator) -> Picture:
+    """One crop of a face, up to more than the whole picture, on a plain ground or a picture's."""
+    height, width = face.pixels.shape[:2]
+    scale = side * random.uniform(0.3, 1.25) / max(height, width)
+    room = side * 0.25
+    target = np.array([side, side]) / 2 + random.uniform(-room, room, 2)
+    angle = _angle(random) if random.random() < 0.6 else 0.0
+    matrix = _matrix(scale, angle, np.array([width, height]) / 2, target, random.random() < 0.5)
+    placed = warp(face, matrix, side, random)
+    mask = cv2.warpAffine(np.ones((height, width), np.uint8), matrix, (side, side)) > 0
+    if random.random() < 0.6:
+        ground = np.full((side, side, 3), random.integers(0, 256, 3), np.uint8)
+        if random.random() < 0.6:
+            ground[:] = random.integers(0, 256)
+    else:
+        ground = crop_empty(around, side, random).pixels
+    return Picture(
+        np.where(mask[..., None], placed.pixels, ground), placed.boxes, placed.points, placed.known
+    )
+
+
+def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np.random.Generator) -> Picture:
+    """Lay faces, each within a soft oval or its whole crop, where they cover no other."""
+    side = scene.pixels.shape[0]
+    pixels, boxes, points, known = scene.pixels.copy(), [*scene.boxes], [*scene.points], [*scene.known]
+    for _ in range(count):
+        face = faces[random.integers(len(faces))]
+        x1, y1, x2, y2 = face.boxes[0]
+        size = float(np.sqrt((x2 - x1) * (y2 - y1)))
+        wanted = float(np.exp(random.uniform(np.log(10), np.log(0.75 * side / np.sqrt(count)))))
+        target = random.uniform(0.0, 1.0, 2) * side
+        middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+        matrix = _matrix(wanted / size, _angle(random), middle, target, random.random() < 0.5)
+        placed = warp(face, matrix, side, random)
+        if len(placed.boxes) == 0 or not placed.known[0]:
+            continue
+        if boxes and intersection_over_union(placed.boxes, np.asarray(boxes, np.float32)).max() > 0.08:
+            continue
+        alpha = cv2.warpAffine(_mask(face, random), matrix, (side, side))[..., None]
+        pixels = np.asarray(pixels + alpha * (placed.pixels.astype(np.float32) - pixels), np.uint8)
+        boxes.append(placed.boxes[0])
+        points.append(placed.points[0])
+        known.append(placed.known[0])
+    return Picture(
+        pixels,
+        np.asarray(boxes, np.float32).reshape(-1, 4),
+        np.asarray(points, np.float32).reshape(-1, 5, 2),
+        np.asarray(known, np.bool_),
+    )
+
+
+def warp(
+    picture: Picture, matrix: npt.NDArray[np.float64], side: int, random: np.random.Generator
+) -> Picture:
+    """Map a picture and its faces by a similarity (2, 3), mirrored or not, into a square scene.
+
+    A face of which less than half is left, or that comes out too small, is left alone.
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    border = cv2.BORDER_REFLECT_101 if len(picture.boxes) == 0 else cv2.BORDER_CONSTANT
+    how = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
+    source, to_scene = picture.pixels, matrix.copy()
+    if scale < 0.6:  # shrink first: bilinear sampling would alias
+        source = np.asarray(cv2.resize(source, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+        to_scene[:, :2] /= scale
+    value = tuple(random.integers(0, 256, 3).tolist()) if random.random() < 0.5 else (0, 0, 0)
+    pixels = cv2.warpAffine(
+        source, to_scene, (side, side), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=value
+    )
+    if len(picture.boxes) == 0:
+        return no_faces(np.asarray(pixels, np.uint8))
+    middles = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    sizes = (picture.boxes[:, 2:] - picture.boxes[:, :2]) * scale
+    boxes = np.concatenate([middles - sizes / 2, middles + sizes / 2], 1)
+    points = picture.points @ matrix[:, :2].T + matrix[:, 2]
+    if np.linalg.det(matrix[:, :2]) < 0:  # mirrored: left and right change names
+        points = points[:, [1, 0, 2, 4, 3]]
+    shown = (boxes.clip(0, side)[:, 2:] - boxes.clip(0, side)[:, :2]).prod(1) / sizes.prod(1)
+    known = picture.known & (shown >= 0.5) & (sizes.min(1) >= LEAST_SIDE)
+    seen = shown > 0
+    return Picture(
+        np.asarray(pixels, np.uint8),
+        np.asarray(boxes[seen], np.float32),
+        np.asarray(points[seen], np.float32),
+        known[seen],
+    )
+
+
+def to_tensors(scene: Picture) -> Scenes:
+    """Pad a scene's faces to a fixed number, the largest first."""
+    order = np.argsort(-(scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(1))[:MOST_FACES]
+    boxes, points = np.zeros((MOST_FACES, 4), np.float32), np.full((MOST_FACES, 10), np.nan, np.float32)
+    kind = np.full(MOST_FACES, -1, np.int8)
+    boxes[: len(order)], points[: len(order)] = scene.boxes[order], scene.points[order].reshape(-1, 10)
+    kind[: len(order)] = scene.known[order]
+    pixels = np.ascontiguousarray(scene.pixels)
+    return Scenes(*map(torch.from_numpy, (pixels, boxes, points, kind)))
+
+
+def _angle(random: np.random.Generator) -> float:
+    """In degrees: mostly small, up to 30, now and then more."""
+    if random.random() < 0.15:
+        return float(random.uniform(-40, 40))
+    return float(np.clip(random.normal(0, 10), -30, 30))
+
+
+def _matrix(
+    scale: float,
+    angle: float,
+    middle: Floats | npt.NDArray[np.float64],
+    target: npt.NDArray[np.float64],
+    mirror: bool,
+) -> npt.NDArray[np.float64]:
+    """The similarity that scales, turns and perhaps mirrors about ``middle`` and lays it on ``target``."""
+    radians = np.deg2rad(angle)
+    turn = scale * np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    if mirror:
+        turn = turn @ np.diag([-1.0, 1.0])
+    return np.column_stack([turn, target - turn @ middle])
+
+
+def _mask(face: Picture, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """What of a crop is pasted: a soft oval about the head, or all of it."""
+    height, width = face.pixels.shape[:2]
+    if random.random() < 0.3:
+        return np.ones((height, width), np.float32)
+    mask = np.zeros((height, width), np.float32)
+    x1, y1, x2, y2 = face.boxes[0]
+    centre = (int((x1 + x2) / 2), int((y1 + y2) / 2 - 0.04 * (y2 - y1)))
+    grow = random.uniform(0.58, 0.75)
+    cv2.ellipse(mask, centre, (int(grow * (x2 - x1)), int(grow * (y2 - y1))), 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.02 * width)), np.float32)

@@ -1,0 +1,123 @@
+"""Nets as ONNX graphs: batch norms as scale and shift, and what loses nothing by it in half precision."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import torch
+from torch import Tensor, nn
+
+from mien.errors import TrainingError
+from mien.training.warm_start import HALVED
+
+SMALLEST_HALVED = 1024
+"""Smaller tensors stay in single precision: halving them saves nothing."""
+
+
+class Affine(nn.Module):
+    """A batch norm in evaluation mode: scale and shift by channel.
+
+    Kept apart from the convolution, whose weights so stay as they were trained; ONNX Runtime fuses the
+    two when it loads the file.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Take over the statistics and the affine part of a trained batch norm."""
+        super().__init__()
+        if norm.running_mean is None or norm.running_var is None:
+            raise TrainingError("a batch norm without running statistics cannot be exported.")
+        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(1, -1, 1, 1))
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) to the same shape."""
+        return x * self.scale + self.shift
+
+
+class Graph(nn.Module):
+    """A module without the trainer's trimmings, its batch norms replaced."""
+
+    def __init__(self, module: nn.Module) -> None:
+        """Copy the module."""
+        super().__init__()
+        self.module = copy.deepcopy(module)  # this name begins those of the file's tensors
+        for parent in list(self.module.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(parent, name, Affine(child))
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the module makes of its one input."""
+        return tuple(self.module(inputs))
+
+
+def to_onnx(
+    module: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str], axes: dict[int, str]
+) -> onnx.ModelProto:
+    """A module's graph; tensors made of half-precision numbers are stored as such, losslessly.
+
+    Args:
+        module: Maps one tensor to a tuple of tensors.
+        example: An input.
+        input_name: Its name.
+        output_names: Those of the outputs.
+        axes: Names of the input's axes that may have any length.
+
+    Raises:
+        TrainingError: If PyTorch cannot export it.
+    """
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            Graph(module).eval(),
+            (example,),
+            input_names=[input_name],
+            output_names=list(output_names),
+            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in axes.items()},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise TrainingError("the graph could not be exported.")
+    graph: onnx.ModelProto = program.model_proto
+    _store_in_half_precision(graph.graph)
+    onnx.checker.check_model(graph)
+    return graph
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hold back what PyTorch's exporter says of itself: torchvision's absence, its own deprecated calls."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _store_in_half_precision(graph: onnx.GraphProto) -> None:
+    """Store what loses nothing by it as float16, followed by a cast that ONNX Runtime folds when it loads."""
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED or not np.array_equal(half, values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, name + HALVED))
+        casts.append(onnx.helper.make_node("Cast", [name + HALVED], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
