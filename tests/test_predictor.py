@@ -16,8 +16,9 @@ from PIL import Image
 from tiny_model import SIZE
 
 from mien import Predictor
+from mien.align import extract_chip, transform_of_crop
 from mien.errors import DetectorError, ImageError, ModelError
-from mien.images import EncodedPhoto, PhotoSource, Pixels
+from mien.images import EncodedPhoto, PhotoSource, Pixels, read_photo
 from mien.model import Model
 from mien.predictor import CHIPS_AT_ONCE, SMALL_FACE, flags_of
 from mien.types import Box, Face
@@ -144,6 +145,36 @@ def test_wider_coverage_gives_wider_intervals(tiny_model: Path, astronaut: Path)
 def test_coverage_outside_the_calibration_is_refused(tiny_model: Path) -> None:
     with pytest.raises(ValueError, match=r"between 0\.5 and 0\.99"):
         Predictor(tiny_model, coverage=0.3)
+
+
+def test_coverage_of_one_call_overrides_the_predictors(predictor: Predictor, astronaut: Path) -> None:
+    [narrow] = predictor.predict(astronaut, coverage=0.5)
+    [own] = predictor.predict(astronaut)
+    assert narrow.age.coverage == 0.5 and own.age.coverage == 0.9
+    assert own.age.low < narrow.age.low and narrow.age.high < own.age.high
+
+
+def test_thresholds_are_answered_by_the_mass_from_each_age_on(tiny_model: Path, astronaut: Path) -> None:
+    model = Model(tiny_model)
+    [face] = Predictor(model).predict(astronaut, faces="aligned", thresholds=[40, 18, 18])
+    chip = extract_chip(read_photo(astronaut).pixels, transform_of_crop(512, 512), SIZE)
+    mass = model.run(chip[None])[0][0]
+    assert [threshold for threshold, _ in face.age.at_least] == [18, 40]
+    assert [p for _, p in face.age.at_least] == pytest.approx([mass[18:].sum(), mass[40:].sum()])
+
+
+def test_streams_answer_thresholds_too(predictor: Predictor, astronaut: Path) -> None:
+    [result] = predictor.predict_many([astronaut], coverage=0.6, thresholds=(21,))
+    assert [*result.to_json()["faces"][0]["age"]] == ["years", "low", "high", "coverage", "at_least"]
+    assert result.faces == tuple(predictor.predict(astronaut, coverage=0.6, thresholds=(21,)))
+
+
+@pytest.mark.parametrize("question", [{"coverage": 1.5}, {"thresholds": [0]}, {"thresholds": [18.5]}])
+def test_questions_that_cannot_be_answered_are_refused_at_once(
+    predictor: Predictor, question: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"got (1\.5|0|18\.5)$"):
+        predictor.predict_many([], **question)
 
 
 def test_missing_model_and_detector_are_refused(tiny_model: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +36,14 @@ PATIENCE = 0.25
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of each face beside its age and gender."""
+
+    coverage: float
+    thresholds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,13 @@ class Predictor:
         check_coverage(coverage, self.model.metadata.interval)
 
     def predict(
-        self, photo: PhotoSource, *, faces: Faces = "detect", framing: Framing = "utkface"
+        self,
+        photo: PhotoSource,
+        *,
+        faces: Faces = "detect",
+        framing: Framing = "utkface",
+        coverage: float | None = None,
+        thresholds: Sequence[int] = (),
     ) -> list[Estimate]:
         """Estimate every face of one photo.
 
@@ -93,19 +107,29 @@ class Predictor:
                 the whole photo, and its detection score 1.
             framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded``
                 (as FairFace's, with padding 0.25).
+            coverage: Of the age intervals, instead of the predictor's.
+            thresholds: Ages in whole years; for each, how likely the face looks at least that old.
 
         Returns:
             The estimates, largest face first; empty where no face is found.
 
         Raises:
             ImageError: If the photo cannot be read.
+            ValueError: If the model is not calibrated for ``coverage``, or knows no such threshold.
         """
         _check_choices(faces, framing)
+        question = self._ask(coverage, thresholds)
         prepared = self._prepare(read_photo(photo), faces, framing)
-        return list(self._estimate([prepared])[0].faces)
+        return list(self._estimate([prepared], question)[0].faces)
 
     def predict_many(
-        self, photos: Iterable[PhotoSource], *, faces: Faces = "detect", framing: Framing = "utkface"
+        self,
+        photos: Iterable[PhotoSource],
+        *,
+        faces: Faces = "detect",
+        framing: Framing = "utkface",
+        coverage: float | None = None,
+        thresholds: Sequence[int] = (),
     ) -> Iterator[PhotoResult]:
         """Estimate every face of a stream of photos.
 
@@ -116,6 +140,8 @@ class Predictor:
             photos: As :meth:`predict` takes them; read lazily.
             faces: As for :meth:`predict`.
             framing: As for :meth:`predict`.
+            coverage: As for :meth:`predict`.
+            thresholds: As for :meth:`predict`.
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
@@ -123,9 +149,24 @@ class Predictor:
         _check_choices(faces, framing)
         if isinstance(photos, str | bytes | os.PathLike | EncodedPhoto | Photo | Image.Image):
             raise TypeError("predict_many takes several photos; put a single one into a list, or use predict")
-        return self._stream(photos, faces, framing)
+        return self._stream(photos, faces, framing, self._ask(coverage, thresholds))
 
-    def _stream(self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing) -> Iterator[PhotoResult]:
+    def _ask(self, coverage: float | None, thresholds: Sequence[int]) -> _Question:
+        """Check what is asked for, before any photo is read."""
+        metadata = self.model.metadata
+        if coverage is not None:
+            check_coverage(coverage, metadata.interval)
+        for threshold in thresholds:
+            if threshold != int(threshold) or not metadata.age_min < threshold <= metadata.age_max:
+                raise ValueError(
+                    f"thresholds must be whole ages from {metadata.age_min + 1} to {metadata.age_max}; "
+                    f"got {threshold}"
+                )
+        return _Question(coverage or self.coverage, tuple(sorted({int(t) for t in thresholds})))
+
+    def _stream(
+        self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing, question: _Question
+    ) -> Iterator[PhotoResult]:
         waiting: list[_Prepared] = []
         since = time.monotonic()
         for prepared in _map_ahead(partial(self._prepare_or_fail, faces=faces, framing=framing), photos):
@@ -134,9 +175,9 @@ class Predictor:
             waiting.append(prepared)
             chips = sum(len(p.chips) for p in waiting)
             if chips == 0 or chips >= CHIPS_AT_ONCE or time.monotonic() - since > PATIENCE:
-                yield from self._estimate(waiting)
+                yield from self._estimate(waiting, question)
                 waiting = []
-        yield from self._estimate(waiting)
+        yield from self._estimate(waiting, question)
 
     def _prepare_or_fail(self, photo: PhotoSource, faces: Faces, framing: Framing) -> _Prepared:
         try:
@@ -158,10 +199,10 @@ class Predictor:
         found = sorted(self.detector.detect(photo.pixels), key=lambda face: -face.box.area)
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
-    def _estimate(self, photos: list[_Prepared]) -> list[PhotoResult]:
+    def _estimate(self, photos: list[_Prepared], question: _Question) -> list[PhotoResult]:
         """Run the model on all faces of some photos at once."""
         chips = [chip for photo in photos for chip in photo.chips]
-        answers = iter(self._look(chips))
+        answers = iter(self._look(chips, question))
         results = []
         for photo in photos:
             estimates = tuple(
@@ -171,19 +212,32 @@ class Predictor:
             results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, photo.error))
         return results
 
-    def _look(self, chips: list[Pixels]) -> list[tuple[AgeEstimate, GenderEstimate]]:
+    def _look(self, chips: list[Pixels], question: _Question) -> list[tuple[AgeEstimate, GenderEstimate]]:
         if not chips:
             return []
         metadata = self.model.metadata
         probabilities, p_female = self.model.run(np.stack(chips))
         years = probabilities @ np.arange(metadata.age_min, metadata.age_max + 1)
-        low, high = age_interval(probabilities, metadata.interval, self.coverage, age_min=metadata.age_min)
+        low, high = age_interval(
+            probabilities, metadata.interval, question.coverage, age_min=metadata.age_min
+        )
         # The mean of a lopsided distribution may lie outside. An interval without its estimate confuses, and
         # a wider one covers no less.
         low, high = np.minimum(low, years), np.maximum(high, years)
+        # Tails summed from the far end grow with every age, so that a lower threshold is never less likely.
+        tails = np.clip(np.cumsum(probabilities[:, ::-1], axis=1)[:, ::-1], 0, 1)
         return [
-            (AgeEstimate(float(y), float(a), float(b), self.coverage), GenderEstimate(float(p)))
-            for y, a, b, p in zip(years, low, high, p_female, strict=True)
+            (
+                AgeEstimate(
+                    float(y),
+                    float(a),
+                    float(b),
+                    question.coverage,
+                    tuple((t, float(tail[t - metadata.age_min])) for t in question.thresholds),
+                ),
+                GenderEstimate(float(p)),
+            )
+            for y, a, b, p, tail in zip(years, low, high, p_female, tails, strict=True)
         ]
 
 

@@ -71,12 +71,22 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class AgeEstimate:
-    """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``."""
+    """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``.
+
+    Attributes:
+        years: The expected age.
+        low: Lower end of the interval.
+        high: Upper end.
+        coverage: Of the interval.
+        at_least: ``(threshold, probability)`` for each threshold asked for: how likely the apparent age in
+            whole years is at least that.
+    """
 
     years: float
     low: float
     high: float
     coverage: float
+    at_least: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Check."""
@@ -119,16 +129,22 @@ class Estimate:
     flags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001."""
+        """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001.
+
+        ``age.at_least`` is there only if thresholds were asked for.
+        """
+        age: dict[str, Any] = {
+            "years": round(self.age.years, 1),
+            "low": round(self.age.low, 1),
+            "high": round(self.age.high, 1),
+            "coverage": self.age.coverage,
+        }
+        if self.age.at_least:
+            age["at_least"] = {str(threshold): round(p, 3) for threshold, p in self.age.at_least}
         return {
             "box": [round(v, 1) for v in self.box],
             "detection_score": round(self.detection_score, 3),
-            "age": {
-                "years": round(self.age.years, 1),
-                "low": round(self.age.low, 1),
-                "high": round(self.age.high, 1),
-                "coverage": self.age.coverage,
-            },
+            "age": age,
             "gender": {"label": self.gender.label, "probability": round(self.gender.probability, 3)},
             "flags": list(self.flags),
         }
