@@ -1,6 +1,8 @@
 """A manifest of noise pictures and a recipe that trains on it in a second."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,9 @@ from mien.training import recipes
 from mien.training.module import InputSpec
 from mien.training.recipes import Recipe, small
 from mien.training.recipes.small import SmallModule, SmallNet
+from mien.training.run import train
+
+Train = Callable[..., Path]
 
 TRAIN, VALIDATION = 20, 6
 
@@ -61,3 +66,14 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     return recipe
+
+
+@pytest.fixture
+def start(manifest: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    monkeypatch.setattr("mien.training.curves.draw_curves", lambda table, folder: [])  # most of the time
+
+    def run(recipe: Recipe = tiny_recipe, **settings: Any) -> Path:
+        output = settings.pop("output", tmp_path / "run")
+        return train([manifest], recipe, output, **{"precision": "32-true", "devices": "1"} | settings)
+
+    return run

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,7 @@ from mien.training.module import InputSpec
 from mien.training.recipes import Recipe, classic, get_recipe
 from mien.training.run import read_tables, train
 
-from .conftest import TinyModule
-
-Train = Callable[..., Path]
-
-
-@pytest.fixture
-def start(manifest: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    monkeypatch.setattr("mien.training.curves.draw_curves", lambda table, folder: [])  # most of the time
-
-    def run(recipe: Recipe = tiny_recipe, **settings: Any) -> Path:
-        output = settings.pop("output", tmp_path / "run")
-        return train([manifest], recipe, output, **{"precision": "32-true", "devices": "1"} | settings)
-
-    return run
+from .conftest import TinyModule, Train
 
 
 def load(checkpoint: Path) -> dict[str, Any]:
@@ -152,7 +138,7 @@ def test_a_foreign_checkpoint_is_not_resumed(start: Train, tmp_path: Path) -> No
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     last.parent.mkdir(parents=True)
     last.write_bytes(b"nothing of the kind")
-    with pytest.raises(TrainingError, match=r"last\.ckpt is not a checkpoint of 'mien train'"):
+    with pytest.raises(TrainingError, match=r"last\.ckpt is not a readable checkpoint"):
         start(resume=True)
 
 

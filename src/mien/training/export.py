@@ -1,6 +1,5 @@
 """From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
 
-import pickle
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
 from mien.model import Model
 from mien.training.augment import to_images
 from mien.training.dataset import load_chips
+from mien.training.fit import read_checkpoint
 from mien.training.graph import to_onnx
 from mien.training.module import AGES, FaceModule
 from mien.training.recipes import get_recipe
@@ -96,15 +96,8 @@ def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
     Raises:
         TrainingError: If the file is missing or not a checkpoint of a mien run.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist; give a .ckpt file of a run.") from None
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} is not a readable checkpoint ({type(error).__name__}).") from None
-    note = content.get("mien") if isinstance(content, dict) else None
-    if note is None:
-        raise TrainingError(f"{path} was not written by 'mien train'.")
+    content = read_checkpoint(path)
+    note = content["mien"]
     module = get_recipe(note["recipe"]).build()
     try:
         lacking, unknown = module.load_state_dict(content["state_dict"], strict=False)

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -65,7 +65,7 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
         return
     if not resume:
         raise TrainingError(f"{output} already holds a run; give --resume to go on, or another --output.")
-    note = _read_note(last)
+    note = read_checkpoint(last)["mien"]
     if note.get("recipe") != recipe:
         raise TrainingError(f"{output} holds a run of the recipe {note.get('recipe')!r}, not {recipe!r}.")
     before = note.get("settings", settings)
@@ -76,15 +76,21 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
             )
 
 
-def _read_note(checkpoint: Path) -> Mapping[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content; what it says of itself is under ``mien``.
+
+    Raises:
+        TrainingError: If the file is missing or was not written by a run of mien.
+    """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        note: Mapping[str, Any] = content["mien"]
-    except (OSError, RuntimeError, UnpicklingError, LookupError, TypeError):
-        raise TrainingError(
-            f"{checkpoint} is not a checkpoint of 'mien train'; start anew elsewhere."
-        ) from None
-    return note
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist; give a .ckpt file of a run.") from None
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        raise TrainingError(f"{path} is not a readable checkpoint ({type(error).__name__}).") from None
+    if not isinstance(content, dict) or "mien" not in content:
+        raise TrainingError(f"{path} was not written by 'mien train'.")
+    return content
 
 
 def _trainer(output: Path, callbacks: list[Callback], **settings: object) -> L.Trainer:

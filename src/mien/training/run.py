@@ -100,7 +100,8 @@ def train(
     )
     if weights is not None and not resume:
         some = np.linspace(0, len(train_rows) - 1, STARTING_FACES, dtype=np.intp)
-        module.start_from(weights, loaders[0].dataset.__getitems__(some).chips)
+        chips = load_chips(train_rows, recipe.chip_side, output / "chips")
+        module.start_from(weights, torch.from_numpy(np.asarray(chips[some])))
     describe = DescribeCheckpoint(recipe.name, _describe(train_rows), settings)
     return fit(
         module,

@@ -86,6 +86,6 @@ def _find_statistics(net: nn.Module, images: Tensor) -> None:
     for norm, values in seen.items():
         norm._forward_pre_hooks.clear()
         mean, variance = values.mean(1), values.var(1)
-        norm.bias += norm.weight * mean
-        norm.weight *= torch.sqrt(variance + norm.eps)
+        norm.bias.add_(norm.weight * mean)
+        norm.weight.mul_(torch.sqrt(variance + norm.eps))
         norm.running_mean, norm.running_var = mean, variance

@@ -172,8 +172,8 @@ def _taught(pixels: Pixels, teachers: Sequence[Detector]) -> tuple[Floats, Float
     for i in range(len(found)):
         if not kept or overlap[i, kept].max() < 0.4:
             kept.append(i)
-    points = np.asarray([found[i][2] for i in kept], np.float32).reshape(-1, 5, 2)
-    return boxes[kept], points, np.asarray([found[i][0] for i in kept], np.float32)
+    kept_points = np.asarray([found[i][2] for i in kept], np.float32).reshape(-1, 5, 2)
+    return boxes[kept], kept_points, np.asarray([found[i][0] for i in kept], np.float32)
 
 
 def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> list[Picture]:

@@ -37,8 +37,8 @@ def train_detector(
 
     Args:
         folder: Holds ``boxes.csv``, ``no-face.csv`` and the pictures they name.
-        manifests: Of aligned faces, whose ``train`` rows are pasted into scenes, ``validation`` rows into those that
-            the run is judged on.
+        manifests: Of aligned faces: ``train`` rows are pasted into scenes, ``validation`` rows into those
+            that the run is judged on.
         teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
         output: Folder of the run.
         epochs: Number of epochs of :data:`SCENES` scenes.

@@ -92,14 +92,14 @@ def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Pict
     if draw < 0.6:
         if draw > 0.36:
             return mosaic(sources.photos, side, random)
-        scene = crop_photo(sources.photos[random.integers(len(sources.photos))], side, random)
+        scene = crop_photo(_any(sources.photos, random), side, random)
         return paste_faces(scene, sources.faces, int(random.integers(1, 5)), random) if draw < 0.12 else scene
-    empty = sources.empty[random.integers(len(sources.empty))]
+    empty = _any(sources.empty, random)
     if draw < 0.9:
         scene = crop_empty(empty, side, random)
         count = 0 if draw < 0.7 else int(random.integers(1, 4) if draw < 0.82 else random.integers(4, 25))
         return paste_faces(scene, sources.faces, count, random)
-    return single_face(sources.faces[random.integers(len(sources.faces))], empty, side, random)
+    return single_face(_any(sources.faces, random), empty, side, random)
 
 
 def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Picture:
@@ -125,7 +125,7 @@ def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Pictur
 def mosaic(photos: Sequence[Picture], side: int, random: np.random.Generator) -> Picture:
     """Four crops of photos side by side: more faces in a scene, smaller ones (Bochkovskiy, YOLOv4, 2020)."""
     half = side // 2
-    parts = [crop_photo(photos[i], half, random) for i in random.integers(len(photos), size=4)]
+    parts = [crop_photo(_any(photos, random), half, random) for _ in range(4)]
     corners = np.array([[0, 0], [half, 0], [0, half], [half, half]], np.float32)
     rows = [np.concatenate([parts[i].pixels, parts[i + 1].pixels], 1) for i in (0, 2)]
     return Picture(
@@ -173,7 +173,7 @@ def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np
     side = scene.pixels.shape[0]
     pixels, boxes, points, known = scene.pixels.copy(), [*scene.boxes], [*scene.points], [*scene.known]
     for _ in range(count):
-        face = faces[random.integers(len(faces))]
+        face = _any(faces, random)
         x1, y1, x2, y2 = face.boxes[0]
         size = float(np.sqrt((x2 - x1) * (y2 - y1)))
         wanted = float(np.exp(random.uniform(np.log(10), np.log(0.75 * side / np.sqrt(count)))))
@@ -244,6 +244,10 @@ def to_tensors(scene: Picture) -> Scenes:
     kind[: len(order)] = scene.known[order]
     pixels = np.ascontiguousarray(scene.pixels)
     return Scenes(*map(torch.from_numpy, (pixels, boxes, points, kind)))
+
+
+def _any(pictures: Sequence[Picture], random: np.random.Generator) -> Picture:
+    return pictures[int(random.integers(len(pictures)))]
 
 
 def _angle(random: np.random.Generator) -> float:

@@ -1,0 +1,76 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import ModelError, TrainingError
+from mien.model import Model, default_model_path
+from mien.training.export import compare
+from mien.training.recipes import Recipe
+from mien.training.recipes.small import SmallModule
+
+from .conftest import TinyModule, Train
+
+
+@pytest.fixture(scope="module")
+def chips() -> torch.Tensor:
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (24, 8, 8, 3), np.uint8)
+    return torch.from_numpy(coarse.repeat(14, axis=1).repeat(14, axis=2))
+
+
+@pytest.fixture(scope="module")
+def continued(chips: torch.Tensor) -> SmallModule:
+    module = SmallModule()
+    module.start_from(default_model_path(), chips)
+    return module.eval()
+
+
+def test_a_net_that_starts_from_a_model_file_answers_as_it(
+    continued: SmallModule, chips: torch.Tensor
+) -> None:
+    years, probability = compare(continued, Model(), chips.numpy())
+    assert years < 1e-3 and probability < 1e-4
+
+
+def test_its_norms_have_the_statistics_of_the_faces(continued: SmallModule, chips: torch.Tensor) -> None:
+    first, norm = continued.net.trunk[0], continued.net.trunk[1]
+    with torch.no_grad():
+        seen = first(continued.normalise(chips.permute(0, 3, 1, 2) / 255)).transpose(0, 1).flatten(1)
+    assert torch.allclose(norm.running_mean, seen.mean(1), atol=1e-4)
+    assert torch.allclose(norm.running_var, seen.var(1), rtol=1e-3)
+
+
+def test_a_run_that_starts_from_a_model_file_grows_its_images_from_further_on(
+    continued: SmallModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Trainer:
+        max_epochs = 10
+
+    monkeypatch.setattr(SmallModule, "trainer", Trainer())
+    sides = []
+    for epoch in range(10):
+        monkeypatch.setattr(SmallModule, "current_epoch", epoch)
+        sides.append(continued.side())
+    assert sides == [96] * 5 + [112] * 5
+
+
+def test_a_resumed_run_remembers_that_it_was_continued(continued: SmallModule) -> None:
+    checkpoint: dict[str, Any] = {"state_dict": {}}
+    continued.on_save_checkpoint(checkpoint)
+    resumed = SmallModule()
+    resumed.on_load_checkpoint(checkpoint)
+    assert resumed.continued
+
+
+def test_a_model_file_of_another_recipe_is_refused(chips: torch.Tensor) -> None:
+    with pytest.raises(TrainingError, match=r"small\.onnx does not fit this recipe"):
+        TinyModule().start_from(default_model_path(), chips)
+
+
+def test_what_is_no_model_file_is_refused(start: Train, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "vgg.h5").write_bytes(b"weights of another kind")
+    with pytest.raises(ModelError, match=r"vgg\.h5 is not an ONNX file"):
+        start(tiny_recipe, weights=tmp_path / "vgg.h5")
