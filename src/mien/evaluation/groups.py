@@ -21,8 +21,8 @@ class Scores:
 
     Attributes:
         overall: Metric name to measurement, over all faces.
-        groups: ``age``, ``gender`` and ``race`` to group to metric name to measurement; ages in order,
-            genders and races by name. A trait that is not labelled is missing.
+        groups: ``age``, ``gender``, ``race`` and ``race and gender`` to group to metric name to measurement;
+            ages in order, the others by name. A trait that is not labelled is missing.
     """
 
     overall: Measurements
@@ -104,10 +104,12 @@ def _traits(labels: pd.DataFrame) -> dict[str, tuple["pd.Series[str]", list[str]
     ages = age_groups(labels)
     races = sorted(set(labels["race"]) - {""})
     genders = [name for name in sorted(GENDERS) if (labels["gender"] == name).any()]
+    both = (labels["race"] + ", " + labels["gender"]).where((labels["race"] != "") & (labels["gender"] != ""))
     return {
         "age": (ages, ordered_age_groups(ages)),
         "gender": (labels["gender"], genders),
         "race": (labels["race"], races),
+        "race and gender": (both, sorted(both.dropna().unique())),
     }
 
 

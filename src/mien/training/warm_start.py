@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
-from mien.model import Model
 
 MODULE = "module"
 """What a model file calls the module whose weights it holds."""
@@ -28,14 +27,12 @@ def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images:
     Args:
         module: What was exported; ``net`` is a part of it.
         net: The part that holds the weights.
-        path: A file of the same recipe.
+        path: A model file of the same recipe, known to be one.
         images: Normalised faces (n, 3, side, side) from which the norms' statistics are taken; some hundreds.
 
     Raises:
-        ModelError: If the file is no model file of mien.
         TrainingError: If its weights do not fit the net.
     """
-    Model(path)  # says what is wrong with a file that is not ours
     prefix = next(f"{MODULE}.{name}." for name, part in module.named_modules() if part is net)
     weights = {
         tensor.name.removeprefix(prefix).removesuffix(HALVED): torch.from_numpy(

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mien.detect.own import DetectorMetadata
 from mien.errors import TrainingError
-from mien.training.detection.module import DetectorModule
+from mien.training.detection.module import Deployed, DetectorModule
 from mien.training.detection.run import RECIPE
 from mien.training.fit import read_checkpoint
 from mien.training.graph import to_onnx
@@ -38,20 +38,6 @@ class DetectorReport:
     megabytes: float
     score_difference: float
     pixel_difference: float
-
-
-class Deployed(nn.Module):
-    """The module with scores as probabilities."""
-
-    def __init__(self, module: DetectorModule) -> None:
-        """Wrap it."""
-        super().__init__()
-        self.detector = module
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 3, h, w) to scores (n, k), boxes (n, k, 4) and landmarks (n, k, 10)."""
-        scores, boxes, landmarks = self.detector(image)
-        return scores.sigmoid(), boxes, landmarks
 
 
 def export_detector(

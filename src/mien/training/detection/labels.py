@@ -31,6 +31,9 @@ Floats = npt.NDArray[np.float32]
 SURE, UNSURE = 0.75, 0.3
 """Teachers' scores from which an unlabelled face is taken for one, and from which it is left alone."""
 
+TAUGHT_SIDE = 1280
+"""Longest side in pixels up to which teachers see a photo, or its enlargement, as it is."""
+
 AGREED = 0.35
 """Intersection over union from which a teacher's box and a person's are of one face."""
 
@@ -146,6 +149,17 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
     )
 
 
+def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]:
+    """Of pictures without faces, those in which a detector sees some, with the boxes of what it sees."""
+    traps = []
+    for picture in progress(pictures, "Looking for traps", len(pictures)):
+        boxes, _, _ = _taught(picture.pixels, [detector], least=0.0)
+        if len(boxes):
+            points = np.full((len(boxes), 5, 2), np.nan, np.float32)
+            traps.append(Picture(picture.pixels, boxes, points, np.zeros(len(boxes), np.bool_)))
+    return traps
+
+
 def intersection_over_union(a: Floats, b: Floats) -> Floats:
     """(n, 4) and (m, 4) boxes to (n, m)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -155,14 +169,16 @@ def intersection_over_union(a: Floats, b: Floats) -> Floats:
     return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9), np.float32)
 
 
-def _taught(pixels: Pixels, teachers: Sequence[Detector]) -> tuple[Floats, Floats, Floats]:
+def _taught(
+    pixels: Pixels, teachers: Sequence[Detector], least: float = UNSURE
+) -> tuple[Floats, Floats, Floats]:
     """Boxes (n, 4), points (n, 5, 2) and scores (n,) of all teachers, one for each face."""
     found: list[tuple[float, list[float], Any]] = []
     for scale in (1, 2):
         view = pixels if scale == 1 else cv2.resize(pixels, None, fx=scale, fy=scale)
         for teacher in teachers:
             for face in teacher.detect(np.asarray(view, np.uint8)):
-                if face.score >= UNSURE and face.landmarks is not None:
+                if face.score >= least and face.landmarks is not None:
                     points = np.array(face.landmarks) / scale
                     found.append((face.score, [side / scale for side in face.box], points))
     found.sort(key=lambda face: -face[0])
@@ -236,7 +252,7 @@ def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) 
         with ThreadPoolExecutor(2) as pool:
             yield from pool.map(label, zip(table["path"], table["framing"], strict=True))
 
-    return cached(_cache_file(cache, "faces", table["path"], teachers), make, len(table))
+    return cached(_cache_file(cache, "faces", table["path"], teachers[:1]), make, len(table))
 
 
 def _cache_file(cache: Path, kind: str, paths: "pd.Series[str]", teachers: Sequence[Detector]) -> Path:

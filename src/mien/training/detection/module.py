@@ -1,14 +1,17 @@
 """The detector's training: steps, schedule, and the metrics of a validation epoch."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.training.detection.losses import assign, detection_losses
 from mien.training.detection.net import DetectorNet, decode, flatten, positions
 from mien.training.detection.scenes import Scenes
+from mien.training.warm_start import start_from_model_file
 
 MEAN, STD = 127.5, 64.0
 
@@ -24,14 +27,20 @@ class DetectorModule(L.LightningModule):
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
 
+    def start_from(self, path: Path, images: Tensor) -> None:
+        """Go on from a detector's file; its norms take their statistics from scenes (n, side, side, 3)."""
+        start_from_model_file(Deployed(self), self.net, path, (_images(images) - MEAN) / STD)
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """RGB images (n, 3, h, w) from 0 to 255 to score logits (n, k), boxes (n, k, 4), points (n, k, 10).
 
         h and w are multiples of 32.
         """
-        outputs = flatten(self.net((images - MEAN) / STD)).float()
-        middles, strides = positions(images.shape[2], images.shape[3], images.device)
-        return outputs[..., 0], *decode(outputs, middles, strides)
+        return self._read(self.net((images - MEAN) / STD))
+
+    def _read(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        outputs = flatten(maps).float()
+        return outputs[..., 0], *decode(outputs, *positions(maps))
 
     def training_step(self, batch: Scenes, batch_index: int) -> Tensor:
         """The loss of a batch."""
@@ -44,12 +53,9 @@ class DetectorModule(L.LightningModule):
         self._step("val", batch)
 
     def _step(self, part: str, batch: Scenes) -> Tensor:
-        images = (
-            batch.images.permute(0, 3, 1, 2).to(torch.float32).contiguous(memory_format=torch.channels_last)
-        )
-        scores, boxes, points = self(images)
-        middles, strides = positions(images.shape[2], images.shape[3], images.device)
-        found = assign(batch.boxes, batch.kind, middles, strides)
+        maps = self.net((_images(batch.images) - MEAN) / STD)
+        scores, boxes, points = self._read(maps)
+        found = assign(batch.boxes, batch.kind, *positions(maps))
         losses = detection_losses(scores, boxes, points, (batch.boxes, batch.points), found)
         for name, value in losses.items():
             self.log(
@@ -59,7 +65,7 @@ class DetectorModule(L.LightningModule):
                 on_epoch=True,
                 logger=False,
                 sync_dist=True,
-                batch_size=len(images),
+                batch_size=len(batch.images),
             )
         return losses["loss"]
 
@@ -88,3 +94,22 @@ class DetectorModule(L.LightningModule):
         for name, value in weights.items():
             if value.is_floating_point() and value.ndim > 1:
                 weights[name] = value.half().to(value.dtype)
+
+
+class Deployed(nn.Module):
+    """The module with scores as probabilities."""
+
+    def __init__(self, module: DetectorModule) -> None:
+        """Wrap it."""
+        super().__init__()
+        self.detector = module
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 3, h, w) to scores (n, k), boxes (n, k, 4) and landmarks (n, k, 10)."""
+        scores, boxes, landmarks = self.detector(image)
+        return scores.sigmoid(), boxes, landmarks
+
+
+def _images(pixels: Tensor) -> Tensor:
+    """uint8 (n, h, w, 3) to float32 (n, 3, h, w), still from 0 to 255."""
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).contiguous(memory_format=torch.channels_last)

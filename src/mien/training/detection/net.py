@@ -64,11 +64,11 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-def positions(height: int, width: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Middles (k, 2) in pixels and strides (k,) of all levels' positions for an input of this size."""
+def positions(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Middles (k, 2) in pixels and strides (k,) of all positions of the levels' maps."""
     middles, strides = [], []
-    for stride in STRIDES:
-        rows, columns = -(-height // stride), -(-width // stride)
+    for stride, level in zip(STRIDES, maps, strict=True):
+        rows, columns, device = level.shape[2], level.shape[3], level.device
         y, x = torch.meshgrid(
             torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
         )

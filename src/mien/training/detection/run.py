@@ -1,6 +1,7 @@
 """One training run of the detector: its pictures, its teachers, its scenes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from mien.data.manifest import read_manifest
 from mien.detect import Detector
-from mien.training.detection.labels import label_faces, label_photos, read_boxes
+from mien.detect.own import MienDetector
+from mien.training.detection.labels import TAUGHT_SIDE, find_traps, label_faces, label_photos, read_boxes
 from mien.training.detection.module import DetectorModule
 from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
 from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
@@ -19,6 +21,10 @@ SCENES, VALIDATION_SCENES = 4000, 480
 FACES = 5000
 """Aligned faces taken of each data set."""
 
+STARTING_SCENES = 64
+TRAPPED = 0.2
+"""Score from which something was taken for a face."""
+
 
 def train_detector(
     folder: Path,
@@ -28,6 +34,7 @@ def train_detector(
     *,
     epochs: int = 40,
     batch_size: int = 16,
+    weights: Path | None = None,
     resume: bool = False,
     precision: str = "bf16-mixed",
     devices: str = "auto",
@@ -43,6 +50,8 @@ def train_detector(
         output: Folder of the run.
         epochs: Number of epochs of :data:`SCENES` scenes.
         batch_size: Scenes in a batch.
+        weights: A detector's file to start from; pictures without faces in which it sees some are then drawn
+            more often. A resumed run has its own.
         resume: Go on from the folder's last checkpoint.
         precision: Lightning's name of it.
         devices: Lightning's number of devices, or ``auto``.
@@ -54,18 +63,25 @@ def train_detector(
     Raises:
         TrainingError: If there is nothing to resume, the folder holds another run, or it was interrupted.
         DataError: If a table or picture is at fault.
+        DetectorError: If the file to start from is no detector.
     """
     settings: Settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     check_folder(output, resume, RECIPE, settings)
     training, validation = (
         _sources(folder, manifests, teachers, output / "cache", split) for split in ("train", "validation")
     )
+    if weights is not None:
+        before = MienDetector(weights, longest_side=TAUGHT_SIDE, threshold=TRAPPED)
+        training = replace(training, traps=find_traps(training.empty, before))
     scenes = SceneDataset(training, SCENES, SIDE, seed)
     judged = SceneDataset(validation, VALIDATION_SCENES, SIDE, seed)
     torch.manual_seed(seed)
     note = DescribeCheckpoint(RECIPE, _describe(training), settings)
+    module = DetectorModule(max_learning_rate=3e-3 if weights is None else 2e-3)
+    if weights is not None and not resume:
+        module.start_from(weights, torch.stack([judged[i].images for i in range(STARTING_SCENES)]))
     return fit(
-        DetectorModule(),
+        module,
         (_loader(scenes, batch_size, training=True), _loader(judged, batch_size, training=False)),
         output,
         note,

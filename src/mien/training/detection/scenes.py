@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +13,11 @@ from torch.utils.data import Dataset, Sampler
 
 from mien.training.detection.labels import Floats, Picture, intersection_over_union, no_faces
 from mien.training.detection.photometry import spoil
+
+T = TypeVar("T")
+
+TRAPS = 0.15
+"""Share of scenes about what was taken for a face, where there are such."""
 
 MOST_FACES = 96
 """Faces of a scene that are learned from; a crowd's smallest are left alone beyond it."""
@@ -39,11 +44,19 @@ class Scenes(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures by kind: photos with faces, pictures without, single aligned faces."""
+    """Pictures by kind.
+
+    Attributes:
+        photos: Photos with faces.
+        empty: Pictures without.
+        faces: Single aligned faces.
+        traps: Pictures without faces; their boxes are what an earlier detector took for one.
+    """
 
     photos: Sequence[Picture]
     empty: Sequence[Picture]
     faces: Sequence[Picture]
+    traps: Sequence[Picture] = ()
 
 
 class SceneDataset(Dataset[Scenes]):
@@ -87,17 +100,19 @@ class NewScenes(Sampler[int]):
 
 
 def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
-    """Draw a scene: six in ten from photos, the rest from pictures without faces and from single faces."""
+    """Draw a scene: half from photos, the rest from pictures without faces and from single faces."""
+    if sources.traps and random.random() < TRAPS:
+        return crop_trap(_any(sources.traps, random), side, random)
     draw = random.random()
-    if draw < 0.6:
-        if draw > 0.36:
+    if draw < 0.55:
+        if draw > 0.33:
             return mosaic(sources.photos, side, random)
         scene = crop_photo(_any(sources.photos, random), side, random)
-        return paste_faces(scene, sources.faces, int(random.integers(1, 5)), random) if draw < 0.12 else scene
+        return paste_faces(scene, sources.faces, int(random.integers(1, 5)), random) if draw < 0.1 else scene
     empty = _any(sources.empty, random)
     if draw < 0.9:
         scene = crop_empty(empty, side, random)
-        count = 0 if draw < 0.7 else int(random.integers(1, 4) if draw < 0.82 else random.integers(4, 25))
+        count = 0 if draw < 0.72 else int(random.integers(1, 4) if draw < 0.82 else random.integers(4, 25))
         return paste_faces(scene, sources.faces, count, random)
     return single_face(_any(sources.faces, random), empty, side, random)
 
@@ -107,10 +122,23 @@ def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Pictur
     known = np.flatnonzero(photo.known)
     if len(known) == 0:
         return crop_empty(photo, side, random)
-    x1, y1, x2, y2 = photo.boxes[random.choice(known)]
-    size = float(np.sqrt((x2 - x1) * (y2 - y1)))
     wanted = float(np.exp(random.uniform(np.log(11), np.log(0.7 * side))))
-    height, width = photo.pixels.shape[:2]
+    return _about(photo, photo.boxes[random.choice(known)], wanted, side, random)
+
+
+def crop_trap(trap: Picture, side: int, random: np.random.Generator) -> Picture:
+    """Part of a picture without faces about something that was taken for one, in about its size."""
+    box = trap.boxes[random.integers(len(trap.boxes))]
+    size = float(np.sqrt((box[2:] - box[:2]).prod()))
+    wanted = min(0.8 * side, size * float(np.exp(random.uniform(-0.4, 0.4))))
+    return no_faces(_about(trap, box, wanted, side, random).pixels)
+
+
+def _about(picture: Picture, box: Floats, wanted: float, side: int, random: np.random.Generator) -> Picture:
+    """The part in which a box comes out in the wanted size, reaching beyond the picture only if it must."""
+    x1, y1, x2, y2 = box
+    size = float(np.sqrt((x2 - x1) * (y2 - y1)))
+    height, width = picture.pixels.shape[:2]
     least = side / max(height, width)
     scale = float(np.clip(wanted / size, least, max(2.5, least)))
     middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
@@ -119,7 +147,7 @@ def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Pictur
     target = target.clip(
         np.minimum(side - rest * scale, middle * scale), np.maximum(side - rest * scale, middle * scale)
     )
-    return warp(photo, _matrix(scale, _angle(random), middle, target, random.random() < 0.5), side, random)
+    return warp(picture, _matrix(scale, _angle(random), middle, target, random.random() < 0.5), side, random)
 
 
 def mosaic(photos: Sequence[Picture], side: int, random: np.random.Generator) -> Picture:
@@ -246,8 +274,8 @@ def to_tensors(scene: Picture) -> Scenes:
     return Scenes(*map(torch.from_numpy, (pixels, boxes, points, kind)))
 
 
-def _any(pictures: Sequence[Picture], random: np.random.Generator) -> Picture:
-    return pictures[int(random.integers(len(pictures)))]
+def _any(items: Sequence[T], random: np.random.Generator) -> T:
+    return items[int(random.integers(len(items)))]
 
 
 def _angle(random: np.random.Generator) -> float:

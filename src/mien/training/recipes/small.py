@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.data.sources import RACES
+from mien.model import Model
 from mien.training.augment import ChipAugmentation, to_images
 from mien.training.dataset import Batch
 from mien.training.losses import age_loss, gender_loss, race_loss
@@ -86,6 +87,7 @@ class SmallModule(FaceModule):
 
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Go on from a model file of this recipe."""
+        Model(path)  # says what is wrong with a file that is not ours
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self, self.net, path, images)
         self.continued = True

@@ -1,0 +1,30 @@
+"""``mien card``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def card(
+    documents: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Markdown with marked places.", exists=True, dir_okay=False),
+    ],
+    figures: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Evaluations (metrics.json as NAME.json) and tables of benchmarks (NAME.md).",
+            exists=True,
+            file_okay=False,
+        ),
+    ],
+) -> None:
+    """Write measured figures into documents, such as a model card, in place of those that stand there."""
+    from mien.evaluation.card import fill, read_tables
+
+    tables = read_tables(figures)
+    filled = {path: fill(path.read_text(encoding="utf-8"), tables, str(path)) for path in documents}
+    for path, text in filled.items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,87 @@
+"""``mien train-detector`` and ``mien export-detector``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_detector(
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Holds boxes.csv (image, x1, y1, x2, y2), no-face.csv (image) and the pictures they name.",
+            file_okay=False,
+        ),
+    ],
+    faces: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="MANIFEST", help="Aligned faces to paste into scenes, with a split column; repeat it."
+        ),
+    ],
+    teacher: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="Detector that adds landmarks and unlabelled faces, e.g. yunet or centerface; repeat it.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the run.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Of 4,000 scenes each.")] = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="Scenes in a batch.")] = 16,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start from this detector file, and train more on pictures that it takes for faces.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="Lightning's name, e.g. bf16-mixed or 32-true.")
+    ] = "bf16-mixed",
+    devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of weights and scenes.")] = 0,
+) -> None:
+    """Train mien's own face detector on photos with boxes, pictures without faces, and aligned faces."""
+    from mien.detect import make_detector
+    from mien.training.detection.labels import TAUGHT_SIDE, UNSURE
+    from mien.training.detection.run import train_detector as run
+
+    checkpoint = run(
+        photos,
+        faces,
+        [make_detector(name, longest_side=TAUGHT_SIDE, threshold=UNSURE) for name in teacher],
+        output,
+        epochs=epochs,
+        batch_size=batch_size,
+        weights=weights,
+        resume=resume,
+        precision=precision,
+        devices=devices,
+        seed=seed,
+    )
+    typer.echo(f"Trained: {checkpoint}")
+
+
+def export_detector(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .ckpt file of 'mien train-detector'.")
+    ],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write.")],
+    threshold: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Least score of a face, unless the user sets another.")
+    ] = 0.5,
+    version: Annotated[str, typer.Option(help="Version of the weights.")] = "1",
+) -> None:
+    """Write a detector file from a checkpoint, run it, and compare the two."""
+    from mien.training.detection.export import export_detector as run
+
+    report = run(checkpoint, output, threshold=threshold, version=version)
+    typer.echo(f"{report.path}: {report.megabytes:.2f} MB")
+    typer.echo(
+        f"largest difference from the checkpoint: {report.score_difference:.2g} in scores, "
+        f"{report.pixel_difference:.2g} pixels"
+    )

@@ -1,0 +1,144 @@
+"""Figures in documents: written by the program that measured them, never by hand.
+
+A document marks where figures belong by two lines that Markdown does not show, each between empty lines::
+
+    [//]: # (figures: overall)
+
+    [//]: # (end of figures)
+
+What stands between them is replaced by the table of that name. Tables come from a folder of evaluations:
+``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is the output of a benchmark, taken as it is.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError
+
+MARKS = re.compile(
+    r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w-]+)\)\n)(?P<old>.*?)(?P<close>^\[//\]: # \(end of figures\)$)",
+    re.DOTALL | re.MULTILINE,
+)
+TITLES = {"utkface": "UTKFace", "fairface": "FairFace", "all-age-faces": "All-Age-Faces"}
+
+Json = Mapping[str, Any]
+
+
+def fill(text: str, tables: Mapping[str, str], source: str = "the document") -> str:
+    """Write tables into a document's marked places.
+
+    Args:
+        text: The document, in Markdown.
+        tables: Markdown by name.
+        source: What to call the document in an error.
+
+    Raises:
+        DataError: If a place asks for a table that is not there.
+
+    >>> fill("[//]: # (figures: n)\\nold\\n[//]: # (end of figures)", {"n": "5 faces"})
+    '[//]: # (figures: n)\\n\\n5 faces\\n\\n[//]: # (end of figures)'
+    """
+
+    def table(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in tables:
+            raise DataError(f"{source} asks for the figures {name!r}; there are {', '.join(sorted(tables))}.")
+        return f"{match['open']}\n{tables[name].strip()}\n\n{match['close']}"
+
+    return MARKS.sub(table, text)
+
+
+def read_tables(folder: Path) -> dict[str, str]:
+    """All tables of a folder of figures.
+
+    Returns:
+        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``overall`` with a row for each, and for
+        each ``groups-NAME``.
+
+    Raises:
+        DataError: If a file cannot be read or is no evaluation.
+    """
+    tables, evaluations = {}, {}
+    for path in sorted(folder.iterdir()):
+        try:
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".md":
+                tables[path.stem] = text
+            elif path.suffix == ".json":
+                evaluations[path.stem] = json.loads(text)
+                tables[f"groups-{path.stem}"] = group_table(evaluations[path.stem])
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}).") from None
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
+    ordered = sorted(evaluations, key=lambda name: (list(TITLES) + [name]).index(name))
+    return tables | {"overall": overall_table({name: evaluations[name] for name in ordered})}
+
+
+def overall_table(evaluations: Mapping[str, Json]) -> str:
+    """A row for each data set, with 95 % bootstrap intervals in brackets."""
+    head = ["validation part of", "faces", "MAE, years", "RMSE, years", "within 5 years", "age bin", "gender"]
+    rows = []
+    for name, evaluation in evaluations.items():
+        figures = evaluation["overall"]
+        cells = [_years(figures.get("mae"), 2), _years(figures.get("rmse"), 2)]
+        shares = ("cs5", "bin_accuracy", "gender_accuracy", "coverage")
+        cells += [_share(figures.get(metric)) for metric in shares]
+        rows.append([TITLES.get(name, name), f"{evaluation['rows']:,}", *cells])
+    aims = {round(100 * evaluation["interval_coverage_aimed_at"]) for evaluation in evaluations.values()}
+    aim = " or ".join(str(aim) for aim in sorted(aims))
+    return _table([*head, f"{aim} % interval covers"], rows)
+
+
+def group_table(evaluation: Json) -> str:
+    """A row for each age band, gender, race, and race and gender."""
+    known = [metric for metric in GROUP_COLUMNS if metric in evaluation["overall"]]
+    rows = []
+    for groups in evaluation["groups"].values():
+        for name, figures in groups.items():
+            label = name.replace("-", "–") if name[0].isdigit() else name
+            faces = max(figure["n"] for figure in figures.values())
+            cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
+            rows.append([label, f"{faces:,}", *cells])
+    return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _years(figure: Json | None, digits: int) -> str:
+    if figure is None:
+        return "–"
+    value, low, high = (f"{figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low}–{high})"
+
+
+def _share(figure: Json | None) -> str:
+    if figure is None:
+        return "–"
+    value, low, high = (f"{100 * figure[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % ({low}–{high})"
+
+
+def _signed(figure: Json | None) -> str:
+    return "–" if figure is None else f"{figure['value']:+.1f}".replace("-", "−")
+
+
+def _plain(figure: Json | None) -> str:
+    return "–" if figure is None else f"{figure['value']:.0f}"
+
+
+GROUP_COLUMNS: Mapping[str, tuple[str, Callable[[Json | None], str]]] = {
+    "mae": ("MAE, years", partial(_years, digits=1)),
+    "bias": ("bias", _signed),
+    "bin_accuracy": ("age bin", _share),
+    "gender_accuracy": ("gender", _share),
+    "coverage": ("interval covers", _share),
+    "width": ("mean width, years", _plain),
+}

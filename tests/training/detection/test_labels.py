@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mien.errors import DataError
+from mien.images import Pixels
+from mien.training.detection.labels import (
+    cached,
+    find_traps,
+    intersection_over_union,
+    label_face,
+    label_photo,
+    no_faces,
+    read_boxes,
+)
+from mien.types import Box, Face
+
+POINTS = ((12.0, 14.0), (22.0, 14.0), (17.0, 20.0), (13.0, 25.0), (21.0, 25.0))
+
+
+class Teacher:
+    """Sees the same face in every photo, at the given share of its width."""
+
+    def __init__(self, score: float, at: float = 0.1) -> None:
+        self.score, self.at = score, at
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        scale = photo.shape[1] / 100
+        x = 100 * self.at * scale
+        box = Box(x, 10 * scale, x + 20 * scale, 30 * scale)
+        points = tuple((px * scale + x - 10 * scale, py * scale) for px, py in POINTS)
+        return [Face(box, self.score, points)]
+
+
+def photo() -> Pixels:
+    return np.zeros((60, 100, 3), np.uint8)
+
+
+def test_a_labelled_face_gets_the_teachers_points_and_half_of_its_box() -> None:
+    labelled = np.array([[10, 10, 30, 34]], np.float32)
+    picture = label_photo(photo(), labelled, [Teacher(0.9)])
+    assert picture.boxes.tolist() == [[10, 10, 30, 32]]
+    assert picture.points[0] == pytest.approx(np.array(POINTS))
+    assert picture.known.tolist() == [True]
+
+
+def test_a_labelled_face_that_no_teacher_sees_keeps_its_box_without_points() -> None:
+    picture = label_photo(photo(), np.array([[60, 10, 90, 40]], np.float32), [Teacher(0.5)])
+    assert picture.boxes[0].tolist() == [60, 10, 90, 40]
+    assert np.isnan(picture.points[0]).all() and picture.known[0]
+
+
+@pytest.mark.parametrize(("score", "known"), [(0.9, True), (0.5, False)])
+def test_an_unlabelled_face_is_learned_only_if_the_teacher_is_sure(score: float, known: bool) -> None:
+    picture = label_photo(photo(), np.empty((0, 4), np.float32), [Teacher(score)])
+    assert picture.known.tolist() == [known]
+
+
+def test_what_teachers_hardly_see_is_nothing() -> None:
+    assert len(label_photo(photo(), np.empty((0, 4), np.float32), [Teacher(0.1)]).boxes) == 0
+
+
+def test_two_teachers_see_one_face_once() -> None:
+    picture = label_photo(photo(), np.empty((0, 4), np.float32), [Teacher(0.9), Teacher(0.8, at=0.11)])
+    assert len(picture.boxes) == 1
+
+
+def test_tiny_labelled_faces_are_left_alone() -> None:
+    picture = label_photo(photo(), np.array([[60, 10, 66, 16]], np.float32), [Teacher(0.9)])
+    assert picture.known.tolist() == [False, True]
+
+
+def test_an_aligned_face_that_no_teacher_sees_has_the_geometrys_points() -> None:
+    picture = label_face(np.zeros((200, 200, 3), np.uint8), "utkface", [Teacher(0.9, at=0.9)])
+    assert picture.points[0, 0] == pytest.approx([58.5, 56.7], abs=0.1)
+    assert picture.known[0] and intersection_over_union(
+        picture.boxes, np.array([[34, 18, 162, 176]], np.float32)
+    ) > [[0.7]]
+
+
+def test_traps_are_what_a_detector_sees_where_no_face_is() -> None:
+    [trap] = find_traps([no_faces(photo())], Teacher(0.25))
+    assert trap.boxes.tolist() == [[10, 10, 30, 30]] and not trap.known.any()
+
+
+def test_labels_are_read_back_as_they_were_kept(tmp_path: Path) -> None:
+    pictures = [
+        label_photo(photo(), np.array([[10, 10, 30, 30]], np.float32), [Teacher(0.9)]),
+        no_faces(np.full((7, 5, 3), 9, np.uint8)),
+    ]
+    cached(tmp_path / "labels.npz", lambda: pictures, 2)
+    again = cached(tmp_path / "labels.npz", lambda: pytest.fail("made twice"), 2)
+    for one, other in zip(pictures, again, strict=True):
+        for part in ("pixels", "boxes", "points", "known"):
+            assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=part == "points")
+
+
+def test_overlaps_of_boxes() -> None:
+    a = np.array([[0, 0, 10, 10]], np.float32)
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
+    assert intersection_over_union(a, b)[0] == pytest.approx([1, 1 / 3, 0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "again.png").write_bytes((tmp_path / "0.png").read_bytes())
+    rows = [{"image": f"{i}.png", "x1": 1, "y1": 1, "x2": 9, "y2": 9} for i in (*range(12), 0)]
+    rows[-1]["image"] = "again.png"
+    pd.DataFrame(rows).to_csv(tmp_path / "boxes.csv", index=False)
+    pd.DataFrame({"image": [f"{i}.png" for i in range(6)]}).to_csv(tmp_path / "no-face.csv", index=False)
+    return tmp_path
+
+
+def test_the_same_picture_is_on_one_side(folder: Path) -> None:
+    boxes, empty = read_boxes(folder)
+    sides = boxes.set_index("image")["split"]
+    assert sides["0.png"] == sides["again.png"]
+    assert set(boxes["split"]) | set(empty["split"]) <= {"train", "validation"}
+
+
+def test_a_missing_table_is_named(folder: Path) -> None:
+    (folder / "no-face.csv").unlink()
+    with pytest.raises(DataError, match=r"no-face\.csv is missing"):
+        read_boxes(folder)
+
+
+def test_a_missing_column_is_named(folder: Path) -> None:
+    pd.DataFrame({"image": ["0.png"], "x1": [1]}).to_csv(folder / "boxes.csv", index=False)
+    with pytest.raises(DataError, match=r"boxes\.csv lacks the columns x2, y1, y2"):
+        read_boxes(folder)
