@@ -1,24 +1,27 @@
 """What finding and cropping a face costs in accuracy, against the face's own aligned picture.
 
-Puts aligned faces of known age on a larger grey canvas, lets a detector find them and mien crop them, and
-compares the errors with those on the aligned pictures, over the same faces:
-``python benchmarks/alignment.py MANIFEST [--model FILE] [--yunet FILE]``.
+Puts aligned faces of known age on a larger grey canvas, upright, rotated by up to 20°, and shrunk until the
+face picture has 60 px; lets detectors find them and mien crop them, and compares the errors with those on the
+aligned pictures, over the same faces: ``python benchmarks/alignment.py MANIFEST --detector NAME...``.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mien import MienError, PhotoResult, Predictor
 from mien.data.manifest import read_manifest
+from mien.defaults import DEFAULT_DETECTOR
 from mien.images import Pixels, read_photo
 from mien.model import Model
 
-GREY = 128
+GREY, TILT, SMALL = 128, 20, 60
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,12 +33,29 @@ def choose_rows(manifest: Path, split: str, limit: int) -> pd.DataFrame:
     return table.sample(min(limit, len(table)), random_state=0)
 
 
-def canvases(paths: Sequence[str], margin: float) -> Iterator[Pixels]:
-    """Each picture in the middle of a grey canvas, whose margins are as wide as ``margin`` pictures."""
+def canvases(paths: Sequence[str], margin: float, view: str) -> Iterator[Pixels]:
+    """Each picture in the middle of a grey canvas, whose margins are as wide as ``margin`` pictures.
+
+    Args:
+        paths: Of the pictures.
+        margin: In sides of the picture.
+        view: ``upright``, ``rotated`` (each by its own angle of at most 20°), or ``60 px`` (shrunk to that).
+    """
+    random = np.random.default_rng(0)
     for path in paths:
         pixels = read_photo(path).pixels
-        pad = round(margin * max(pixels.shape[:2]))
-        yield np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), constant_values=GREY)
+        side, angle = max(pixels.shape[:2]), float(random.uniform(-TILT, TILT))
+        if view == f"{SMALL} px":
+            size = (SMALL * pixels.shape[1] // side, SMALL * pixels.shape[0] // side)
+            pixels, side = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), SMALL
+        pad = round(margin * side)
+        canvas = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), constant_values=GREY)
+        if view == "rotated":
+            height, width = canvas.shape[:2]
+            turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+            grey = (GREY, GREY, GREY)
+            canvas = np.asarray(cv2.warpAffine(canvas, turn, (width, height), borderValue=grey), np.uint8)
+        yield canvas
 
 
 def first_faces(results: Iterator[PhotoResult]) -> tuple[Floats, Floats]:
@@ -48,11 +68,11 @@ def first_faces(results: Iterator[PhotoResult]) -> tuple[Floats, Floats]:
     return np.array(ages), np.array(p_female)
 
 
-def compare(table: pd.DataFrame, model: Model, detector: str, margin: float) -> str:
-    """A row of the table for one detector."""
+def compare(table: pd.DataFrame, model: Model, detector: str, margin: float, view: str) -> str:
+    """A row of the table for one detector and one view."""
     paths = table["path"].tolist()
     predictor = Predictor(model, detector)
-    ages, p_female = first_faces(predictor.predict_many(canvases(paths, margin)))
+    ages, p_female = first_faces(predictor.predict_many(canvases(paths, margin, view)))
     own_ages, own_p = first_faces(predictor.predict_many(paths, faces="aligned"))
     found, truth = ~np.isnan(ages), table["age"].to_numpy()
     known = found & table["gender"].isin(["male", "female"]).to_numpy()
@@ -65,7 +85,7 @@ def compare(table: pd.DataFrame, model: Model, detector: str, margin: float) -> 
         return float(((p >= 0.5) == female)[known].mean())
 
     own_mae, found_mae = mae(own_ages), mae(ages)
-    cells = [detector.partition(":")[0], f"{found.mean():.1%}", f"{own_mae:.2f}", f"{found_mae:.2f}"]
+    cells = [detector.partition(":")[0], view, f"{found.mean():.1%}", f"{own_mae:.2f}", f"{found_mae:.2f}"]
     cells += [f"{found_mae / own_mae:.3f}", f"{accuracy(own_p):.1%}", f"{accuracy(p_female):.1%}"]
     return f"| {' | '.join(cells)} |"
 
@@ -77,7 +97,7 @@ def main() -> None:
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--model", type=Path, help="model file (default: shipped)")
-    parser.add_argument("--yunet", type=Path, help="YuNet's file, to compare it too")
+    parser.add_argument("--detector", nargs="+", default=[DEFAULT_DETECTOR], help="names of detectors")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--limit", type=int, default=2000, help="number of faces (default: 2000)")
     parser.add_argument("--margin", type=float, default=0.75, help="in sides of the picture (default: 0.75)")
@@ -88,10 +108,10 @@ def main() -> None:
         if table.empty:
             parser.error(f"{options.manifest} has no faces of known age in the split {options.split!r}")
         print(f"{len(table)} faces\n")
-        print("| detector | found | MAE aligned | MAE found | ratio | gender aligned | gender found |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-        for detector in ["dlib", *([f"yunet:{options.yunet}"] if options.yunet else [])]:
-            print(compare(table, model, detector, options.margin), flush=True)
+        print("| detector | view | found | MAE aligned | MAE found | ratio | gender aligned | gender found |")
+        print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for detector, view in product(options.detector, ("upright", "rotated", f"{SMALL} px")):
+            print(compare(table, model, detector, options.margin, view), flush=True)
     except MienError as error:
         parser.error(str(error))
 

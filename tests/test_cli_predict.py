@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,9 +93,16 @@ def test_aligned_photos_are_faces(mien: Mien, empty: Path) -> None:
     assert json.loads(result.stdout)["faces"][0]["box"] == [0, 0, 64, 48]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--faces", "some", "x.jpg"], ["--nonsense", "x.jpg"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--faces", "some", "x.jpg"], ["--nonsense", "x.jpg"], ["--coverage", "2", "x.jpg"]]
+)
 def test_wrong_usage_exits_with_2(mien: Mien, arguments: list[str]) -> None:
     assert mien(*arguments).exit_code == 2
+
+
+def test_coverage_and_thresholds_are_said_in_words(mien: Mien, astronaut: Path) -> None:
+    done = mien(astronaut, "--coverage", "0.8", "--threshold", "18", "--threshold", "25")
+    assert re.search(r"80 % interval \d+ to \d+\), 18 or older \d+ %, 25 or older \d+ %,", done.stdout)
 
 
 def test_save_draws_into_a_new_folder(mien: Mien, astronaut: Path, empty: Path, tmp_path: Path) -> None:
@@ -145,7 +153,10 @@ def run(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProc
     ("options", "message"),
     [
         (["--model", "no.onnx"], b"mien: There is no model file no.onnx; check the path.\n"),
-        (["--detector", "mtcnn"], b"mien: There is no detector 'mtcnn'; choose dlib or yunet:PATH.\n"),
+        (
+            ["--detector", "mtcnn"],
+            b"mien: There is no detector 'mtcnn'; choose mien, dlib, centerface, yunet or yunet:PATH.\n",
+        ),
     ],
 )
 def test_what_cannot_be_set_up_is_one_sentence(tiny_model: Path, options: list[str], message: bytes) -> None:

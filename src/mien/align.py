@@ -40,21 +40,27 @@ def transform_from_landmarks(landmarks: npt.ArrayLike, geometry: ChipGeometry) -
     return np.column_stack([rotation, target.mean(0) - rotation @ source.mean(0)])
 
 
-def transform_from_box(box: Box, geometry: ChipGeometry) -> Transform:
-    """Scale and shift that lay a detector's box, made square about its centre, on the geometry's box."""
+def transform_from_box(box: Box, geometry: ChipGeometry, quarter_turns: int = 0) -> Transform:
+    """Scale, shift and turn that lay a detector's box, made square about its centre, on the geometry's box.
+
+    Args:
+        box: In pixels of the photo.
+        geometry: Where it belongs in the chip.
+        quarter_turns: Counter-clockwise, of the photo, to make the face upright.
+    """
     left, top, width, height = geometry.box
     side = (box.width + box.height) / 2
     scale = (width + height) / 2 / side
     centre = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2
-    shift = np.array([left + width / 2, top + height / 2]) - scale * centre
-    return np.column_stack([np.eye(2) * scale, shift])
+    turn = scale * np.linalg.matrix_power(np.array([[0.0, 1.0], [-1.0, 0.0]]), quarter_turns)  # y points down
+    return np.column_stack([turn, (left + width / 2, top + height / 2) - turn @ centre])
 
 
 def transform_of_face(face: Face, geometry: ChipGeometry) -> Transform:
     """By its landmarks where it has them, by its box where not."""
     if face.landmarks is not None:
         return transform_from_landmarks(face.landmarks, geometry)
-    return transform_from_box(face.box, geometry)
+    return transform_from_box(face.box, geometry, face.quarter_turns)
 
 
 def transform_of_crop(width: int, height: int, framing: str = "utkface") -> Transform:

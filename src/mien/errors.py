@@ -9,6 +9,10 @@ class ImageError(MienError):
     """A photo cannot be read, or is not one."""
 
 
+class PhotoTooLargeError(ImageError):
+    """A photo has more bytes, pixels or faces than are looked at."""
+
+
 class DetectorError(MienError):
     """A face detector cannot be set up (unknown name, missing or wrong file)."""
 
@@ -23,3 +27,7 @@ class DataError(MienError):
 
 class TrainingError(MienError):
     """A training run cannot start, resume or be exported as asked."""
+
+
+class ServerError(MienError):
+    """The server cannot start as asked, or one cannot be reached or refuses what it is sent."""

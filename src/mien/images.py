@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mien.errors import ImageError
+from mien.errors import ImageError, PhotoTooLargeError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -85,7 +85,7 @@ PhotoSource: TypeAlias = (
 """Whatever :func:`read_photo` takes."""
 
 
-def read_photo(source: PhotoSource) -> Photo:
+def read_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photo, turn it upright and bring it to 8-bit RGB.
 
     Files may be JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF, HEIC, AVIF or whatever else Pillow reads.
@@ -94,9 +94,11 @@ def read_photo(source: PhotoSource) -> Photo:
     Args:
         source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), a Pillow image, or a uint8
             array, (height, width, 3) RGB or (height, width) grey, taken as upright.
+        max_pixels: Files and Pillow images with more are refused; at most :data:`MAX_PIXELS`.
 
     Raises:
-        ImageError: If it cannot be read, is damaged, is no picture, or is larger than :data:`MAX_PIXELS`.
+        ImageError: If it cannot be read, is damaged, or is no picture.
+        PhotoTooLargeError: If it is too large.
     """
     if isinstance(source, Photo):
         return source
@@ -104,13 +106,13 @@ def read_photo(source: PhotoSource) -> Photo:
     if isinstance(source, np.ndarray):
         return Photo(name, _from_array(source, name))
     if isinstance(source, Image.Image):
-        return Photo(name, _from_image(source, name))
+        return Photo(name, _from_image(source, name, max_pixels))
     if isinstance(source, EncodedPhoto):
-        return Photo(name, _from_bytes(source.data, name))
+        return Photo(name, _from_bytes(source.data, name, max_pixels))
     if isinstance(source, bytes):
-        return Photo(name, _from_bytes(source, name))
+        return Photo(name, _from_bytes(source, name, max_pixels))
     if isinstance(source, str | os.PathLike):
-        return Photo(name, _from_bytes(_read_file(source, name), name))
+        return Photo(name, _from_bytes(read_file(source), name, max_pixels))
     raise ImageError(f"A photo must be a path, bytes, a Pillow image or a uint8 array, not {name}.")
 
 
@@ -127,7 +129,14 @@ def name_of(source: object) -> str:
     return f"<{type(source).__name__}>"
 
 
-def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, whatever they are.
+
+    Raises:
+        ImageError: If it cannot be read.
+        PhotoTooLargeError: If it has more than :data:`MAX_BYTES`.
+    """
+    name = os.fsdecode(path)
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -142,17 +151,17 @@ def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
     except ValueError:  # a null character
         raise ImageError(f"{name!r} is not a path; check it.") from None
     if len(data) > MAX_BYTES:
-        raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
+        raise PhotoTooLargeError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
     return data
 
 
-def _from_bytes(data: bytes, name: str) -> Pixels:
+def _from_bytes(data: bytes, name: str, max_pixels: int) -> Pixels:
     if not data:
         raise ImageError(f"{name} is empty; copy or download it again.")
     try:
         image = _open(data)
     except Image.DecompressionBombError:
-        raise _too_many_pixels(name) from None
+        raise _too_many_pixels(name, max_pixels) from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not a picture in a format mien reads; convert it to JPEG or PNG."
@@ -160,7 +169,7 @@ def _from_bytes(data: bytes, name: str) -> Pixels:
     except _DAMAGE:
         raise _damaged(name) from None
     with image:
-        return _from_image(image, name)
+        return _from_image(image, name, max_pixels)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -185,10 +194,10 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _from_image(image: Image.Image, name: str) -> Pixels:
+def _from_image(image: Image.Image, name: str, max_pixels: int) -> Pixels:
     """Decode, bring to RGB and turn upright; the given image is left as it is."""
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_many_pixels(name)
+    if image.width * image.height > min(max_pixels, MAX_PIXELS):
+        raise _too_many_pixels(name, max_pixels)
     if image.width * image.height == 0:
         raise ImageError(f"{name} has no pixels; give a photo of at least 1x1.")
     try:
@@ -268,5 +277,6 @@ def _damaged(name: str) -> ImageError:
     return ImageError(f"{name} is damaged or cut short; copy or download it again.")
 
 
-def _too_many_pixels(name: str) -> ImageError:
-    return ImageError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; scale it down first.")
+def _too_many_pixels(name: str, limit: int) -> PhotoTooLargeError:
+    megapixels = min(limit, MAX_PIXELS) / 10**6
+    return PhotoTooLargeError(f"{name} has more than {megapixels:g} megapixels; scale it down first.")

@@ -7,27 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from mien.errors import ModelError
 from mien.metadata import CANONICAL_GEOMETRY, ModelMetadata
+from mien.session import open_session
 
 Chips: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 BATCH_SIZE = 64
 """The most chips that go through the graph at once; bounds memory, and larger is no faster on a CPU."""
-
-_LOAD_ERRORS = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
 
 
 def default_model_path() -> Path:
@@ -97,11 +86,9 @@ def _load(path: Path) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_model_path() else "check the path"
         raise ModelError(f"There is no model file {path}; {cure}.")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors, which are raised as well; not warnings on stderr
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _LOAD_ERRORS:
+        return open_session(path)
+    except ValueError:
         raise ModelError(
             f"{path} is not an ONNX file that can be run; use a file that 'mien export' wrote."
         ) from None

@@ -13,20 +13,18 @@ import numpy as np
 from PIL import Image
 
 from mien.align import Transform, extract_chip, transform_of_crop, transform_of_face
-from mien.detect import Detector, make_detector
+from mien.defaults import DEFAULT_DETECTOR
+from mien.detect import Detector, TurningDetector, make_detector
 from mien.errors import ImageError
 from mien.images import EncodedPhoto, Photo, PhotoSource, Pixels, name_of, read_photo
 from mien.intervals import age_interval, check_coverage
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.model import Model
+from mien.quality import flags_of, measure
 from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
 
 Faces = Literal["detect", "aligned"]
 Framing = Literal["utkface", "padded"]
-
-SMALL_FACE = 64
-"""Faces whose box has a side below this many pixels (mean of width and height) are flagged ``small_face``:
-their chip is mostly made up by enlarging."""
 
 CHIPS_AT_ONCE = 32
 """A stream runs the model as soon as this many faces wait for it …"""
@@ -55,6 +53,7 @@ class _Prepared:
     height: int = 0
     faces: tuple[Face, ...] = ()
     chips: tuple[Pixels, ...] = ()
+    flags: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
 
 
@@ -63,8 +62,10 @@ class Predictor:
 
     Args:
         model: Path of a model file, or a loaded one; None for the one that ships.
-        detector: ``dlib``, ``yunet:PATH``, or an object with the method of :class:`~mien.detect.Detector`.
+        detector: A name that :func:`~mien.detect.make_detector` knows, or an object with the method of
+            :class:`~mien.detect.Detector`.
         coverage: Probability with which the age intervals are to hold the labelled age.
+        rotate: Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.
 
     Raises:
         ModelError: If the model file cannot be used.
@@ -79,14 +80,17 @@ class Predictor:
     def __init__(
         self,
         model: str | os.PathLike[str] | Model | None = None,
-        detector: str | Detector = "dlib",
+        detector: str | Detector = DEFAULT_DETECTOR,
         *,
         coverage: float = 0.9,
+        rotate: bool = True,
     ) -> None:
         """Load the model and set up the detector."""
         self.model = model if isinstance(model, Model) else Model(model)
         self.detector = make_detector(detector) if isinstance(detector, str) else detector
         self.coverage = coverage
+        self.rotate = rotate
+        self._search = TurningDetector(self.detector) if rotate else self.detector
         check_coverage(coverage, self.model.metadata.interval)
 
     def predict(
@@ -190,13 +194,17 @@ class Predictor:
         found, transforms = self._find(photo, faces, framing)
         size = self.model.metadata.input_size
         chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
-        return _Prepared(photo.name, photo.width, photo.height, found, chips)
+        flags = tuple(
+            flags_of(face, measure(face, chip, photo.width, photo.height))
+            for face, chip in zip(found, chips, strict=True)
+        )
+        return _Prepared(photo.name, photo.width, photo.height, found, chips, flags)
 
     def _find(self, photo: Photo, faces: Faces, framing: Framing) -> tuple[tuple[Face, ...], list[Transform]]:
         if faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
             return (whole,), [transform_of_crop(photo.width, photo.height, framing)]
-        found = sorted(self.detector.detect(photo.pixels), key=lambda face: -face.box.area)
+        found = sorted(self._search.detect(photo.pixels), key=lambda face: -face.box.area)
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
     def _estimate(self, photos: list[_Prepared], question: _Question) -> list[PhotoResult]:
@@ -206,8 +214,8 @@ class Predictor:
         results = []
         for photo in photos:
             estimates = tuple(
-                Estimate(face.box, face.score, *next(answers), flags_of(face.box, photo.width, photo.height))
-                for face in photo.faces
+                Estimate(face.box, face.score, *next(answers), flags)
+                for face, flags in zip(photo.faces, photo.flags, strict=True)
             )
             results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, photo.error))
         return results
@@ -239,22 +247,6 @@ class Predictor:
             )
             for y, a, b, p, tail in zip(years, low, high, p_female, tails, strict=True)
         ]
-
-
-def flags_of(box: Box, width: int, height: int) -> tuple[str, ...]:
-    """What makes an estimate less sure, seen from the face's box alone.
-
-    Args:
-        box: The face's box.
-        width: Width of the photo in pixels.
-        height: Its height.
-
-    Returns:
-        ``small_face`` where its side is below :data:`SMALL_FACE`, ``cut_off`` where it leaves the photo.
-    """
-    small = (box.width + box.height) / 2 < SMALL_FACE
-    cut_off = box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height
-    return ("small_face",) * small + ("cut_off",) * cut_off
 
 
 def _check_choices(faces: str, framing: str) -> None:

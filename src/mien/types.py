@@ -56,12 +56,18 @@ class Face:
         box: Where it is.
         score: The detector's confidence; detectors differ in scale, only the order within one means anything.
         landmarks: Five ``(x, y)`` points in pixels (the eye on the photo's left, the other eye, nose tip, the
-            mouth corner on the photo's left, the other), or None where the detector gives a box alone.
+            mouth corner on the photo's left, the other), or None where the detector gives a box alone. Left
+            is that of the photo as the detector saw the face, turned by ``quarter_turns``.
+        unsure: Whether the score is low, as this detector's scores go.
+        quarter_turns: Of the photo, counter-clockwise, after which the detector saw the face; 0 where it was
+            seen in the photo as it is.
     """
 
     box: Box
     score: float
     landmarks: tuple[tuple[float, float], ...] | None = None
+    unsure: bool = False
+    quarter_turns: int = 0
 
     def __post_init__(self) -> None:
         """Check."""

@@ -1,6 +1,6 @@
 """A predictor that says what it is told to, for manifests of pictures that do not exist."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,13 @@ class FakePredictor(Predictor):
         self.calls: list[tuple[str, str, list[str]]] = []
 
     def predict_many(
-        self, photos: Iterable[PhotoSource], *, faces: Faces = "detect", framing: Framing = "utkface"
+        self,
+        photos: Iterable[PhotoSource],
+        *,
+        faces: Faces = "detect",
+        framing: Framing = "utkface",
+        coverage: float | None = None,
+        thresholds: Sequence[int] = (),
     ) -> Iterator[PhotoResult]:
         names = [Path(str(photo)).name for photo in photos]
         self.calls.append((faces, framing, names))

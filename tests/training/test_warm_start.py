@@ -37,6 +37,8 @@ def test_a_net_that_starts_from_a_model_file_answers_as_it(
 
 def test_its_norms_have_the_statistics_of_the_faces(continued: SmallModule, chips: torch.Tensor) -> None:
     first, norm = continued.net.trunk[0], continued.net.trunk[1]
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
     with torch.no_grad():
         seen = first(continued.normalise(chips.permute(0, 3, 1, 2) / 255)).transpose(0, 1).flatten(1)
     assert torch.allclose(norm.running_mean, seen.mean(1), atol=1e-4)

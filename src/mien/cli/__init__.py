@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from mien.cli import data, evaluate, export, predict, train
+from mien.cli import card, data, evaluate, evaluate_detector, export, predict, serve, train, train_detector
 from mien.errors import MienError
 
 app = typer.Typer(
@@ -16,10 +16,15 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate-detector")(evaluate_detector.evaluate_detector)
+app.command("train-detector")(train_detector.train_detector)
 app.command("export")(export.export)
+app.command("export-detector")(train_detector.export_detector)
+app.command("card")(card.card)
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import DetectorName, Faces, ModelFile
+from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
 from mien.cli.predict import printable
+from mien.defaults import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     from mien.evaluation import Evaluation
@@ -23,7 +24,8 @@ def evaluate(
             "'detect' finds the faces and takes the largest."
         ),
     ] = Faces.aligned,
-    detector: DetectorName = "dlib",
+    detector: DetectorName = DEFAULT_DETECTOR,
+    rotate: Rotate = True,
     model: ModelFile = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     predictions: Annotated[
@@ -46,7 +48,7 @@ def evaluate(
 
     evaluation = run(
         manifest,
-        Predictor(model, detector),
+        Predictor(model, detector, rotate=rotate),
         faces=faces.value,
         split=split,
         predictions=predictions,

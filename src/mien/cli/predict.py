@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import DetectorName, Faces, ModelFile
+from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
+from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ImageError
 from mien.types import Estimate, PhotoResult
 
 if TYPE_CHECKING:
-    from mien.images import PhotoSource
+    from mien.images import EncodedPhoto
+    from mien.predictor import Predictor
+    from mien.remote import RemotePredictor
 
 MANY = 8
 """From this many photos on, a progress bar is worth showing."""
@@ -46,31 +49,52 @@ def predict(
             "framed as UTKFace's aligned images are."
         ),
     ] = Faces.detect,
-    detector: DetectorName = "dlib",
+    coverage: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of the age intervals, e.g. 0.8.", show_default="0.9"),
+    ] = None,
+    threshold: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="AGE", help="Also say how likely a face looks at least this old; repeat it for several."
+        ),
+    ] = None,
+    detector: DetectorName = DEFAULT_DETECTOR,
+    rotate: Rotate = True,
     model: ModelFile = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Let 'mien serve' at this address do the work, with its model and its first detector.",
+        ),
+    ] = None,
 ) -> None:
     """Estimate the apparent age and perceived gender of every face in photos.
 
     Prints one line for each face, the largest of a photo first, with the interval that holds the apparent age
-    in 9 of 10 cases. Photos may be JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF.
+    in 9 of 10 cases, or as --coverage says. Photos may be JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF.
 
     The exit status is 0 if all photos could be read, 1 if some could not (each is named on standard error;
     the others are still done), and 2 if the command itself is wrong.
     """
-    from mien.predictor import Predictor
     from mien.progress import progress
 
     sources = _sources(photos)
-    predictor = Predictor(model, detector)
+    predictor = _local(model, detector, rotate) if server is None else _remote(server, model, detector)
     if save is not None:
         _make_folder(save)
     targets = _targets(photos, save)
     failed = False
     # No bar for a few photos, or where the results themselves scroll past in the same terminal.
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
-    results = progress(
-        predictor.predict_many(sources, faces=faces.value), "Photos", len(photos), wanted=wanted
-    )
+    try:
+        answers = predictor.predict_many(
+            sources, faces=faces.value, coverage=coverage, thresholds=threshold or ()
+        )
+    except ValueError as refusal:
+        raise typer.BadParameter(f"{refusal}.") from None
+    results = progress(answers, "Photos", len(photos), wanted=wanted)
     for source, target, result in zip(sources, targets, results, strict=True):
         error = result.error
         if result.faces and target is not None:
@@ -81,6 +105,20 @@ def predict(
             typer.echo(f"mien: {printable(error)}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _local(model: Path | None, detector: str, rotate: bool) -> "Predictor":
+    from mien.predictor import Predictor
+
+    return Predictor(model, detector, rotate=rotate)
+
+
+def _remote(server: str, model: Path | None, detector: str) -> "RemotePredictor":
+    from mien.remote import RemotePredictor
+
+    if model is not None or detector != DEFAULT_DETECTOR:
+        raise typer.BadParameter("The server has its own model and detector.", param_hint="--server")
+    return RemotePredictor(server)
 
 
 def describe(result: PhotoResult) -> Iterator[str]:
@@ -110,8 +148,9 @@ def _describe_face(face: Estimate) -> str:
     age, gender = face.age, face.gender
     flags = "".join(f", {flag.replace('_', ' ')}" for flag in face.flags)
     interval = f"{100 * age.coverage:.0f} % interval {age.low:.0f} to {age.high:.0f}"
+    thresholds = "".join(f"{threshold} or older {100 * p:.0f} %, " for threshold, p in age.at_least)
     return (
-        f"apparent age {age.years:.0f} ({interval}), "
+        f"apparent age {age.years:.0f} ({interval}), {thresholds}"
         f"perceived gender {gender.label} ({100 * gender.probability:.0f} %){flags}"
     )
 
@@ -124,7 +163,7 @@ def _print(result: PhotoResult, as_json: bool) -> None:
             typer.echo(line)
 
 
-def _sources(photos: list[str]) -> list["PhotoSource"]:
+def _sources(photos: list[str]) -> list["str | EncodedPhoto"]:
     from mien.images import MAX_BYTES, EncodedPhoto
 
     if photos.count("-") > 1:
@@ -161,7 +200,7 @@ def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
     return targets
 
 
-def _draw(source: "PhotoSource", result: PhotoResult, target: Path) -> str | None:
+def _draw(source: "str | EncodedPhoto", result: PhotoResult, target: Path) -> str | None:
     """Write a photo with its faces marked; return the sentence that says why it could not be."""
     from mien.draw import draw_estimates, save_drawing
     from mien.images import read_photo

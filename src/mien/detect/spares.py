@@ -1,0 +1,26 @@
+"""Detectors that several threads share, though each may be used by one at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Spares(Generic[T]):
+    """Objects that one thread at a time may use: lends a spare one, and makes another where all are lent."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        """Store how one is made."""
+        self._make = make
+        self._spares: list[T] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[T]:
+        """One for the time of a ``with`` block."""
+        try:
+            one = self._spares.pop()  # atomic, unlike asking first whether there is one
+        except IndexError:
+            one = self._make()
+        yield one
+        self._spares.append(one)  # not after an error: its state is unknown

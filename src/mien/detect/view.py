@@ -1,0 +1,76 @@
+"""The photo as a detector's net sees it, and the way back to the photo's own pixels."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.images import Pixels
+from mien.types import Box, Face
+
+Floats = npt.NDArray[np.float64]
+
+MOST_CANDIDATES = 5000
+"""The most boxes that are compared with each other; bounds the time that noise can cost."""
+
+MOST_FACES = 1000
+"""The most faces that a neural detector gives for one photo: the surest."""
+
+
+def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
+    """The photo with the given longest side, but enlarged no further than that; and the scale."""
+    height, width = photo.shape[:2]
+    scale = min(longest_side / max(height, width), enlarge)
+    if scale == 1:
+        return np.ascontiguousarray(photo), 1.0
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8), scale
+
+
+def to_tensor(view: Pixels, multiple: int = 32) -> npt.NDArray[np.float32]:
+    """(1, 3, h, w) values from 0 to 255, with black to the right and below up to multiples of a side."""
+    height, width = view.shape[:2]
+    h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+    tensor = np.zeros((1, 3, h, w), np.float32)
+    tensor[0, :, :height, :width] = view.transpose(2, 0, 1)
+    return tensor
+
+
+def choose_faces(
+    boxes: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    landmarks: npt.ArrayLike,
+    *,
+    scale: float,
+    nms_iou: float,
+    unsure_below: float = 0.0,
+) -> list[Face]:
+    """One face for each heap of overlapping boxes (non-maximum suppression), the surest first.
+
+    Args:
+        boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
+        scores: (n,).
+        landmarks: (n, 10) or (n, 5, 2) in pixels of the view.
+        scale: Of the view against the photo.
+        nms_iou: Overlap from which two boxes are of one face.
+        unsure_below: Score below which a face is marked as unsure.
+    """
+    corners, certainty = np.asarray(boxes, np.float64) / scale, np.asarray(scores, np.float64)
+    points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2) / scale
+    sound = np.isfinite(corners).all(1) & np.isfinite(points).all((1, 2)) & np.isfinite(certainty)
+    sound &= (corners[:, 2:] > corners[:, :2]).all(1)
+    corners, certainty, points = corners[sound], certainty[sound], points[sound]
+    faces = []
+    for i in _suppress(corners, certainty, nms_iou):
+        five = tuple((float(x), float(y)) for x, y in points[i]) if np.ptp(points[i], axis=0).any() else None
+        score = float(certainty[i])
+        faces.append(Face(Box(*corners[i].tolist()), score, five, unsure=score < unsure_below))
+    return faces
+
+
+def _suppress(boxes: Floats, scores: Floats, nms_iou: float) -> list[int]:
+    if not len(boxes):
+        return []
+    rectangles = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores.tolist(), 0.0, nms_iou, top_k=MOST_CANDIDATES)
+    return [int(i) for i in np.ravel(np.asarray(kept))[:MOST_FACES]]

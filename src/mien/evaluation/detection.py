@@ -1,0 +1,321 @@
+"""How well detectors find faces that people have marked: all detectors on the same pictures, side by side."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mien.detect import Detector
+from mien.errors import DataError, ImageError
+from mien.images import Pixels, read_photo
+
+Floats = npt.NDArray[np.float64]
+
+SIZES = (0, 16, 32, 64, 128, np.inf)
+"""Bounds of the classes of face heights in pixels."""
+
+LEAST_HEIGHT = 32
+"""Lower faces count for the recall of their class alone, not for the one recall of a detector."""
+
+FOUND, PRECISE = 0.35, 0.5
+"""Intersection over union of a found face (detectors draw their boxes differently), and for the average
+precision."""
+
+TIMED = 100
+"""Pictures that the time is measured on."""
+
+BOX = ("x1", "y1", "x2", "y2")
+POINTS = tuple(
+    f"{point}_{axis}"
+    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+    for axis in "xy"
+)
+"""Columns of the five points, ordered as in :class:`~mien.types.Face`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorScores:
+    """How well one detector did.
+
+    Attributes:
+        recall: Share found of the faces at least :data:`LEAST_HEIGHT` high.
+        recall_by_size: Share found by height in pixels, such as ``32-64``; only classes with faces.
+        recall_by: Share found of the faces at least :data:`LEAST_HEIGHT` high, by column and value.
+        precision: Share of the boxes that are faces, over all pictures; None where there is no box.
+        average_precision: Area under precision over recall, at an overlap of :data:`PRECISE`, every face.
+        false_boxes: Number of boxes in pictures without a face.
+        false_per_picture: That, by picture; None where there is none without a face.
+        landmark_error: Mean distance of the five points as a share of the eyes' distance, over found faces
+            with known points; None where there is none.
+        milliseconds: CPU time for a picture on one thread, with the detector's own threshold.
+        curve: (recall, precision) at falling thresholds, at an overlap of :data:`PRECISE`.
+    """
+
+    recall: float | None
+    recall_by_size: dict[str, float]
+    recall_by: dict[str, dict[str, float]]
+    precision: float | None
+    average_precision: float | None
+    false_boxes: int
+    false_per_picture: float | None
+    landmark_error: float | None
+    milliseconds: float
+    curve: tuple[Floats, Floats] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionEvaluation:
+    """Detectors side by side.
+
+    Attributes:
+        faces: Number of marked faces.
+        pictures: Number of pictures.
+        empty_pictures: Of them, those without a face.
+        scores: By detector.
+        unreadable: A sentence for each picture that could not be read.
+    """
+
+    faces: int
+    pictures: int
+    empty_pictures: int
+    scores: dict[str, DetectorScores]
+    unreadable: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What one detector gave, gathered picture by picture."""
+
+    found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    boxes: int = 0
+    true: int = 0
+    false: int = 0
+    ranked: list[tuple[float, bool]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+def read_boxes(tables: Sequence[Path], split: str | None = None) -> pd.DataFrame:
+    """Marked faces, a row each, and pictures without one, a row each with an empty box.
+
+    Args:
+        tables: CSV files with ``image`` (relative to the file) and ``x1``, ``y1``, ``x2``, ``y2`` in pixels;
+            these are empty, or the columns absent, for a picture without a face. The columns
+            :data:`POINTS` are optional.
+        split: Only the rows with this ``split``.
+
+    Raises:
+        DataError: If a file cannot be used, or there is no such row.
+    """
+    read = pd.concat([_read_table(path) for path in tables], ignore_index=True)
+    if split is not None:
+        read = read[read["split"] == split] if "split" in read else read[:0]
+    if read.empty:
+        raise DataError(
+            f"There is no picture in {', '.join(map(str, tables))}"
+            + f" of the split {split!r}." * bool(split)
+        )
+    return read.reset_index(drop=True)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError):
+        raise DataError(
+            f"{path} is missing or is no table; give a CSV file with image, x1, y1, x2, y2."
+        ) from None
+    if "image" not in table:
+        raise DataError(f"{path} has no column image.")
+    table["image"] = [str(path.parent / str(image)) for image in table["image"]]
+    for column in (*BOX, *POINTS):
+        if column not in table:
+            table[column] = np.nan
+            continue
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if (numbers.isna() & table[column].notna()).any():
+            raise DataError(f"{path} has a {column} that is no number.")
+        table[column] = numbers
+    empty = table[list(BOX)].isna()
+    wrong = (
+        empty.any(axis=1) & ~empty.all(axis=1) | (table["x2"] <= table["x1"]) | (table["y2"] <= table["y1"])
+    )
+    if wrong.any():
+        raise DataError(f"{path} has an empty or half box in line {int(np.flatnonzero(wrong)[0]) + 2}.")
+    return table
+
+
+def evaluate_detectors(
+    table: pd.DataFrame,
+    detectors: Mapping[str, Callable[..., Detector]],
+    *,
+    by: Sequence[str] = (),
+    watch: Callable[[Iterator[None], int], Iterator[None]] | None = None,
+) -> DetectionEvaluation:
+    """Let detectors look at every picture, and compare with the marked faces.
+
+    Boxes are taken to be of a face greedily, the surest first, each for the unclaimed face it overlaps most
+    (Everingham et al., "The PASCAL visual object classes challenge", IJCV 2010). For the average precision
+    detectors run at a low threshold; for all else boxes below their own are left out.
+
+    Args:
+        table: As :func:`read_boxes` gives it.
+        detectors: Makers, such as ``partial(make_detector, "mien")``, that take ``threshold`` and give
+            something with a ``threshold``.
+        by: Columns by whose values the recall is given too.
+        watch: Wraps a stream of pictures done, whose length it is told, e.g. to show progress.
+
+    Raises:
+        DataError: If a column of ``by`` is missing.
+    """
+    for column in by:
+        if column not in table:
+            raise DataError(f"The table has no column {column!r} to divide the faces by.")
+    ready = {name: _Pair(make) for name, make in detectors.items()}
+    findings = {name: _Findings() for name in detectors}
+    groups = list(table.groupby("image", sort=False))
+    seen: list[pd.DataFrame] = []
+    unreadable: list[str] = []
+
+    def look() -> Iterator[None]:
+        for image, rows in groups:
+            try:
+                pixels = read_photo(str(image)).pixels
+            except ImageError as error:
+                unreadable.append(str(error))
+            else:
+                marked = rows[rows["x1"].notna()]
+                seen.append(marked)
+                for name, pair in ready.items():
+                    _compare(findings[name], pair, pixels, marked)
+            yield
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        stream = look()
+        for _ in watch(stream, len(groups)) if watch else stream:
+            pass
+    finally:
+        cv2.setNumThreads(threads)
+    marked = pd.concat(seen) if seen else table[:0]
+    empty = sum(not len(rows) for rows in seen)
+    scores = {name: _score(found, marked, empty, by) for name, found in findings.items()}
+    return DetectionEvaluation(len(marked), len(seen), empty, scores, tuple(unreadable))
+
+
+class _Pair:
+    """A detector with its own threshold, and with a low one."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.own = make()
+        self.threshold = float(self.own.threshold)
+        self.low = make(threshold=min(0.05, self.threshold - 0.5))
+
+
+def _compare(found: _Findings, pair: _Pair, pixels: Pixels, marked: pd.DataFrame) -> None:
+    if len(found.seconds) < TIMED:
+        start = time.process_time()
+        pair.own.detect(pixels)
+        found.seconds.append(time.process_time() - start)
+    faces = sorted(pair.low.detect(pixels), key=lambda face: -face.score)
+    truth = marked[list(BOX)].to_numpy(float)
+    overlaps = intersection_over_union(np.array([[*f.box] for f in faces]).reshape(-1, 4), truth)
+    precise = match(overlaps, PRECISE)
+    found.ranked += [(face.score, row >= 0) for face, row in zip(faces, precise, strict=True)]
+    sure = sum(face.score >= pair.threshold for face in faces)
+    rows = match(overlaps[:sure], FOUND)
+    hit = np.zeros(len(truth), bool)
+    hit[rows[rows >= 0]] = True
+    found.found.append(hit)
+    found.boxes += sure
+    found.true += int(hit.sum())
+    found.false += sure * (not len(truth))
+    points = marked[list(POINTS)].to_numpy(float).reshape(-1, 5, 2)
+    found.errors += [
+        landmark_error(np.array(face.landmarks), points[row])
+        for face, row in zip(faces, rows, strict=False)
+        if row >= 0 and face.landmarks is not None and np.isfinite(points[row]).all()
+    ]
+
+
+def intersection_over_union(a: Floats, b: Floats) -> Floats:
+    """(n, m) shared area over joint area of (n, 4) and (m, 4) boxes."""
+    corner = np.maximum(a[:, None, :2], b[None, :, :2])
+    shared = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - corner, 0, None).prod(-1)
+    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (a, b))
+    return np.asarray(shared / (area_a[:, None] + area_b - shared), np.float64)
+
+
+def match(overlaps: Floats, least: float) -> npt.NDArray[np.int64]:
+    """The face of each box, or -1: boxes in turn take the unclaimed face they overlap most.
+
+    Args:
+        overlaps: (n, m) of boxes, the surest first, with faces.
+        least: Overlap that is needed.
+    """
+    left = overlaps.copy()
+    rows = np.full(len(left), -1)
+    for i in range(len(left) if left.size else 0):
+        best = int(left[i].argmax())
+        if left[i, best] >= least:
+            rows[i] = best
+            left[:, best] = -1
+    return rows
+
+
+def landmark_error(found: Floats, truth: Floats) -> float:
+    """Mean distance of (5, 2) points as a share of the distance of the true eyes."""
+    return float(np.hypot(*(found - truth).T).mean() / np.hypot(*(truth[0] - truth[1])))
+
+
+def precision_recall(ranked: Sequence[tuple[float, bool]], faces: int) -> tuple[Floats, Floats]:
+    """Recall and precision after each box, the surest first; equal scores count together.
+
+    Args:
+        ranked: Score of each box, and whether it is a face.
+        faces: Number of faces there are.
+    """
+    order = sorted(ranked, key=lambda pair: -pair[0])
+    true = np.cumsum([hit for _, hit in order], dtype=float)
+    last = [i for i in range(len(order)) if i + 1 == len(order) or order[i + 1][0] < order[i][0]]
+    return true[last] / max(faces, 1), true[last] / (np.array(last, float) + 1)
+
+
+def average_precision(recall: Floats, precision: Floats) -> float:
+    """Area under precision, made falling, over recall (VOC 2010, all points)."""
+    falling = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * falling).sum())
+
+
+def _score(found: _Findings, marked: pd.DataFrame, empty: int, by: Sequence[str]) -> DetectorScores:
+    hit = pd.Series(np.concatenate([*found.found, np.zeros(0, bool)]), index=marked.index)
+    height = marked["y2"] - marked["y1"]
+    high = height >= LEAST_HEIGHT
+    names = [f"{a:g}-{b:g}" if np.isfinite(b) else f"{a:g}+" for a, b in pairwise(SIZES)]
+    classes = pd.cut(height, SIZES, labels=names, right=False)
+    curve = precision_recall(found.ranked, len(marked))
+    return DetectorScores(
+        recall=float(hit[high].mean()) if high.any() else None,
+        recall_by_size=_means(hit, classes),
+        recall_by={column: _means(hit[high], marked.loc[high, column]) for column in by},
+        precision=found.true / found.boxes if found.boxes else None,
+        average_precision=average_precision(*curve) if len(marked) else None,
+        false_boxes=found.false,
+        false_per_picture=found.false / empty if empty else None,
+        landmark_error=float(np.mean(found.errors)) if found.errors else None,
+        milliseconds=1000 * float(np.mean(found.seconds)) if found.seconds else 0.0,
+        curve=curve,
+    )
+
+
+def _means(values: "pd.Series[bool]", groups: "pd.Series[Any]") -> dict[str, float]:
+    shares = values.groupby(groups, observed=True).mean()
+    return {str(group): float(share) for group, share in shares.items()}

@@ -1,0 +1,145 @@
+"""The REST API."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from mien.images import EncodedPhoto
+from mien.web.openapi import EXAMPLES, reads_photos
+from mien.web.options import Options, parse_options
+from mien.web.problems import wrong_option
+from mien.web.schemas import Limits, ModelAnswer, Photo, Photos, Status, problem_responses
+from mien.web.service import Service
+from mien.web.settings import Settings
+from mien.web.uploads import read_photos
+
+router = APIRouter()
+
+PROBLEMS = problem_responses(400, 408, 413, 415, 422, 503)
+JPEG: dict[str, Any] = {
+    "description": "The photo with boxes and labels, without metadata.",
+    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+
+def _example(status: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": {"status": status}}}}}
+
+
+@router.post(
+    "/api/v1/predict",
+    tags=["Photos"],
+    summary="Estimate every face of one or several photos",
+    response_model=Photo | Photos,
+    responses={**PROBLEMS, 200: {"content": {"application/json": {"examples": EXAMPLES}}}},
+    openapi_extra=reads_photos(several=True),
+)
+async def predict(request: Request) -> Response:
+    """One photo is answered with its object, several with the list of theirs.
+
+    Among several, a photo that cannot be read has an `error` instead of `faces`; alone, it is a problem.
+    """
+    service: Service = request.app.state.service
+    photos, options = await _read(request)
+    if len(photos) == 1:
+        return _json((await service.look_at_one(photos[0], options)).to_json())
+    results = await service.look(photos, options)
+    return _json({"photos": [result.to_json() for result in results]})
+
+
+@router.post(
+    "/api/v1/annotate",
+    tags=["Photos"],
+    summary="Draw the estimates on a photo",
+    response_class=Response,
+    responses={**PROBLEMS, 200: JPEG},
+    openapi_extra=reads_photos(several=False),
+)
+async def annotate(request: Request) -> Response:
+    """The answer is a JPEG of the upright photo with boxes and labels, made from its pixels alone."""
+    service: Service = request.app.state.service
+    photos, options = await _read(request)
+    if len(photos) > 1:
+        raise wrong_option("One photo at a time can be annotated; send one.")
+    return Response(await service.annotate(photos[0], options), media_type="image/jpeg")
+
+
+@router.get("/api/v1/model", tags=["Server"], summary="What the model is and what this server offers")
+async def model(request: Request) -> ModelAnswer:
+    """The model file's metadata and figures, its card, the detectors and the limits."""
+    settings: Settings = request.app.state.settings
+    return ModelAnswer(
+        **request.app.state.service.metadata.model_dump(),
+        card=_card() if settings.model is None else None,
+        detectors=list(settings.detector_names),
+        limits=Limits(
+            upload_bytes=settings.max_upload,
+            megapixels=settings.max_megapixels,
+            files=settings.max_files,
+            faces=settings.max_faces,
+        ),
+    )
+
+
+@router.get("/healthz", tags=["Server"], summary="Whether the server lives", responses=_example("ok"))
+async def healthz() -> Status:
+    """Answers as long as the event loop turns."""
+    return Status(status="ok")
+
+
+@router.get(
+    "/readyz",
+    tags=["Server"],
+    summary="Whether the server can look at photos",
+    responses={**_example("ready"), 503: {"model": Status, "description": "Starting"}},
+)
+async def readyz(request: Request, response: Response) -> Status:
+    """503 until the model and the detector have seen a first, blank picture."""
+    if request.app.state.service.ready:
+        return Status(status="ready")
+    response.status_code = 503
+    return Status(status="starting")
+
+
+@router.get(
+    "/metrics",
+    tags=["Server"],
+    summary="Counts for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"example": "mien_faces_total 12.0\n"}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Requests, photos, faces, seconds, rejections, and what is pending."""
+    return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _read(request: Request) -> tuple[list[EncodedPhoto], Options]:
+    """The photos of a request; and its options, from the query and the form."""
+    settings: Settings = request.app.state.settings
+    photos, fields = await read_photos(request, settings)
+    query = request.query_params.multi_items()
+    given = dict([*query, *fields.items()])
+    if len(given) < len(query) + len(fields):
+        raise wrong_option("An option is given twice; give it once.")
+    service: Service = request.app.state.service
+    options = parse_options(given, settings.detector_names, service.metadata.interval)
+    try:
+        service.engine.check(options)
+    except ValueError as error:
+        raise wrong_option(f"{error}.") from None
+    return photos, options
+
+
+def _json(answer: object) -> Response:
+    """As ``mien predict --json`` writes it."""
+    return Response(json.dumps(answer, ensure_ascii=False).encode(), media_type="application/json")
+
+
+@cache
+def _card() -> str:
+    return (files("mien") / "weights" / "README.md").read_text("utf-8")

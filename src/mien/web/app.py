@@ -1,0 +1,69 @@
+"""The web application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from mien.predictor import Predictor
+from mien.web import api, docs, openapi, pages, problems
+from mien.web.access import AccessLog
+from mien.web.engine import Engine
+from mien.web.limits import HeldBytes, UploadLimits
+from mien.web.metrics import Metrics
+from mien.web.security import SecurityHeaders
+from mien.web.service import Service
+from mien.web.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None, predictor: Predictor | None = None) -> FastAPI:
+    """Make the application that serves the page and the API.
+
+    Args:
+        settings: None for those of the ``MIEN_*`` variables.
+        predictor: Used instead of the settings' model and detectors.
+
+    Raises:
+        MienError: If a setting is wrong, or the model or a detector cannot be loaded.
+    """
+    settings = settings or load_settings()
+    return build_app(settings, Service(Engine(settings, predictor), settings))
+
+
+def build_app(settings: Settings, service: Service) -> FastAPI:
+    """Make the application around a service."""
+    app = FastAPI(title="mien", version=version("mien"), lifespan=_lifespan, docs_url=None, redoc_url=None)
+    uploads = HeldBytes()
+    service.metrics = metrics = Metrics(lambda: service.pending, lambda: uploads.count)
+    app.state.settings, app.state.service = settings, service
+    app.state.metrics, app.state.uploads = metrics, uploads
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    problems.install(app, metrics)
+    app.include_router(api.router)
+    app.include_router(docs.router, include_in_schema=False)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/docs/assets", StaticFiles(directory=docs.ASSETS), name="docs-assets")
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """The last one added sees a request first."""
+    app.add_middleware(UploadLimits, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"])
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(AccessLog, metrics=metrics)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    warming = asyncio.create_task(app.state.service.warm_up())
+    yield
+    await warming
+    app.state.service.close()

@@ -1,0 +1,59 @@
+"""The model card, as a part of the info page."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+SECTIONS = ("Use", "Figures", "Limits", "Terms")
+
+
+def shipped_card() -> str:
+    """The text of the card of the model that ships, in Markdown."""
+    return (files("mien") / "weights" / "README.md").read_text(encoding="utf-8")
+
+
+def card_html(card: str) -> str:
+    """The sections of a card that say what the model is for, how good it is and where it fails.
+
+    Args:
+        card: Markdown whose second-level headings name its sections. Raw HTML in it is shown as text.
+
+    Returns:
+        HTML without inline styles, which the page's content security policy forbids: columns that are aligned
+        to the right have the class ``figure``. Tables are wrapped, to scroll on narrow screens, also by
+        keyboard. Links to files beside the card become plain text.
+    """
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    tokens = [token for name, part in _sections(parser.parse(card)) if name in SECTIONS for token in part]
+    for token in tokens:
+        _restyle(token)
+        token.children = None if token.children is None else list(_without_local_links(token.children))
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _sections(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
+    """Each second-level heading's text, with its tokens up to the next."""
+    starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        yield tokens[start + 1].content, tokens[start:end]
+
+
+def _restyle(token: Token) -> None:
+    """Make a card's heading a lower one, and put a class in the place of a style."""
+    if token.type in ("heading_open", "heading_close"):
+        token.tag = f"h{int(token.tag[1]) + 1}"
+    if "text-align:right" in str(token.attrs.pop("style", "")):
+        token.attrs["class"] = "figure"
+
+
+def _without_local_links(tokens: list[Token]) -> Iterator[Token]:
+    hidden = False
+    for token in tokens:
+        if token.type == "link_open":
+            hidden = "://" not in str(token.attrs.get("href", ""))
+        if not (hidden and token.type in ("link_open", "link_close")):
+            yield token

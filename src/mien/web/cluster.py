@@ -1,0 +1,84 @@
+"""The same application on Ray Serve: ``serve run mien.web.cluster:app``; needs ``mien[cluster]``.
+
+Ray's proxies take the connections and spread requests over replicas, of which it starts and stops as many as
+the load asks for. Each replica is the whole application; requests that reach it within a moment of each other
+are looked at as one batch. Settings are arguments of the command (``max_faces=20``) or the ``MIEN_*``
+variables of the machine that runs it; address and port are Ray's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import FastAPI
+from ray import serve
+
+from mien.errors import ImageError
+from mien.images import EncodedPhoto
+from mien.types import PhotoResult
+from mien.web.app import build_app
+from mien.web.engine import Engine
+from mien.web.options import Options
+from mien.web.service import Service
+from mien.web.settings import Settings, load_settings
+
+BATCH, PATIENCE = 16, 0.01
+"""Photos looked at together, at most; and seconds for which the first waits for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One photo that waits to be looked at."""
+
+    service: "BatchingService"
+    photo: EncodedPhoto
+    options: Options
+
+
+class BatchingService(Service):
+    """A service whose photos, of different requests, go through the model together."""
+
+    async def look_at_one(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+        """See :meth:`~mien.web.service.Service.look_at_one`."""
+        result: PhotoResult = await _look_together(_Look(self, photo, options))
+        self._count(result)
+        return result
+
+
+@serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=PATIENCE)  # type: ignore[untyped-decorator]  # Ray has no types
+async def _look_together(looks: list[_Look]) -> list[PhotoResult | ImageError]:
+    """Ray hands over single calls as lists, and gives or raises what stands in the list returned."""
+    answers: dict[int, PhotoResult | ImageError] = {}
+    for options in dict.fromkeys(look.options for look in looks):
+        alike = [i for i, look in enumerate(looks) if look.options == options]
+        photos: Sequence[EncodedPhoto] = [looks[i].photo for i in alike]
+        service = looks[0].service
+        answers.update(
+            zip(alike, await service.run(partial(service.engine.look_at_many, photos, options)), strict=True)
+        )
+    return [answers[i] for i in range(len(looks))]
+
+
+def deployment(settings: Settings) -> serve.Application:
+    """The application with these settings, to be given to ``serve.run``."""
+
+    def build() -> FastAPI:  # called in each replica
+        return build_app(settings, BatchingService(Engine(settings), settings))
+
+    replica = serve.deployment(
+        serve.ingress(build)(),
+        name="mien",
+        num_replicas="auto",
+        max_ongoing_requests=settings.workers + settings.queue,
+        ray_actor_options={"num_cpus": 1},
+    )
+    return replica.bind()
+
+
+def app(given: dict[str, str]) -> serve.Application:
+    """What ``serve run mien.web.cluster:app [SETTING=VALUE ...]`` calls.
+
+    Raises:
+        ServerError: If a setting is wrong.
+    """
+    return deployment(load_settings(**given))

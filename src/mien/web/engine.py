@@ -1,0 +1,143 @@
+"""Looking at photos within the server's limits; blocking, thread-safe, and without a network."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.detect import Detector
+from mien.draw import draw_estimates
+from mien.errors import ImageError, PhotoTooLargeError
+from mien.images import EncodedPhoto, Photo, Pixels, read_photo
+from mien.model import Model
+from mien.predictor import Predictor
+from mien.types import Estimate, Face, PhotoResult
+from mien.web.options import Options
+from mien.web.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _FewFaces:
+    """A detector that refuses a photo with more faces than the server looks at."""
+
+    detector: Detector
+    max_faces: int
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        found = self.detector.detect(photo)
+        if len(found) > self.max_faces:
+            raise PhotoTooLargeError(
+                f"The photo has {len(found)} faces; {self.max_faces} at most are looked at, so cut it up."
+            )
+        return found
+
+
+class Engine:
+    """Predictors, one a detector, that share one model.
+
+    Args:
+        settings: Names the model, the detectors and the limits.
+        predictor: Used as the only detector's predictor instead.
+
+    Raises:
+        MienError: If the model or a detector cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings, predictor: Predictor | None = None) -> None:
+        """Load everything."""
+        self.settings = settings
+        if predictor is None:
+            model = Model(settings.model)
+            made = [Predictor(model, name, coverage=settings.coverage) for name in settings.detectors]
+        else:
+            made = [predictor]
+        self._predictors = {
+            name: Predictor(
+                p.model,
+                _FewFaces(p.detector, settings.max_faces),
+                coverage=p.coverage,
+                rotate=p.rotate,
+            )
+            for name, p in zip(settings.detector_names, made, strict=True)
+        }
+        self.metadata = made[0].model.metadata
+
+    def look(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+        """Estimate every face of a photo.
+
+        Raises:
+            ImageError: If it cannot be read or exceeds a limit.
+        """
+        decoded = self._read(photo)
+        return PhotoResult(photo.name, decoded.width, decoded.height, self._predict(decoded, options))
+
+    def look_at_many(
+        self, photos: Sequence[EncodedPhoto], options: Options
+    ) -> list[PhotoResult | ImageError]:
+        """Estimate the faces of several photos, which go through the model together.
+
+        Returns:
+            One result a photo, or the error that :meth:`look` would raise.
+        """
+        decoded = [self._read_or_fail(photo) for photo in photos]
+        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
+        results = predictor.predict_many(
+            [photo for photo in decoded if isinstance(photo, Photo)],
+            faces=options.faces,
+            coverage=options.coverage,
+            thresholds=options.thresholds,
+        )
+        return [photo if isinstance(photo, ImageError) else _or_error(next(results)) for photo in decoded]
+
+    def annotate(self, photo: EncodedPhoto, options: Options) -> bytes:
+        """A JPEG of the photo with its faces marked, made from the pixels alone: without metadata.
+
+        Raises:
+            ImageError: If it cannot be read or exceeds a limit.
+        """
+        decoded = self._read(photo)
+        drawing = draw_estimates(decoded.pixels, self._predict(decoded, options))
+        buffer = io.BytesIO()
+        drawing.save(buffer, "JPEG", quality=92)
+        return buffer.getvalue()
+
+    def look_at_nothing(self) -> None:
+        """Look at a blank picture, as every detector sees it and as a face."""
+        blank = Photo("blank", np.zeros((64, 64, 3), np.uint8))
+        for predictor in self._predictors.values():
+            predictor.predict(blank)
+        predictor.predict(blank, faces="aligned")
+
+    def _read(self, photo: EncodedPhoto) -> Photo:
+        return read_photo(photo, max_pixels=self.settings.max_pixels)
+
+    def check(self, options: Options) -> None:
+        """Refuse what no photo can be answered with.
+
+        Raises:
+            ValueError: If the coverage or a threshold lies outside what the model knows; it says which.
+        """
+        for _ in next(iter(self._predictors.values())).predict_many(
+            [], coverage=options.coverage, thresholds=options.thresholds
+        ):
+            raise AssertionError("no photo, no result")
+
+    def _read_or_fail(self, photo: EncodedPhoto) -> Photo | ImageError:
+        try:
+            return self._read(photo)
+        except ImageError as error:
+            return error
+
+    def _predict(self, photo: Photo, options: Options) -> tuple[Estimate, ...]:
+        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
+        return tuple(
+            predictor.predict(
+                photo, faces=options.faces, coverage=options.coverage, thresholds=options.thresholds
+            )
+        )
+
+
+def _or_error(result: PhotoResult) -> PhotoResult | ImageError:
+    """The only thing that a decoded photo can be refused for is its number of faces."""
+    return result if result.error is None else PhotoTooLargeError(result.error)

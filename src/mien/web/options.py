@@ -1,0 +1,74 @@
+"""What a request may ask for."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mien.intervals import check_coverage
+from mien.metadata import IntervalCalibration
+from mien.web.problems import wrong_option
+
+
+class Options(BaseModel):
+    """How photos are to be looked at.
+
+    Attributes:
+        faces: ``detect``, or ``aligned`` where each photo is itself the crop of one face.
+        detector: One of the server's detectors; None for its default.
+        coverage: Probability with which age intervals hold the labelled age; None for the server's.
+        thresholds: Ages for which the probability of being at least so old is wanted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    faces: Literal["detect", "aligned"] = "detect"
+    detector: str | None = None
+    coverage: float | None = Field(default=None, gt=0, lt=1)
+    thresholds: tuple[int, ...] = Field(default=(), max_length=16)
+
+    @field_validator("detector", "coverage", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value  # an empty field of a form
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def parse_options(
+    fields: Mapping[str, str], detectors: tuple[str, ...], interval: IntervalCalibration
+) -> Options:
+    """Read the options of a request.
+
+    Args:
+        fields: Query parameters and form fields.
+        detectors: Names that ``detector`` may have.
+        interval: The model's calibration, which bounds ``coverage``.
+
+    Raises:
+        Problem: 422 with a sentence that names the option.
+    """
+    try:
+        options = Options.model_validate(dict(fields))
+    except ValidationError as error:
+        raise wrong_option(_sentence(error)) from None
+    if options.detector not in (None, *detectors):
+        raise wrong_option(f"There is no detector of that name; choose {' or '.join(detectors)}.")
+    if options.coverage is not None:
+        try:
+            check_coverage(options.coverage, interval)
+        except ValueError:
+            least, most = interval.coverage[0], interval.coverage[-1]
+            raise wrong_option(f"coverage must lie between {least} and {most}.") from None
+    return options
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"There is no such option; choose among {', '.join(Options.model_fields)}."
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}."

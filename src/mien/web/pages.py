@@ -1,0 +1,178 @@
+"""The HTML pages. They work without scripts; with them, the first page talks to the API instead."""
+
+import json
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+import mien
+from mien.errors import ImageError
+from mien.images import EncodedPhoto
+from mien.quality import SMALL_FACE
+from mien.web.card import card_html, shipped_card
+from mien.web.options import Options, parse_options
+from mien.web.problems import Problem, problem_of
+from mien.web.service import Service
+from mien.web.settings import Settings
+from mien.web.texts import ENGLISH, LANGUAGE
+from mien.web.uploads import read_photos
+from mien.web.views import upright_copy, view_of
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+SAMPLE = "astronaut.jpg"
+COVERAGES = (0.5, 0.8, 0.9, 0.95)
+
+ROOM_FOR_THE_FORM = 2000
+"""Bytes of a request that are not the photo."""
+
+_BLANK_FACE: dict[str, Any] = {
+    "box": [0, 0, 1, 1],
+    "age": {"years": 0, "low": 0, "high": 0, "coverage": 0},
+    "gender": {"label": "female", "probability": 0.5},
+    "flags": [],
+}
+"""Stands in the templates that the page's scripts fill."""
+
+router = APIRouter()
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """The page that takes photos."""
+    settings, service = _state(request)
+    interval = service.metadata.interval
+    coverages = {c for c in COVERAGES if interval.coverage[0] <= c <= interval.coverage[-1]}
+    limits = {
+        "bytes": settings.max_upload - ROOM_FOR_THE_FORM,
+        "files": settings.max_files,
+        "size_text": _size_text(settings),
+    }
+    script = {part: ENGLISH[part] for part in ("script", "result", "gender", "flags")}
+    return _page(
+        "home",
+        limits=limits,
+        script=script,
+        blank=_BLANK_FACE,
+        coverages=sorted(coverages | {settings.coverage}),
+        coverage=settings.coverage,
+    )
+
+
+@router.post("/result")
+async def result(request: Request) -> Response:
+    """The answer to the first page's form, where no scripts run."""
+    settings, service = _state(request)
+    try:
+        photos, fields = await read_photos(request, settings)
+        options = parse_options(fields, settings.detector_names, service.metadata.interval)
+        return await _answer(service, photos, options)
+    except (Problem, ImageError) as error:
+        return _trouble(problem_of(error))
+
+
+@router.get("/sample")
+async def sample(request: Request) -> Response:
+    """The answer to the sample photo."""
+    service: Service = request.app.state.service
+    photo = EncodedPhoto(SAMPLE, (STATIC / SAMPLE).read_bytes())
+    try:
+        return await _answer(service, [photo], Options())
+    except Problem as problem:
+        return _trouble(problem)
+
+
+@router.post("/copy")
+async def copy(request: Request) -> Response:
+    """A photo as an upright JPEG without metadata, for kinds that a browser cannot show."""
+    settings, service = _state(request)
+    photos, _ = await read_photos(request, settings)
+    return Response(
+        await service.run(partial(upright_copy, service.engine, photos[0])), media_type="image/jpeg"
+    )
+
+
+@router.get("/info")
+async def info(request: Request) -> Response:
+    """What mien does, how, and how well."""
+    settings, service = _state(request)
+    card = _shipped_card_html() if settings.model is None else None
+    return _page("info", model=service.metadata, card=card)
+
+
+@router.get("/help")
+async def help_(request: Request) -> Response:
+    """How to use the page and the API."""
+    settings, _ = _state(request)
+    # For commands to copy: the address as the person's browser knows it.
+    address = str(request.base_url).rstrip("/")
+    return _page(
+        "help", address=address, settings=settings, size_text=_size_text(settings), small_face=SMALL_FACE
+    )
+
+
+async def _answer(service: Service, photos: list[EncodedPhoto], options: Options) -> Response:
+    """The result page; its pictures are made one after the other, so that nobody is held back by many."""
+    results = await service.look(photos, options)
+    pairs = zip(photos, results, strict=True)
+    views = [await service.run(partial(view_of, service.engine, photo, result)) for photo, result in pairs]
+    answers = [view.answer for view in views]
+    text = json.dumps(answers[0] if len(answers) == 1 else {"photos": answers}, ensure_ascii=False, indent=2)
+    status = 400 if all("error" in answer for answer in answers) else 200
+    return _page("result", status, views=views, json_text=text, json_link=_json_link(text))
+
+
+def _json_link(text: str) -> str:
+    return f"data:application/json;charset=utf-8,{quote(text)}"
+
+
+def _trouble(problem: Problem) -> Response:
+    response = _page("trouble", problem.status, sentence=problem.detail)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _page(name: str, status: int = 200, **values: object) -> Response:
+    template = _templates().get_template(f"{name}.html.j2")
+    return HTMLResponse(template.render(current=name, photo_field="photo", **values), status)
+
+
+def _state(request: Request) -> tuple[Settings, Service]:
+    return request.app.state.settings, request.app.state.service
+
+
+def _size_text(settings: Settings) -> str:
+    return f"{settings.max_upload_mb:g} MB"
+
+
+def _photo_facts(answer: dict[str, Any]) -> str:
+    texts = ENGLISH["result"]
+    count = len(answer["faces"])
+    faces = {0: texts["no_faces"], 1: texts["one_face"]}.get(
+        count, texts["several_faces"].format(count=count)
+    )
+    return f"{faces} · {texts['size'].format(width=answer['width'], height=answer['height'])}"
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["facts"] = _photo_facts
+    environment.globals.update(t=ENGLISH, language=LANGUAGE, version=mien.__version__)
+    return environment
+
+
+@cache
+def _shipped_card_html() -> str:
+    return card_html(shipped_card())

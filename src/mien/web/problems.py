@@ -1,0 +1,107 @@
+"""What can go wrong with a request, as RFC 9457 problem documents."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from mien.errors import ImageError, PhotoTooLargeError
+from mien.web.metrics import Metrics
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        status: HTTP status code.
+        kind: Short name for programs, the last part of the problem's ``type``.
+        detail: One sentence for people that says what to do.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        """Store."""
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    @property
+    def title(self) -> str:
+        """The kind in words."""
+        return self.kind.replace("-", " ").capitalize()
+
+    def to_json(self) -> dict[str, object]:
+        """The problem document (RFC 9457, section 3)."""
+        return {
+            "type": f"urn:mien:problem:{self.kind}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
+
+def not_a_picture(detail: str) -> Problem:
+    """400: no photo could be read from the request."""
+    return Problem(400, "not-a-picture", detail)
+
+
+def too_large(detail: str) -> Problem:
+    """413: more bytes, pixels, faces or files than the server takes."""
+    return Problem(413, "too-large", detail)
+
+
+def wrong_kind(detail: str) -> Problem:
+    """415: the request's content type is none that can hold a photo."""
+    return Problem(415, "wrong-kind", detail)
+
+
+def wrong_option(detail: str) -> Problem:
+    """422: an option is unknown or has a value it cannot have."""
+    return Problem(422, "wrong-option", detail)
+
+
+def too_slow(detail: str) -> Problem:
+    """408: the request did not arrive in time."""
+    return Problem(408, "too-slow", detail)
+
+
+def busy(detail: str, retry_after: int) -> Problem:
+    """503: come back in so many seconds."""
+    return Problem(503, "busy", detail, {"Retry-After": str(retry_after)})
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an exception stands for."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, PhotoTooLargeError):
+        return too_large(str(error))
+    if isinstance(error, ImageError):
+        return not_a_picture(str(error))
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        detail = (status.description or status.phrase).rstrip(".") + "."
+        return Problem(status, status.phrase.lower().replace(" ", "-"), detail, error.headers)
+    if isinstance(error, ClientDisconnect):  # nobody will read it
+        return Problem(400, "cut-short", "The request ended before all of it had arrived.")
+    return Problem(500, "internal-error", "The server failed; this is a fault in mien, not in your request.")
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
+    """Let every exception of the app's handlers be answered with a problem document, and counted."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        metrics.count_rejection(problem.kind)
+        return Response(json.dumps(problem.to_json()), problem.status, problem.headers, MEDIA_TYPE)
+
+    for kind in (Problem, ImageError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)

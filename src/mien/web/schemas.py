@@ -1,0 +1,146 @@
+"""The answers of the API as its OpenAPI document describes them, each with an example."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mien.metadata import ModelMetadata
+from mien.web.problems import MEDIA_TYPE
+
+AGE: dict[str, Any] = {"years": 31.4, "low": 24.0, "high": 39.0, "coverage": 0.9, "at_least": {"18": 0.97}}
+FACE: dict[str, Any] = {
+    "box": [412.0, 96.5, 540.2, 224.7],
+    "detection_score": 0.98,
+    "age": AGE,
+    "gender": {"label": "female", "probability": 0.97},
+    "flags": [],
+}
+PHOTO: dict[str, Any] = {"photo": "family.jpg", "width": 1280, "height": 853, "faces": [FACE]}
+FAILED = {
+    "photo": "notes.txt",
+    "error": "notes.txt is not a picture in a format mien reads; convert it to JPEG or PNG.",
+}
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Age(_Answer):
+    """Apparent age in years; the interval holds the labelled age with probability ``coverage``."""
+
+    years: float
+    low: float
+    high: float
+    coverage: float
+    at_least: dict[str, float] = Field(
+        default_factory=dict,
+        description="For each of `thresholds`, the probability of being at least so old.",
+    )
+
+
+class Gender(_Answer):
+    """Perceived gender."""
+
+    label: Literal["female", "male", "uncertain"]
+    probability: float
+
+
+class Face(_Answer):
+    """What is said of one face."""
+
+    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels, photo upright.")
+    detection_score: float = Field(description="On the detector's own scale.")
+    age: Age
+    gender: Gender
+    flags: list[str] = Field(description="What makes the estimate less sure: small_face, cut_off …")
+
+
+class Photo(_Answer):
+    """One photo's faces, the largest first; an empty list where none is found."""
+
+    model_config = ConfigDict(json_schema_extra={"example": PHOTO})
+
+    photo: str
+    width: int
+    height: int
+    faces: list[Face]
+
+
+class FailedPhoto(_Answer):
+    """One photo among several that could not be read."""
+
+    photo: str
+    error: str
+
+
+class Photos(_Answer):
+    """The answer to several photos, in their order."""
+
+    photos: list[Photo | FailedPhoto]
+
+
+class Limits(_Answer):
+    """What a request may hold."""
+
+    upload_bytes: int
+    megapixels: float
+    files: int
+    faces: int
+
+
+class ModelAnswer(ModelMetadata):
+    """What the model file says of itself, its card, and what this server offers."""
+
+    card: str | None = Field(description="Model card in Markdown; null for a model that brings none.")
+    detectors: list[str] = Field(description="What `detector` may be; the default one first.")
+    limits: Limits
+
+
+class Status(_Answer):
+    """Whether the server is well."""
+
+    status: Literal["ok", "ready", "starting"]
+
+
+class ProblemDocument(_Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+_PROBLEMS = {
+    400: ("not-a-picture", "notes.txt is not a picture in a format mien reads; convert it to JPEG or PNG."),
+    408: ("too-slow", "The request took too long to arrive; send a smaller photo."),
+    413: ("too-large", "A request may have 32 MB at most; send a smaller photo."),
+    415: (
+        "wrong-kind",
+        "Send photos as multipart/form-data, or one photo as image/jpeg or another image type.",
+    ),
+    422: ("wrong-option", "faces: input should be 'detect' or 'aligned'."),
+    503: ("busy", "The server has as many photos waiting as it takes; try again shortly."),
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI descriptions of problem documents, with an example each."""
+    return {status: _problem_response(status) for status in statuses}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    kind, detail = _PROBLEMS[status]
+    title = kind.replace("-", " ").capitalize()
+    example = {"type": f"urn:mien:problem:{kind}", "title": title, "status": status, "detail": detail}
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    response: dict[str, Any] = {
+        "description": title,
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+    if status == 503:
+        response["headers"] = {
+            "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        }
+    return response

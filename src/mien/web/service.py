@@ -1,0 +1,141 @@
+"""Looking at photos off the event loop, by a bounded pool with a bounded queue."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from mien.errors import ImageError
+from mien.images import EncodedPhoto
+from mien.metadata import ModelMetadata
+from mien.types import PhotoResult
+from mien.web.engine import Engine
+from mien.web.metrics import Metrics
+from mien.web.options import Options
+from mien.web.problems import busy
+from mien.web.settings import Settings
+
+T = TypeVar("T")
+
+
+class Service:
+    """Looks at photos, ``settings.workers`` at a time; refuses at once what its queue cannot hold.
+
+    Args:
+        engine: Does the work; all threads share it, and so one ONNX session.
+        settings: Workers, queue and time.
+
+    Attributes:
+        ready: Whether it has seen a first picture.
+        pending: Photos being looked at, or waiting for it.
+        metrics: Told of every photo, if there.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """Make the pool."""
+        self.engine = engine
+        self.settings = settings
+        self.metrics: Metrics | None = None
+        self.ready = False
+        self.pending = 0
+        self._seconds = 0.1
+        self._pool = ThreadPoolExecutor(settings.workers, "mien")
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """What the model file says of itself."""
+        return self.engine.metadata
+
+    async def look(self, uploads: Sequence[EncodedPhoto], options: Options) -> list[PhotoResult]:
+        """Estimate every face of some photos.
+
+        Returns:
+            One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+
+        Raises:
+            Problem: 503 if the queue is full or the time is up.
+        """
+        results = await self._run([partial(self._look_or_fail, photo, options) for photo in uploads])
+        for result in results:
+            self._count(result)
+        return results
+
+    async def look_at_one(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+        """Estimate every face of a photo.
+
+        Raises:
+            ImageError: If the photo cannot be read.
+            Problem: 503 if the queue is full or the time is up.
+        """
+        try:
+            result = await self.run(partial(self.engine.look, photo, options))
+        except ImageError as error:
+            self._count(PhotoResult(photo.name, error=str(error)))
+            raise
+        self._count(result)
+        return result
+
+    async def annotate(self, photo: EncodedPhoto, options: Options) -> bytes:
+        """A JPEG of the photo with its faces marked; errors as of :meth:`look_at_one`."""
+        return await self.run(partial(self.engine.annotate, photo, options))
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Do another job on the same pool; errors are the job's own, and those of :meth:`look`."""
+        return (await self._run([job]))[0]
+
+    async def warm_up(self) -> None:
+        """Let the model and the detector make ready what they make at their first picture."""
+        await asyncio.wrap_future(self._pool.submit(self.engine.look_at_nothing))
+        self.ready = True
+
+    def close(self) -> None:
+        """Finish what is under way and end the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _look_or_fail(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+        try:
+            return self.engine.look(photo, options)
+        except ImageError as error:
+            return PhotoResult(photo.name, error=str(error))
+
+    def _count(self, result: PhotoResult) -> None:
+        if self.metrics is not None:
+            self.metrics.count_photo(result)
+
+    async def _run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        settings = self.settings
+        if self.pending + len(jobs) > settings.workers + settings.queue:
+            raise self._busy("The server has as many photos waiting as it takes; try again shortly.")
+        futures = [self._submit(job) for job in jobs]
+        try:
+            async with asyncio.timeout(settings.answer_seconds):
+                return await asyncio.gather(*futures)
+        except TimeoutError:
+            raise self._busy("The server could not answer in time; try again shortly.") from None
+        finally:
+            for future in futures:  # those still waiting need not be done any more
+                future.cancel()
+
+    def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        self.pending += 1
+        future = self._pool.submit(self._timed, job)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        return asyncio.wrap_future(future)
+
+    def _leave(self) -> None:
+        self.pending -= 1
+
+    def _timed(self, job: Callable[[], T]) -> T:
+        start = time.monotonic()
+        try:
+            return job()
+        finally:
+            self._seconds += 0.1 * (time.monotonic() - start - self._seconds)
+
+    def _busy(self, detail: str) -> Exception:
+        wait = self.pending * self._seconds / self.settings.workers
+        return busy(detail, retry_after=min(60, max(1, math.ceil(wait))))

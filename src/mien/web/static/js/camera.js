@@ -1,0 +1,41 @@
+// Taking a photo: a dialog with the camera's picture; on phones their own camera.
+
+import { Trouble, fill, texts } from "./texts.js";
+
+const dialog = document.getElementById("camera");
+const video = dialog.querySelector("video");
+
+/** Let a person take a photo; resolves to a File, or null where they close the dialog or use the phone's camera. */
+export async function takePhoto() {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1920 } } });
+  } catch (error) {
+    throw new Trouble(fill(texts.script.camera_failed, { reason: error.name }));
+  }
+  video.srcObject = stream;
+  dialog.showModal();
+  try {
+    return await chosen();
+  } finally {
+    for (const track of stream.getTracks()) track.stop();
+    video.srcObject = null;
+    if (dialog.open) dialog.close();
+  }
+}
+
+export const cameraAtHand = Boolean(navigator.mediaDevices?.getUserMedia);
+
+function chosen() {
+  return new Promise((resolve) => {
+    document.getElementById("camera-close").onclick = () => resolve(null);
+    dialog.onclose = () => resolve(null);
+    document.getElementById("camera-take").onclick = async () => {
+      if (!video.videoWidth) return;
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      canvas.toBlob((blob) => resolve(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
+    };
+  });
+}

@@ -1,0 +1,251 @@
+// The first page: collects photos, sends them one by one, shows what comes back.
+
+import { cameraAtHand, takePhoto } from "./camera.js";
+import { examine, preview, toBlob } from "./photos.js";
+import { clone, countFaces, failedArticle, photoArticle, waitingArticle } from "./results.js";
+import { annotate, copy, predict } from "./server.js";
+import { Trouble, fill, limits, texts } from "./texts.js";
+
+const [tool, form, drop, input, queueList, refusals, results, done, status] = [
+  "tool", "form", "drop", "photos", "queue", "refusals", "results", "photos-done", "status",
+].map((id) => document.getElementById(id));
+
+let queue = []; // photos to send: { file, name, canvas }
+let answers = []; // one JSON object a photo, in their order
+let urls = [];
+let work = new AbortController();
+
+// ---- collecting ----
+
+async function add(files, name) {
+  if (tool.hidden) startOver();
+  refusals.replaceChildren();
+  for (const file of files) {
+    if (queue.length === limits.files) {
+      refuse(fill(texts.script.too_many, { count: limits.files }));
+      break;
+    }
+    try {
+      queue.push(await examine(file, name ?? file.name));
+    } catch (error) {
+      refuse(sentence(error));
+    }
+  }
+  showQueue();
+}
+
+function sentence(error) {
+  if (!(error instanceof Trouble)) throw error;
+  return error.message;
+}
+
+function refuse(text) {
+  refusals.append(Object.assign(document.createElement("p"), { textContent: text }));
+}
+
+function showQueue() {
+  queueList.replaceChildren(...queue.map(queuedItem));
+  queueList.hidden = queue.length === 0;
+  form.classList.toggle("ready", queue.length > 0);
+  if (queue.length) say(fill(queue.length === 1 ? texts.script.ready_one : texts.script.ready_several, { count: queue.length }));
+  else say("");
+}
+
+function queuedItem(photo) {
+  const item = clone("t-queued");
+  item.querySelector(".queued-picture").append(photo.canvas ?? texts.script.no_preview);
+  item.querySelector(".queued-name").textContent = photo.name;
+  const remove = item.querySelector(".queued-remove");
+  remove.setAttribute("aria-label", fill(texts.script.remove, { name: photo.name }));
+  remove.addEventListener("click", () => {
+    queue = queue.filter((other) => other !== photo);
+    showQueue();
+    (queueList.querySelector("button") ?? input).focus();
+  });
+  return item;
+}
+
+/** Tell screen readers, and with `seen` everybody. */
+function say(text, { seen = false } = {}) {
+  status.textContent = text;
+  status.classList.toggle("seen", seen);
+  clearTimeout(say.timer);
+  if (seen) say.timer = setTimeout(() => status.classList.remove("seen"), 6000);
+}
+
+// ---- sending ----
+
+async function estimate(photos) {
+  work.abort();
+  work = new AbortController();
+  const { signal } = work;
+  const options = { faces: form.elements.faces.value, coverage: form.elements.coverage.value };
+  answers = photos.map(() => null);
+  showResults();
+  done.replaceChildren(...photos.map((photo) => waitingArticle(photo.name, photo.canvas)));
+  for (const [index, photo] of photos.entries()) {
+    const count = { number: index + 1, count: photos.length, name: photo.name };
+    say(fill(photos.length > 1 ? texts.script.looking_count : texts.script.looking, count));
+    await look(photo, index, options, signal);
+    if (signal.aborted) return;
+  }
+  sayDone();
+}
+
+/** Look at one photo and put its answer, or what went wrong, into its place. */
+async function look(photo, index, options, signal) {
+  const again = async (changed) => {
+    say(fill(texts.script.looking, photo));
+    done.children[index].replaceWith(waitingArticle(photo.name, photo.canvas));
+    await look(photo, index, { ...options, ...changed }, signal);
+    if (!signal.aborted) sayDone();
+  };
+  let article;
+  try {
+    const onWait = (seconds) => say(fill(texts.script.busy, { seconds }), { seen: true });
+    const answer = await predict(photo, options, { signal, onWait });
+    const shown = await picture(photo, answer, signal);
+    if (signal.aborted) return;
+    answers[index] = answer;
+    article = photoArticle(`p${index + 1}`, photo.name, answer, shown);
+    article.querySelector(".photo-aligned")?.addEventListener("click", () => again({ faces: "aligned" }));
+    article.querySelector(".photo-marked")?.addEventListener("click", (event) => saveMarked(photo, options, event.currentTarget));
+  } catch (error) {
+    if (signal.aborted) return;
+    answers[index] = { photo: photo.name, error: sentence(error) };
+    article = failedArticle(photo.name, error, () => again({}));
+  }
+  done.children[index].replaceWith(article);
+}
+
+/** What the photo is shown by: the preview, or the server's copy where the browser sees it otherwise or not at all. */
+async function picture(photo, answer, signal) {
+  const ratio = answer.width / answer.height;
+  const differs = !photo.canvas || Math.abs(photo.canvas.width / photo.canvas.height / ratio - 1) > 0.02;
+  const canvas = differs ? await preview(await copy(photo, signal)) : photo.canvas;
+  const url = URL.createObjectURL(await toBlob(canvas));
+  urls.push(url);
+  return { canvas, url };
+}
+
+function sayDone() {
+  const photos = answers.length === 1 ? texts.script.one_photo : fill(texts.script.several_photos, { count: answers.length });
+  const failures = answers.filter((answer) => answer.error).map((answer) => answer.error);
+  const faces = countFaces(answers.reduce((sum, answer) => sum + (answer.faces?.length ?? 0), 0));
+  const read = failures.length < answers.length;
+  for (const id of ["json-copy", "json-save"]) document.getElementById(id).hidden = !read;
+  const summary = read ? fill(texts.script.summary, { photos, faces }) : "";
+  say(failures.length ? [summary, ...failures].join(" ").trim() : fill(texts.script.done, { summary }));
+}
+
+// ---- the two views ----
+
+function showResults() {
+  if (results.hidden) history.pushState({ results: true }, "");
+  tool.hidden = true;
+  results.hidden = false;
+  for (const id of ["json-copy", "json-save"]) document.getElementById(id).hidden = true;
+  window.scrollTo(0, 0);
+  document.getElementById("results-title").focus({ preventScroll: true });
+}
+
+function startOver() {
+  work.abort();
+  urls.forEach((url) => URL.revokeObjectURL(url));
+  [queue, answers, urls] = [[], [], []];
+  refusals.replaceChildren();
+  done.replaceChildren();
+  tool.hidden = false;
+  results.hidden = true;
+  showQueue();
+}
+
+// ---- taking answers along ----
+
+function asJson() {
+  return `${JSON.stringify(answers.length === 1 ? answers[0] : { photos: answers }, null, 2)}\n`;
+}
+
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+async function saveMarked(photo, options, button) {
+  button.disabled = true;
+  try {
+    save(await annotate(photo, options), `${photo.name.replace(/\.\w+$/, "")}-faces.jpg`);
+  } catch (error) {
+    say(sentence(error), { seen: true });
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// ---- what people do ----
+
+input.required = false; // the queue counts, not the field
+input.addEventListener("change", async () => {
+  const files = [...input.files];
+  input.value = "";
+  await add(files);
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (queue.length) estimate(queue);
+});
+document.getElementById("sample").addEventListener("click", async (event) => {
+  event.preventDefault();
+  const response = await fetch(event.currentTarget.querySelector("img").src).catch(() => null);
+  if (!response?.ok) return refuse(texts.script.unreachable);
+  const file = new File([await response.blob()], texts.script.sample_name, { type: "image/jpeg" });
+  estimate([await examine(file)]);
+});
+document.getElementById("another").addEventListener("click", () => history.back());
+addEventListener("popstate", () => {
+  startOver();
+  input.focus();
+});
+document.getElementById("json-save").addEventListener("click", () => save(new Blob([asJson()], { type: "application/json" }), "mien.json"));
+document.getElementById("json-copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(asJson());
+    say(texts.script.copied, { seen: true });
+  } catch {
+    say(texts.script.copy_failed, { seen: true });
+  }
+});
+
+addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length) add(files, files.length === 1 && /^image\.\w+$/.test(files[0].name) ? texts.script.pasted : undefined);
+  else if (!tool.hidden) {
+    refusals.replaceChildren();
+    refuse(texts.script.no_picture_pasted);
+  }
+});
+addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  drop.classList.add("over");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  add([...event.dataTransfer.files]);
+});
+
+const cameraButton = document.getElementById("camera-open");
+cameraButton.hidden = !cameraAtHand;
+cameraButton.addEventListener("click", async () => {
+  try {
+    const file = await takePhoto();
+    if (file) await add([file], texts.script.taken);
+  } catch (error) {
+    refuse(sentence(error));
+  }
+});

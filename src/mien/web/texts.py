@@ -1,0 +1,228 @@
+"""Every text of the web page, in one place: to translate the page, translate this.
+
+Words in braces are filled in where the text is shown. ``SCRIPT`` goes to the page's scripts as JSON.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+Texts: TypeAlias = Mapping[str, Mapping[str, str]]
+
+LANGUAGE: Final = "en"
+
+SITE: Final = {
+    "name": "mien",
+    "description": "Apparent age and perceived gender from photos of faces. Photos are never stored.",
+    "skip": "Skip to the content",
+    "navigation": "Pages",
+    "home": "Estimate",
+    "info": "How it works",
+    "help": "Help",
+    "privacy": "Your photo is read in memory and never stored.",
+    "misuse": "An estimate is an impression, not a fact about a person: please do not let it decide about "
+    "anyone, be it access, an age check, work, credit or policing.",
+    "version": "mien {version}",
+    "api": "API documentation",
+}
+
+HOME: Final = {
+    "title": "mien: how old does a face look?",
+    "heading": "How old does a face look?",
+    "lede": "Give mien a photo. It finds every face and says the apparent age, an interval that tells how "
+    "sure that is, and the perceived gender.",
+    "tool": "Your photos",
+    "drop": "Drop photos here",
+    "or": "or paste them, or",
+    "choose": "Choose photos",
+    "camera": "Take a photo",
+    "limits": "JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP. Up to {size} each, {count} at a time.",
+    "options": "Options",
+    "faces": "The photo shows",
+    "detect": "people: find their faces",
+    "aligned": "one face, already cropped",
+    "coverage": "The interval should hold the age",
+    "coverage_choice": "{percent} times out of 100",
+    "submit": "Estimate",
+    "sample_title": "No photo at hand?",
+    "sample": "Try the sample",
+    "sample_credit": "Astronaut Eileen Collins. Photo: NASA, public domain.",
+    "sample_alt": "Portrait of a smiling astronaut in an orange suit, a flag and a model shuttle behind her",
+}
+
+CAMERA: Final = {
+    "title": "Take a photo",
+    "view": "What the camera sees",
+    "take": "Take it",
+    "close": "Close",
+}
+
+RESULT: Final = {
+    "title": "mien: what it sees",
+    "heading": "What mien sees",
+    "photo_alt": "The photo {name}, its faces marked",
+    "one_face": "One face",
+    "several_faces": "{count} faces",
+    "no_faces": "No face found",
+    "size": "{width} × {height} pixels",
+    "face": "Face {number}: apparent age {years}, perceived {gender}",
+    "chip_alt": "Face {number}",
+    "age": "apparent age",
+    "interval": "{low} to {high}",
+    "interval_note": "{percent} % interval",
+    "interval_label": "Interval on a scale from 0 to 100: {low} to {high} years",
+    "gender": "perceived",
+    "none_title": "mien found no face in this photo.",
+    "none_intro": "That happens, and it is not about the person. What often helps:",
+    "none_look": "a face that looks towards the camera, without a mask or a hand before it",
+    "none_light": "more light, from the front",
+    "none_crop": "cropping the photo, so that the face fills more of it",
+    "none_upright": "turning the photo, so that the face stands upright",
+    "none_aligned": "Is the photo itself the crop of one face?",
+    "aligned": "Read it as a face crop",
+    "aligned_again": "Choose the photo again, and it will be read as a face crop.",
+    "another": "Try another photo",
+    "marked": "Download with marks",
+    "save_json": "Download JSON",
+    "copy_json": "Copy JSON",
+    "show_json": "The answer as JSON",
+    "failed": "No answer for this photo",
+    "back": "Back to the start",
+}
+
+GENDER: Final = {
+    "female": "female",
+    "male": "male",
+}
+
+FLAGS: Final = {
+    "small_face": "Small in the photo, so less sure",
+    "blurred": "Blurred, so less sure",
+    "dark": "Dark, so less sure",
+    "profile": "Turned to the side, so less sure",
+    "cut_off": "Cut off by the edge, so less sure",
+    "low_score": "Perhaps not a face",
+}
+
+TROUBLE: Final = {
+    "title": "mien: that did not work",
+    "heading": "That did not work",
+}
+
+INFO: Final = {
+    "title": "mien: how it works",
+    "heading": "How it works",
+    "lede": "mien says how old a face looks and which gender a viewer would perceive. It does not know "
+    "anyone: no name, no true age, no identity.",
+    "ways": "Two ways, one shape of face",
+    "ways_text": "A photo is turned upright, its faces are found, and each is cut out in the same way as "
+    "the faces that the model learned from. The model gives a probability to every age; from these come "
+    "the age, as their mean, and the interval, which is calibrated on faces that were kept out of training.",
+    "ways_alt": "Two rows of steps. Estimating: photo, find faces, cut out, model, estimate. Making the "
+    "model: labelled faces, cut out, train, check and calibrate, model file. Both use the same crop, and "
+    "the model file of the second row is the model of the first.",
+    "estimating": "estimating",
+    "making": "making the model",
+    "photo": "photo",
+    "find": "find faces",
+    "crop": "crop",
+    "model": "model",
+    "estimate": "estimate",
+    "labelled": "labelled faces",
+    "train": "train",
+    "check": "calibrate",
+    "file": "model file",
+    "same_crop": "the same crop",
+    "interval": "What the interval means",
+    "interval_text": "One photo does not tell an age to the year. Of faces like those it was measured on, "
+    "a 90 % interval holds the age that people gave them about nine times in ten. A wide interval says: "
+    "hard to tell.",
+    "privacy": "What happens to your photo",
+    "privacy_text": "Your photo is read in memory and never stored. Neither its content nor its name is "
+    "written to a log, and the copy with marks that you can download carries no metadata, such as the "
+    "place it was taken.",
+    "card": "The model in figures",
+    "card_note": "From the card of the model “{name}”, version {version}.",
+    "other_model": "This server runs a model of its own, “{name}”, version {version}. What its file says:",
+    "training_data": "Trained on",
+    "metrics": "Figures",
+    "licence": "Terms",
+}
+
+HELP: Final = {
+    "title": "mien: help",
+    "heading": "Help",
+    "lede": "What mien reads, what makes a good photo, and how to use it without a mouse or without a "
+    "browser.",
+    "formats": "Photos",
+    "formats_text": "JPEG, PNG, WebP, HEIC, AVIF, GIF (its first frame), TIFF and BMP, whichever way up "
+    "the camera held them. On this server a photo may have {size} and {pixels} megapixels, and {count} may "
+    "be sent at a time.",
+    "good": "A good photo",
+    "good_look": "The face looks roughly into the camera and stands upright.",
+    "good_size": "The face is at least {pixels} pixels wide, better more.",
+    "good_light": "Even light from the front. Hard shadows and strong filters change how old a face looks.",
+    "good_free": "Nothing covers it: no mask, no hand, no dark glasses.",
+    "crop_text": "A photo that is already the crop of one face needs no search: choose “{aligned}” in the "
+    "options.",
+    "reading": "Reading the answer",
+    "reading_age": "The large figure is the apparent age. The bar below it is its interval, on a scale "
+    "from 0 to 100.",
+    "reading_gender": "Perceived gender is what a viewer would say, with its probability; near 50 % it is "
+    "a toss-up. The data it was learned from knows two genders only.",
+    "reading_flags": "A note under a face tells why its estimate is less sure, such as a very small face.",
+    "keyboard": "Keyboard",
+    "keyboard_tab": "goes from control to control; in the result, through the faces, whose boxes light up.",
+    "keyboard_enter": "presses the button, or follows a face's number from its card to its box and back.",
+    "keyboard_paste": "pastes a copied photo, anywhere on the first page.",
+    "keyboard_escape": "closes the camera.",
+    "api": "The API in three commands",
+    "api_predict": "Estimate a photo:",
+    "api_crop": "Read a face crop, with an interval of another width:",
+    "api_model": "Ask which model answers:",
+    "api_more": "All of it, to read and to try:",
+    "api_docs": "interactive documentation",
+    "api_schema": "OpenAPI document",
+}
+
+SCRIPT: Final = {
+    "not_picture": "{name} is no picture that mien reads. Choose a JPEG, PNG, WebP or HEIC photo.",
+    "too_large": "{name} is larger than {size}. Choose a smaller copy.",
+    "empty": "{name} is empty. Copy or download it again.",
+    "too_many": "Only {count} photos at a time; the rest was left out.",
+    "no_picture_pasted": "There was no picture in what you pasted.",
+    "pasted": "pasted photo",
+    "taken": "camera photo",
+    "remove": "Remove {name}",
+    "no_preview": "No preview here, but mien reads it",
+    "ready_one": "One photo is ready.",
+    "ready_several": "{count} photos are ready.",
+    "looking": "Looking at {name} …",
+    "looking_count": "Looking at photo {number} of {count} …",
+    "waiting": "Looking …",
+    "busy": "Many photos are waiting. Trying again in {seconds} s …",
+    "done": "Done. {summary}",
+    "summary": "{photos}: {faces}.",
+    "one_photo": "One photo",
+    "several_photos": "{count} photos",
+    "unreachable": "The server cannot be reached. Your photos are still here; check that it runs and try "
+    "again.",
+    "unclear": "The server gave no clear answer ({status}). Please try again.",
+    "retry": "Try again",
+    "copied": "The JSON is on the clipboard.",
+    "copy_failed": "The clipboard may not be used here. Download the JSON instead.",
+    "camera_failed": "The camera cannot be used ({reason}). Choose a photo instead.",
+    "sample_name": "astronaut.jpg",
+}
+
+ENGLISH: Final[Texts] = {
+    "site": SITE,
+    "home": HOME,
+    "camera": CAMERA,
+    "result": RESULT,
+    "gender": GENDER,
+    "flags": FLAGS,
+    "trouble": TROUBLE,
+    "info": INFO,
+    "help": HELP,
+    "script": SCRIPT,
+}

@@ -1,0 +1,65 @@
+"""Figures in documents: filled from evaluations, and the documents of mien are filled."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mien.cli import app
+from mien.errors import DataError
+from mien.evaluation.card import fill, read_tables
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "README.md",
+    "src/mien/weights/README.md",
+    "docs/prediction.md",
+    "docs/server.md",
+    "benchmarks/README.md",
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documents_say_what_was_measured(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert fill(text, read_tables(ROOT / "docs" / "figures"), document) == text
+
+
+def test_the_card_belongs_to_the_shipped_model() -> None:
+    from mien.model import Model
+
+    measured = json.loads((ROOT / "docs" / "figures" / "utkface.json").read_text())["overall"]
+    said = Model().metadata.metrics
+    assert measured["mae"]["value"] == pytest.approx(said["validation_mae"], abs=0.01)
+    assert measured["gender_accuracy"]["value"] == pytest.approx(said["validation_gender_accuracy"], abs=1e-3)
+
+
+def test_a_marked_place_is_filled_however_often() -> None:
+    text = "before\n\n[//]: # (figures: n)\n\nold\n\n[//]: # (end of figures)\n\nafter"
+    once = fill(text, {"n": "| 5 |\n"})
+    assert once == "before\n\n[//]: # (figures: n)\n\n| 5 |\n\n[//]: # (end of figures)\n\nafter"
+    assert fill(once, {"n": "| 5 |\n"}) == once
+
+
+def test_unknown_figures_are_named() -> None:
+    with pytest.raises(DataError, match=r"card\.md asks for the figures 'speed'; there are mae"):
+        fill("[//]: # (figures: speed)\n[//]: # (end of figures)", {"mae": ""}, "card.md")
+
+
+def test_what_is_no_evaluation_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "utkface.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match=r"utkface\.json is not the metrics\.json of an evaluation"):
+        read_tables(tmp_path)
+
+
+def test_the_command_fills_documents_and_leaves_them_whole_on_error(tmp_path: Path) -> None:
+    figures, good, bad = tmp_path / "figures", tmp_path / "good.md", tmp_path / "bad.md"
+    figures.mkdir()
+    (figures / "speed.md").write_text("4 ms\n")
+    good.write_text("[//]: # (figures: speed)\n[//]: # (end of figures)\n")
+    bad.write_text("[//]: # (figures: size)\n[//]: # (end of figures)\n")
+    refused = CliRunner().invoke(app, ["card", str(good), str(bad), "--figures", str(figures)])
+    assert isinstance(refused.exception, DataError) and "4 ms" not in good.read_text()
+    assert CliRunner().invoke(app, ["card", str(good), "--figures", str(figures)]).exit_code == 0
+    assert "4 ms" in good.read_text()

@@ -1,0 +1,165 @@
+"""A whole run of the detector on noise, from pictures to a file that finds faces in a photo."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from mien.cli import app
+from mien.detect import MienDetector
+from mien.errors import DetectorError, TrainingError
+from mien.images import Pixels
+from mien.training.detection import run as running
+from mien.training.detection.export import export_detector
+from mien.training.detection.module import Deployed, DetectorModule
+from mien.training.detection.run import train_detector
+from mien.training.fit import read_checkpoint
+from mien.types import Box, Face
+
+Train = Callable[..., Path]
+
+
+class Teacher:
+    def detect(self, photo: Pixels) -> list[Face]:
+        side = photo.shape[0]
+        points = ((0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.42, 0.6), (0.58, 0.6))
+        landmarks = tuple((x * side, y * side) for x, y in points)
+        return [Face(Box(side * 0.3, side * 0.3, side * 0.7, side * 0.7), 0.9, landmarks)]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for i in range(80):
+        pixels = random.integers(0, 256, (72, 72, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    boxes = [{"image": f"{i}.png", "x1": 20, "y1": 20, "x2": 50, "y2": 52} for i in range(40)]
+    pd.DataFrame(boxes).to_csv(folder / "boxes.csv", index=False)
+    pd.DataFrame({"image": [f"{i}.png" for i in range(40, 72)]}).to_csv(folder / "no-face.csv", index=False)
+    faces = [
+        {"path": f"{i}.png", "age": 30, "split": "train" if i < 76 else "validation"} for i in range(72, 80)
+    ]
+    pd.DataFrame(faces).to_csv(folder / "faces.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    def run(output: Path, **settings: Any) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mien.training.curves.draw_curves", lambda table, folder: [])  # most of the time
+            for name, value in {
+                "SCENES": 4,
+                "VALIDATION_SCENES": 4,
+                "SIDE": 64,
+                "STARTING_SCENES": 4,
+            }.items():
+                patch.setattr(running, name, value)
+            common: dict[str, Any] = {"epochs": 1, "batch_size": 2, "devices": "1"}
+            return train_detector(
+                pictures, [pictures / "faces.csv"], [Teacher()], output, **(common | settings)
+            )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(start: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start(tmp_path_factory.mktemp("run") / "detector")
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path) -> Path:
+    return export_detector(checkpoint, checkpoint.parent / "detector.onnx", threshold=0.4).path
+
+
+def test_a_run_leaves_a_checkpoint_that_says_what_it_saw(checkpoint: Path) -> None:
+    note = read_checkpoint(checkpoint)["mien"]
+    assert note["recipe"] == "detector"
+    assert [line.split(":")[0] for line in note["training_data"]] == [
+        "photos",
+        "pictures without faces",
+        "aligned faces",
+    ]
+
+
+def test_the_exported_file_is_a_detector_of_at_most_a_megabyte(exported: Path, astronaut: Path) -> None:
+    detector = MienDetector(exported)
+    assert detector.metadata.threshold == 0.4
+    assert exported.stat().st_size <= 1e6
+    assert isinstance(detector.detect(np.asarray(Image.open(astronaut))), list)
+
+
+def test_the_exported_file_answers_as_the_checkpoint_on_any_size(checkpoint: Path, exported: Path) -> None:
+    module = DetectorModule()
+    module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    image = torch.randint(0, 256, (1, 3, 96, 224)).float()
+    with torch.no_grad():
+        expected = Deployed(module.eval()).eval()(image)
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    found = session.run(["scores", "boxes", "landmarks"], {"image": image.numpy()})
+    for one, other in zip(expected, found, strict=True):
+        assert np.allclose(one.numpy(), other, atol=1e-2)
+
+
+def test_a_run_that_starts_from_a_file_answers_as_the_file_at_first(checkpoint: Path, exported: Path) -> None:
+    module = DetectorModule()
+    module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    started = DetectorModule()
+    scenes = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    started.start_from(exported, scenes)
+    images = scenes.permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        for one, other in zip(module.eval()(images), started.eval()(images), strict=True):
+            assert torch.allclose(one, other, atol=1e-2)
+
+
+def test_a_run_can_start_from_a_file(start: Train, exported: Path, tmp_path: Path) -> None:
+    assert start(tmp_path / "more", weights=exported).exists()
+
+
+def test_a_resumed_run_goes_on(start: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(self: DetectorModule) -> None:
+        if self.current_epoch == 1:
+            raise Stop
+
+    monkeypatch.setattr(DetectorModule, "on_train_epoch_start", stop)
+    with pytest.raises(Stop):
+        start(tmp_path / "run", epochs=2)
+    monkeypatch.undo()
+    assert read_checkpoint(start(tmp_path / "run", epochs=2, resume=True))["epoch"] == 1
+
+
+def test_what_is_no_detector_file_is_refused(start: Train, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no net")
+    with pytest.raises(DetectorError, match=r"text\.onnx is not an ONNX file"):
+        start(tmp_path / "run", weights=tmp_path / "text.onnx")
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    torch.save({"mien": {"recipe": "small"}, "state_dict": {}}, tmp_path / "small.ckpt")
+    with pytest.raises(TrainingError, match=r"small\.ckpt is no checkpoint of 'mien train-detector'"):
+        export_detector(tmp_path / "small.ckpt", tmp_path / "x.onnx", threshold=0.5)
+
+
+def test_the_command_exports(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "detector.onnx"
+    done = CliRunner().invoke(app, ["export-detector", str(checkpoint), "--output", str(output)])
+    assert done.exit_code == 0 and "MB" in done.stdout and output.exists()
+
+
+def test_the_command_refuses_an_unknown_teacher(pictures: Path, tmp_path: Path) -> None:
+    arguments = ["train-detector", str(pictures), "--faces", str(pictures / "faces.csv")]
+    done = CliRunner().invoke(app, [*arguments, "--teacher", "owl", "--output", str(tmp_path / "run")])
+    assert isinstance(done.exception, DetectorError) and "'owl'" in str(done.exception)

@@ -1,0 +1,70 @@
+"""``mien predict --server`` as its user meets it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live import live
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from mien.cli import app
+from mien.errors import ServerError
+from mien.web.app import create_app
+from mien.web.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def address(tiny_model: Path) -> Iterator[str]:
+    with live(create_app(Settings(model=tiny_model, max_megapixels=1))) as address:
+        yield address
+
+
+def predict(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("form", ["--json", "--faces=detect"])
+def test_a_server_gives_what_this_machine_would(
+    address: str, tiny_model: Path, astronaut: Path, tmp_path: Path, form: str
+) -> None:
+    empty, broken, gone = tmp_path / "empty.png", tmp_path / "broken.jpg", tmp_path / "gone.jpg"
+    Image.new("RGB", (64, 48), "grey").save(empty)
+    broken.write_bytes(b"no photo")
+    photos = (astronaut, empty, broken, gone)
+    here = predict(*photos, form, "--model", tiny_model)
+    there = predict(*photos, form, "--server", address)
+    assert here.exit_code == there.exit_code == 1
+    assert (there.stdout, there.stderr) == (here.stdout, here.stderr)
+
+
+def test_a_photo_too_large_for_the_server_is_named(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (1001, 1000)).save(path)
+    result = predict(path, "--server", address)
+    assert result.exit_code == 1
+    assert result.stderr == f"mien: {path} has more than 1 megapixels; scale it down first.\n"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:1/mien"])
+def test_a_server_that_is_not_there_is_one_sentence(url: str, astronaut: Path) -> None:
+    result = predict(astronaut, "--server", url)
+    assert isinstance(result.exception, ServerError)
+    assert "cannot be reached" in str(result.exception)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:5000", "ftp://x", "http://"])
+def test_what_is_no_address_is_refused(url: str, astronaut: Path) -> None:
+    assert "http://HOST:PORT" in str(predict(astronaut, "--server", url).exception)
+
+
+def test_another_kind_of_server_is_told_apart(address: str, astronaut: Path) -> None:
+    result = predict(astronaut, "--server", f"{address}/api")
+    assert isinstance(result.exception, ServerError)
+    assert "refuses" in str(result.exception)
+
+
+def test_a_model_does_not_go_with_a_server(address: str, astronaut: Path, tiny_model: Path) -> None:
+    result = predict(astronaut, "--server", address, "--model", tiny_model)
+    assert result.exit_code == 2
+    assert "its own model" in result.stderr

@@ -1,0 +1,178 @@
+"""Under load, under slow and broken clients, and when stopped."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from live import live, started
+
+from mien.images import Pixels
+from mien.predictor import Predictor
+from mien.types import Box, Face
+from mien.web.app import create_app
+from mien.web.settings import Settings
+
+
+class Gate:
+    """A detector that waits until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.waiting = threading.Semaphore(0)
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        if photo.shape[0] > 64:  # not the picture the server warms up with
+            self.waiting.release()
+            self.open.wait(30)
+        return [Face(Box(0, 0, 20, 20), 1.0)]
+
+
+@contextmanager
+def gated(model: Path, **settings: float) -> Iterator[tuple[str, Gate]]:
+    gate = Gate()
+    app = create_app(Settings(model=model, workers=1, **settings), Predictor(model, gate))  # type: ignore[arg-type]  # all are numbers
+    with live(app) as address:
+        try:
+            yield address, gate
+        finally:
+            gate.open.set()
+
+
+def post(address: str, photo: bytes) -> httpx.Response:
+    return httpx.post(f"{address}/api/v1/predict", files={"photo": ("a.jpg", photo)}, timeout=60)
+
+
+def get(address: str, path: str) -> httpx.Response:
+    return httpx.get(address + path, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut: Path) -> bytes:
+    return astronaut.read_bytes()
+
+
+def test_beyond_the_queue_the_answer_is_503_at_once_and_the_server_recovers(
+    tiny_model: Path, photo: bytes
+) -> None:
+    with gated(tiny_model, queue=1, max_files=1) as (address, gate), ThreadPoolExecutor(2) as clients:
+        waiting = [clients.submit(post, address, photo) for _ in range(2)]
+        gate.waiting.acquire()
+        while "mien_pending_photos 2.0" not in get(address, "/metrics").text:
+            time.sleep(0.01)
+        refused = post(address, photo)
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "urn:mien:problem:busy"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert get(address, "/healthz").status_code == 200
+        gate.open.set()
+        assert [answer.result().status_code for answer in waiting] == [200, 200]
+        assert post(address, photo).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_503(tiny_model: Path, photo: bytes) -> None:
+    with gated(tiny_model, answer_seconds=0.05) as (address, gate):
+        response = post(address, photo)
+        gate.open.set()
+        assert response.status_code == 503
+        assert "in time" in response.json()["detail"]
+        while "mien_pending_photos 0.0" not in get(address, "/metrics").text:
+            time.sleep(0.01)
+
+
+def open_request(address: str, length: int, sent: bytes) -> socket.socket:
+    """A client that has sent its header and a part of its body."""
+    place = urlsplit(address)
+    client = socket.create_connection((place.hostname, place.port))
+    header = (
+        f"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {length}"
+    )
+    client.sendall(f"{header}\r\n\r\n".encode() + sent)
+    return client
+
+
+def test_slow_uploads_hold_nobody_back_and_run_out_of_time(tiny_model: Path, photo: bytes) -> None:
+    app = create_app(Settings(model=tiny_model, workers=1, queue=1, max_files=1, upload_seconds=2))
+    with live(app) as address:
+        slow = [open_request(address, len(photo), photo[:1000]) for _ in range(20)]
+        assert post(address, photo).status_code == 200
+        for client in slow:
+            with client:
+                assert b" 408 " in client.recv(1000).split(b"\r\n")[0]
+
+
+def test_broken_uploads_leave_nothing_behind(tiny_model: Path, photo: bytes) -> None:
+    with live(create_app(Settings(model=tiny_model))) as address:
+        for _ in range(20):
+            open_request(address, len(photo), photo[:1000]).close()
+        while "mien_held_bytes 0.0" not in get(address, "/metrics").text:
+            time.sleep(0.01)
+        assert post(address, photo).status_code == 200
+
+
+def test_more_uploads_than_can_be_held_are_refused(tiny_model: Path, photo: bytes) -> None:
+    with live(create_app(Settings(model=tiny_model, max_held_mb=0.15))) as address:
+        with open_request(address, 140_001, b"x" * 140_000) as client:
+            while "mien_held_bytes 140000.0" not in get(address, "/metrics").text:
+                time.sleep(0.01)
+            assert post(address, photo).status_code == 503
+            client.sendall(b"x")
+            assert client.recv(1000)
+        while "mien_held_bytes 0.0" not in get(address, "/metrics").text:
+            time.sleep(0.01)
+        assert post(address, photo).status_code == 200
+
+
+def test_a_client_that_asks_first_is_told_before_it_sends(tiny_model: Path) -> None:
+    with live(create_app(Settings(model=tiny_model, max_upload_mb=1))) as address:
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port)) as client:
+            client.sendall(
+                b"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+                b"Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_many_clients_at_once_get_the_same_answer_or_503(tiny_model: Path, photo: bytes) -> None:
+    async def all_at_once(address: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+            send = (
+                client.post(f"{address}/api/v1/predict", files={"photo": ("a.jpg", photo)}) for _ in range(64)
+            )
+            return list(await asyncio.gather(*send))
+
+    with live(create_app(Settings(model=tiny_model, queue=16))) as address:
+        answers = asyncio.run(all_at_once(address))
+        one = post(address, photo)
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert {answer.content for answer in answers if answer.status_code == 200} == {one.content}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_what_is_under_way_be_finished(
+    tiny_model: Path, photo: bytes, stop: signal.Signals
+) -> None:
+    with (
+        started(tiny_model) as (process, address),
+        open_request(address, len(photo), photo[:-1]) as client,
+    ):
+        while "mien_held_bytes 0.0" in get(address, "/metrics").text:
+            time.sleep(0.01)
+        process.send_signal(stop)
+        with pytest.raises(httpx.TransportError):
+            while True:
+                get(address, "/healthz")
+        client.sendall(photo[-1:])
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
