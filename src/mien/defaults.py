@@ -1,3 +1,3 @@
 """What is used where nothing is named; light, so that the command line can show it without loading more."""
 
-DEFAULT_DETECTOR = "dlib"
+DEFAULT_DETECTOR = "mien"

@@ -7,7 +7,7 @@ A document marks where figures belong by two lines that Markdown does not show, 
     [//]: # (end of figures)
 
 What stands between them is replaced by the table of that name. Tables come from a folder of evaluations:
-``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is the output of a benchmark, taken as it is.
+``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is what a benchmark printed, taken as it is.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 from mien.errors import DataError
 
 MARKS = re.compile(
-    r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w-]+)\)\n)(?P<old>.*?)(?P<close>^\[//\]: # \(end of figures\)$)",
+    r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w-]+)\)\n).*?(?P<close>^\[//\]: # \(end of figures\)$)",
     re.DOTALL | re.MULTILINE,
 )
 TITLES = {"utkface": "UTKFace", "fairface": "FairFace", "all-age-faces": "All-Age-Faces"}
@@ -29,7 +29,7 @@ Json = Mapping[str, Any]
 
 
 def fill(text: str, tables: Mapping[str, str], source: str = "the document") -> str:
-    """Write tables into a document's marked places.
+    r"""Write tables into a document's marked places.
 
     Args:
         text: The document, in Markdown.
@@ -39,8 +39,8 @@ def fill(text: str, tables: Mapping[str, str], source: str = "the document") -> 
     Raises:
         DataError: If a place asks for a table that is not there.
 
-    >>> fill("[//]: # (figures: n)\\nold\\n[//]: # (end of figures)", {"n": "5 faces"})
-    '[//]: # (figures: n)\\n\\n5 faces\\n\\n[//]: # (end of figures)'
+    >>> fill("[//]: # (figures: n)\nold\n[//]: # (end of figures)", {"n": "5 faces"})
+    '[//]: # (figures: n)\n\n5 faces\n\n[//]: # (end of figures)'
     """
 
     def table(match: re.Match[str]) -> str:
@@ -75,7 +75,7 @@ def read_tables(folder: Path) -> dict[str, str]:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
-    ordered = sorted(evaluations, key=lambda name: (list(TITLES) + [name]).index(name))
+    ordered = sorted(evaluations, key=lambda name: [*TITLES, name].index(name))
     return tables | {"overall": overall_table({name: evaluations[name] for name in ordered})}
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mien.cli import app
 from mien.detect import MienDetector
 from mien.errors import DetectorError, TrainingError
+from mien.evaluation.detection import read_boxes
 from mien.images import Pixels
 from mien.training.detection import run as running
 from mien.training.detection.export import export_detector
@@ -89,6 +90,12 @@ def test_a_run_leaves_a_checkpoint_that_says_what_it_saw(checkpoint: Path) -> No
         "pictures without faces",
         "aligned faces",
     ]
+
+
+def test_a_run_names_the_pictures_that_judge_it(checkpoint: Path) -> None:
+    boxes = read_boxes([checkpoint.parents[1] / "validation.csv"])
+    assert set(boxes["split"]) == {"validation"} and all(Path(image).exists() for image in boxes["image"])
+    assert 0 < boxes["x1"].isna().sum() < len(boxes)
 
 
 def test_the_exported_file_is_a_detector_of_at_most_a_megabyte(exported: Path, astronaut: Path) -> None:

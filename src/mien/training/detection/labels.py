@@ -130,11 +130,7 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
         teachers: As of :func:`label_photo`; the first one is asked.
     """
     height, width = pixels.shape[:2]
-    transform = transform_of_crop(width, height, framing)
-    scale = 1 / float(transform[0, 0])
-    points = (np.array(CANONICAL_GEOMETRY.landmarks) - transform[:, 2]) * scale
-    middle, half = points.mean(0), np.array([0.33, 0.42]) * scale
-    box = np.concatenate([middle - half, middle + half])
+    box, points = place_of_face(width, height, framing)
     margin = min(height, width) // 2
     canvas = cv2.copyMakeBorder(
         pixels, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=(128, 128, 128)
@@ -147,6 +143,16 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
     return Picture(
         pixels, np.asarray(box, np.float32)[None], np.asarray(points, np.float32)[None], np.ones(1, np.bool_)
     )
+
+
+def place_of_face(width: int, height: int, framing: str) -> tuple[Floats, Floats]:
+    """Where the face of an aligned crop is: box (4,) and points (5, 2) in pixels, by the chip geometry."""
+    transform = transform_of_crop(width, height, framing)
+    scale = 1 / float(transform[0, 0])
+    points = (np.array(CANONICAL_GEOMETRY.landmarks) - transform[:, 2]) * scale
+    middle, half = points.mean(0), np.array([0.33, 0.42]) * scale
+    box = np.concatenate([middle - half, middle + half])
+    return np.asarray(box, np.float32), np.asarray(points, np.float32)
 
 
 def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]:

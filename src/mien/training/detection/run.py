@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
@@ -47,7 +48,7 @@ def train_detector(
         manifests: Of aligned faces: ``train`` rows are pasted into scenes, ``validation`` rows into those
             that the run is judged on.
         teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
-        output: Folder of the run.
+        output: Folder of the run; ``validation.csv`` there names the pictures that judge it.
         epochs: Number of epochs of :data:`SCENES` scenes.
         batch_size: Scenes in a batch.
         weights: A detector's file to start from; pictures without faces in which it sees some are then drawn
@@ -67,8 +68,11 @@ def train_detector(
     """
     settings: Settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     check_folder(output, resume, RECIPE, settings)
+    tables = read_boxes(folder)
+    _write_validation(folder, tables, output / "validation.csv")
     training, validation = (
-        _sources(folder, manifests, teachers, output / "cache", split) for split in ("train", "validation")
+        _sources(folder, tables, manifests, teachers, output / "cache", split)
+        for split in ("train", "validation")
     )
     if weights is not None:
         before = MienDetector(weights, longest_side=TAUGHT_SIDE, threshold=TRAPPED)
@@ -107,10 +111,23 @@ def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLo
     )
 
 
+def _write_validation(folder: Path, tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """Leave the pictures that judge the run as ``mien evaluate-detector`` takes them."""
+    table = pd.concat(tables)
+    table = table[table["split"] == "validation"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.assign(image=[(folder / image).resolve() for image in table["image"]]).to_csv(path, index=False)
+
+
 def _sources(
-    folder: Path, manifests: Sequence[Path], teachers: Sequence[Detector], cache: Path, split: str
+    folder: Path,
+    tables: Sequence[pd.DataFrame],
+    manifests: Sequence[Path],
+    teachers: Sequence[Detector],
+    cache: Path,
+    split: str,
 ) -> Sources:
-    boxes, empty = (table[table["split"] == split] for table in read_boxes(folder))
+    boxes, empty = (table[table["split"] == split] for table in tables)
     faces = []
     for path in manifests:
         rows = read_manifest(path)
