@@ -19,6 +19,7 @@ import pandas as pd
 from mien import MienError
 from mien.align import extract_chip, transform_of_face
 from mien.data.manifest import read_manifest
+from mien.defaults import DEFAULT_DETECTOR
 from mien.detect import Detector, make_detector
 from mien.images import Pixels, read_photo
 from mien.metadata import CANONICAL_GEOMETRY
@@ -137,7 +138,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("manifest", type=Path, nargs="+")
-    parser.add_argument("--detector", default="yunet", help="one that gives points (default: yunet)")
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="one that gives points")
     parser.add_argument("--model", type=Path, help="model file (default: shipped)")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--limit", type=int, default=300, help="faces to spoil (default: 300)")
@@ -153,8 +154,9 @@ def main() -> None:
         for quantity, ways in WAYS.items():
             spoilt = pd.DataFrame(rows(table[: options.limit], ways, detector, model))
             print(report(quantity, spoilt), flush=True)
-        print(f"\nShare of the {len(natural)} faces as they come, by flag:")
-        print(natural["flags"].str.split().explode().value_counts(normalize=False) / len(natural))
+        print(f"\n| flag | share of the {len(natural):,} faces as they come |\n| --- | ---: |")
+        for flag, count in natural["flags"].str.split().explode().value_counts().items():
+            print(f"| {flag} | {100 * count / len(natural):.1f} % |")
     except MienError as error:
         parser.error(str(error))
 

@@ -12,6 +12,7 @@ from mien.evaluation.card import fill, read_tables
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
+    "src/mien/weights/DETECTOR.md",
     "README.md",
     "src/mien/weights/README.md",
     "docs/prediction.md",

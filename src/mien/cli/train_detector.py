@@ -74,12 +74,15 @@ def export_detector(
     threshold: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="Least score of a face, unless the user sets another.")
     ] = 0.5,
+    unsure_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Score below which a face is marked as unsure.")
+    ] = 0.0,
     version: Annotated[str, typer.Option(help="Version of the weights.")] = "1",
 ) -> None:
     """Write a detector file from a checkpoint, run it, and compare the two."""
     from mien.training.detection.export import export_detector as run
 
-    report = run(checkpoint, output, threshold=threshold, version=version)
+    report = run(checkpoint, output, threshold=threshold, unsure_below=unsure_below, version=version)
     typer.echo(f"{report.path}: {report.megabytes:.2f} MB")
     typer.echo(
         f"largest difference from the checkpoint: {report.score_difference:.2g} in scores, "

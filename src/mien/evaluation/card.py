@@ -7,7 +7,7 @@ A document marks where figures belong by two lines that Markdown does not show, 
     [//]: # (end of figures)
 
 What stands between them is replaced by the table of that name. Tables come from a folder of evaluations:
-``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is what a benchmark printed, taken as it is.
+``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is what a benchmark printed.
 """
 
 import json

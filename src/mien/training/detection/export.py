@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -41,7 +40,13 @@ class DetectorReport:
 
 
 def export_detector(
-    checkpoint: Path, output: Path, *, threshold: float, nms_iou: float = 0.4, version: str = "1"
+    checkpoint: Path,
+    output: Path,
+    *,
+    threshold: float,
+    unsure_below: float = 0.0,
+    nms_iou: float = 0.4,
+    version: str = "1",
 ) -> DetectorReport:
     """Write the detector's file and prove that it answers as the checkpoint does.
 
@@ -49,6 +54,7 @@ def export_detector(
         checkpoint: Written by :func:`~mien.training.detection.run.train_detector`.
         output: The ``.onnx`` file to write.
         threshold: Least score of a face.
+        unsure_below: Score below which a face is marked as unsure, and looked for in turned photos.
         nms_iou: Overlap from which two boxes are of one face.
         version: Version of the weights.
 
@@ -65,7 +71,18 @@ def export_detector(
         raise TrainingError(f"{checkpoint} does not fit the detector of this version.") from None
     deployed = Deployed(module.eval()).eval()
     graph = to_onnx(deployed, torch.zeros(2, 3, 96, 128), "image", OUTPUTS, {0: "n", 2: "h", 3: "w"})
-    onnx.helper.set_model_props(graph, {"mien": _metadata(content["mien"], threshold, nms_iou, version)})
+    metadata = DetectorMetadata(
+        kind="detector",
+        name="mien",
+        version=version,
+        licence="Weights follow the terms of what they were trained on: research use, non-commercial.",
+        training_data=tuple(content["mien"]["training_data"]),
+        threshold=threshold,
+        unsure_below=unsure_below,
+        nms_iou=nms_iou,
+        metrics={},
+    )
+    onnx.helper.set_model_props(graph, {"mien": metadata.model_dump_json()})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / output.name
         onnx.save(graph, file)
@@ -78,19 +95,6 @@ def export_detector(
         except OSError as error:
             raise TrainingError(f"{output} cannot be written ({error.strerror}).") from None
     return DetectorReport(output, output.stat().st_size / 1e6, score, pixel)
-
-
-def _metadata(note: dict[str, Any], threshold: float, nms_iou: float, version: str) -> str:
-    return DetectorMetadata(
-        kind="detector",
-        name="mien",
-        version=version,
-        licence="Weights follow the terms of what they were trained on: research use, non-commercial.",
-        training_data=tuple(note["training_data"]),
-        threshold=threshold,
-        nms_iou=nms_iou,
-        metrics={},
-    ).model_dump_json()
 
 
 def _compare(deployed: nn.Module, file: Path) -> tuple[float, float]:
