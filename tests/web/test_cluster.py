@@ -1,5 +1,6 @@
 """The application on a local Ray."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,9 +25,9 @@ def cluster(tiny_model: Path, monkeypatch_module: pytest.MonkeyPatch) -> Iterato
     from mien.web.cluster import deployment
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
-    serve.start(http_options={"host": "127.0.0.1", "port": 0})
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(deployment(Settings(model=tiny_model)))
-    port = serve.context._global_client.http_config.port
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
     ray.shutdown()
@@ -36,6 +37,13 @@ def cluster(tiny_model: Path, monkeypatch_module: pytest.MonkeyPatch) -> Iterato
 def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
+
+
+def free_port() -> int:
+    """One that is free now: Ray does not tell which it took when it is asked for any."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
 
 
 def post(address: str, data: bytes) -> httpx.Response:

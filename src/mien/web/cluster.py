@@ -40,14 +40,17 @@ class BatchingService(Service):
 
     async def look_at_one(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
         """See :meth:`~mien.web.service.Service.look_at_one`."""
-        result: PhotoResult = await _look_together(_Look(self, photo, options))
+        result: PhotoResult | ImageError = await _look_together(_Look(self, photo, options))
+        if isinstance(result, ImageError):
+            self._count(PhotoResult(photo.name, error=str(result)))
+            raise result
         self._count(result)
         return result
 
 
 @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=PATIENCE)  # type: ignore[untyped-decorator]  # Ray has no types
 async def _look_together(looks: list[_Look]) -> list[PhotoResult | ImageError]:
-    """Ray hands over single calls as lists, and gives or raises what stands in the list returned."""
+    """Ray hands over single calls as lists, and to each caller its part of the list returned."""
     answers: dict[int, PhotoResult | ImageError] = {}
     for options in dict.fromkeys(look.options for look in looks):
         alike = [i for i, look in enumerate(looks) if look.options == options]
