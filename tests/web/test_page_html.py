@@ -129,6 +129,7 @@ def test_a_name_is_escaped(client: httpx.Client, photo: tuple[str, bytes]) -> No
         ([("photo", ("a.jpg", b"no picture"))], {}, 400, "a.jpg is not a picture"),
         ([("photo", ("a.jpg", b""))] * 3, {}, 413, "2 photos at most"),
         ([("photo", ("a.jpg", b"x"))], {"coverage": "2"}, 422, "coverage"),
+        ([("photo", ("a.jpg", b"x"))], {"thresholds": "999"}, 422, "thresholds must be whole ages"),
     ],
 )
 def test_what_is_wrong_with_a_form_is_said_on_a_page_with_the_right_status(
@@ -142,6 +143,19 @@ def test_what_is_wrong_with_a_form_is_said_on_a_page_with_the_right_status(
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("text/html")
     assert sentence in answer.text
+
+
+def test_an_unknown_address_is_a_page_to_a_browser_and_a_problem_to_a_program(client: httpx.Client) -> None:
+    page = client.get("/nowhere", headers={"accept": "text/html,*/*"})
+    problem = client.get("/nowhere")
+    inside_the_api = client.get("/api/v1/nowhere", headers={"accept": "text/html"})
+    assert [a.status_code for a in (page, problem, inside_the_api)] == [404] * 3
+    assert page.headers["content-type"].startswith("text/html") and "mien" in page.text
+    assert (
+        problem.headers["content-type"]
+        == "application/problem+json"
+        == inside_the_api.headers["content-type"]
+    )
 
 
 def test_a_copy_is_upright_and_without_metadata(client: httpx.Client) -> None:

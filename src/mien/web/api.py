@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from mien.images import EncodedPhoto
 from mien.web.openapi import EXAMPLES, reads_photos
-from mien.web.options import Options, parse_options
+from mien.web.options import Options
 from mien.web.problems import wrong_option
 from mien.web.schemas import Limits, ModelAnswer, Photo, Photos, Status, problem_responses
 from mien.web.service import Service
@@ -127,12 +127,7 @@ async def _read(request: Request) -> tuple[list[EncodedPhoto], Options]:
     if len(given) < len(query) + len(fields):
         raise wrong_option("An option is given twice; give it once.")
     service: Service = request.app.state.service
-    options = parse_options(given, settings.detector_names, service.metadata.interval)
-    try:
-        service.engine.check(options)
-    except ValueError as error:
-        raise wrong_option(f"{error}.") from None
-    return photos, options
+    return photos, service.read_options(given)
 
 
 def _json(answer: object) -> Response:

@@ -42,7 +42,7 @@ def build_app(settings: Settings, service: Service) -> FastAPI:
     app.state.settings, app.state.service = settings, service
     app.state.metrics, app.state.uploads = metrics, uploads
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
-    problems.install(app, metrics)
+    problems.install(app, metrics, pages.trouble)
     app.include_router(api.router)
     app.include_router(docs.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)

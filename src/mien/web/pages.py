@@ -15,7 +15,7 @@ from mien.errors import ImageError
 from mien.images import EncodedPhoto
 from mien.quality import SMALL_FACE
 from mien.web.card import card_html, shipped_card
-from mien.web.options import Options, parse_options
+from mien.web.options import Options
 from mien.web.problems import Problem, problem_of
 from mien.web.service import Service
 from mien.web.settings import Settings
@@ -70,10 +70,9 @@ async def result(request: Request) -> Response:
     settings, service = _state(request)
     try:
         photos, fields = await read_photos(request, settings)
-        options = parse_options(fields, settings.detector_names, service.metadata.interval)
-        return await _answer(service, photos, options)
+        return await _answer(service, photos, service.read_options(fields))
     except (Problem, ImageError) as error:
-        return _trouble(problem_of(error))
+        return trouble(problem_of(error))
 
 
 @router.get("/sample")
@@ -84,7 +83,7 @@ async def sample(request: Request) -> Response:
     try:
         return await _answer(service, [photo], Options())
     except Problem as problem:
-        return _trouble(problem)
+        return trouble(problem)
 
 
 @router.post("/copy")
@@ -131,7 +130,8 @@ def _json_link(text: str) -> str:
     return f"data:application/json;charset=utf-8,{quote(text)}"
 
 
-def _trouble(problem: Problem) -> Response:
+def trouble(problem: Problem) -> Response:
+    """The page that says what went wrong."""
     response = _page("trouble", problem.status, sentence=problem.detail)
     response.headers.update(problem.headers)
     return response

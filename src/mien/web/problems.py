@@ -1,7 +1,7 @@
 """What can go wrong with a request, as RFC 9457 problem documents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -95,12 +95,21 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "internal-error", "The server failed; this is a fault in mien, not in your request.")
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
-    """Let every exception of the app's handlers be answered with a problem document, and counted."""
+def install(app: FastAPI, metrics: Metrics, page: Callable[[Problem], Response]) -> None:
+    """Let every exception of the app's handlers be counted, and answered with a problem document.
 
-    async def answer(_: Request, error: Exception) -> Response:
+    Args:
+        app: The application.
+        metrics: Counts.
+        page: Makes the answer for a browser that asks for a page outside the API.
+    """
+
+    async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         metrics.count_rejection(problem.kind)
+        browses = "text/html" in request.headers.get("accept", "")
+        if browses and not request.url.path.startswith("/api/"):
+            return page(problem)
         return Response(json.dumps(problem.to_json()), problem.status, problem.headers, MEDIA_TYPE)
 
     for kind in (Problem, ImageError, HTTPException, ClientDisconnect, Exception):

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -14,8 +14,8 @@ from mien.metadata import ModelMetadata
 from mien.types import PhotoResult
 from mien.web.engine import Engine
 from mien.web.metrics import Metrics
-from mien.web.options import Options
-from mien.web.problems import busy
+from mien.web.options import Options, parse_options
+from mien.web.problems import busy, wrong_option
 from mien.web.settings import Settings
 
 T = TypeVar("T")
@@ -48,6 +48,19 @@ class Service:
     def metadata(self) -> ModelMetadata:
         """What the model file says of itself."""
         return self.engine.metadata
+
+    def read_options(self, given: Mapping[str, str]) -> Options:
+        """The options that a request gives as texts.
+
+        Raises:
+            Problem: 422 if one is unknown or cannot be.
+        """
+        options = parse_options(given, self.settings.detector_names, self.metadata.interval)
+        try:
+            self.engine.check(options)
+        except ValueError as error:
+            raise wrong_option(f"{error}.") from None
+        return options
 
     async def look(self, uploads: Sequence[EncodedPhoto], options: Options) -> list[PhotoResult]:
         """Estimate every face of some photos.
