@@ -304,7 +304,7 @@ def test_axe_finds_no_serious_fault(
     faults = serious_faults(page)
     send(page)
     faults += serious_faults(page)
-    for address in ("info", "help", "sample"):
+    for address in ("info", "help", "sample", "nowhere"):
         page.goto(f"{server}/{address}")
         faults += serious_faults(page)
     assert faults == []

@@ -13,13 +13,16 @@ MIDDLE = 0.2
 NEAREST = 0.6
 """… and those within this share of their stride, so that small faces have one."""
 
+AROUND = 2.0
+"""Positions up to this many times as far from the middle are left alone: they see nearly the same."""
+
 
 def assign(boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
     """Give every position a face to answer for, none, or leave to say what it will.
 
     Centre sampling by levels (Tian et al., FCOS, ICCV 2019, section 3.2): of several faces the smallest.
-    Left alone are positions within regions of unknown content, and those at a face's middle whose level just
-    misses its size.
+    Left alone are positions within regions of unknown content, those around the ones that answer, and those
+    near a face's middle whose level just misses its size.
 
     Args:
         boxes: (n, g, 4).
@@ -37,13 +40,14 @@ def assign(boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor) -> tup
     offset = (middles[None, :, None] - centre[:, None]).abs()
     reach = torch.maximum(MIDDLE * sides[:, None], NEAREST * strides[None, :, None, None])
     at_middle = (offset <= reach).all(-1) & (kind == 1)[:, None]
+    around = (offset <= AROUND * reach).all(-1) & (kind == 1)[:, None]
     fits = (size >= low[None, :, None]) & (size < high[None, :, None])
     nearly = (size >= low[None, :, None] / 2) & (size < high[None, :, None] * 2)
     candidate = torch.where(at_middle & fits, size, torch.inf)
     smallest, face = candidate.min(-1)
     found = smallest.isfinite()
     unknown = ((offset <= sides[:, None] / 2).all(-1) & (kind == 0)[:, None]).any(-1)
-    counts = found | ~(unknown | (at_middle & nearly).any(-1))
+    counts = found | ~(unknown | (around & nearly).any(-1))
     return torch.where(found, face, -1), counts
 
 

@@ -16,7 +16,7 @@ from mien.training.detection.photometry import spoil
 
 T = TypeVar("T")
 
-TRAPS = 0.15
+TRAPS = 0.1
 """Share of scenes about what was taken for a face, where there are such."""
 
 MOST_FACES = 96
