@@ -23,13 +23,14 @@ POSITION = st.floats(-50, 100)
 class WideOnly:
     """Sees a face in photos that are wider than high, at a fixed place."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unsure: bool = False) -> None:
+        self.unsure = unsure
         self.seen: list[tuple[int, ...]] = []
 
     def detect(self, photo: Pixels) -> list[Face]:
         self.seen.append(photo.shape[:2])
         height, width = photo.shape[:2]
-        return [Face(Box(10, 5, 30, 25), 0.9)] if width > height else []
+        return [Face(Box(10, 5, 30, 25), 0.9, unsure=self.unsure)] if width > height else []
 
 
 @given(TURNS, SIDES, SIDES, st.data())
@@ -68,6 +69,12 @@ def test_the_chip_of_a_turned_photo_is_that_of_the_upright_one(
     )
     expected = extract_chip(upright, transform_from_box(seen.box, CANONICAL_GEOMETRY), 32)
     assert np.abs(chip.astype(int) - expected).max() <= 2
+
+
+def test_an_unsure_face_of_a_turned_photo_is_none() -> None:
+    detector = WideOnly(unsure=True)
+    assert TurningDetector(detector).detect(np.zeros((60, 40, 3), np.uint8)) == []
+    assert len(detector.seen) == 4
 
 
 def test_a_face_that_is_found_upright_costs_one_look() -> None:
