@@ -8,19 +8,19 @@ import numpy as np
 from mien.images import Pixels
 from mien.types import Face
 
-SMALL_FACE = 48
+SMALL_FACE = 32
 """Side in pixels (mean of the box's width and height) below which a face is ``small_face``."""
 
-BLURRED = 0.03
+BLURRED = 0.05
 """Sharpness below which a face is ``blurred``."""
 
-DARK = 30
+DARK = 40
 """Brightness below which a face is ``dark``."""
 
 PROFILE = 0.6
 """Asymmetry above which a face is a ``profile``."""
 
-CUT_OFF = 0.15
+CUT_OFF = 0.2
 """Share of the box beyond the photo above which a face is ``cut_off``."""
 
 VIEW = 64
