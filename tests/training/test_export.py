@@ -17,6 +17,7 @@ from mien.training.graph import Affine, to_onnx
 from mien.training.recipes.small import SmallModule
 
 FACES = 12
+SIDE = SmallModule().spec.size
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_exported_file_is_all_a_predictor_needs(exported: Path, manifest: Path) 
 
 def test_exported_file_answers_as_the_checkpoint_does(exported: Path, checkpoint: Path) -> None:
     module, _ = load_checkpoint(checkpoint)
-    chips = np.random.default_rng(1).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    chips = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     images = torch.from_numpy(chips).permute(0, 3, 1, 2) / 255
     with torch.no_grad():
         expected, expected_female = module((images - 0.5) / 0.25)
@@ -80,7 +81,7 @@ def test_exported_file_describes_its_data_and_calibration(exported: Path) -> Non
 def test_small_model_keeps_to_its_size_and_work(exported: Path) -> None:
     module = SmallModule().eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.zeros(1, 3, 112, 112))
+        module(torch.zeros(1, 3, SIDE, SIDE))
     assert exported.stat().st_size <= 12e6
     assert counter.get_total_flops() / 2 <= 0.5e9
 
@@ -94,7 +95,7 @@ def test_kernels_are_stored_in_half_precision(exported: Path) -> None:
 
 def test_weights_that_halving_would_change_stay_in_single_precision() -> None:
     module = SmallModule().eval()
-    example = torch.zeros(2, 3, 112, 112)
+    example = torch.zeros(2, 3, SIDE, SIDE)
     graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"}).graph
     stored = {t.name: t.data_type for t in graph.initializer}
     kernels = {type_ for name, type_ in stored.items() if "weight" in name}

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import torch
 
 from mien.errors import ModelError, TrainingError
 from mien.model import Model, default_model_path
+from mien.training.augment import to_images
 from mien.training.export import compare
 from mien.training.recipes import Recipe
-from mien.training.recipes.small import SmallModule
+from mien.training.recipes.small import SIDES, SmallModule
 
 from .conftest import TinyModule, Train
 
@@ -18,7 +20,8 @@ from .conftest import TinyModule, Train
 def chips() -> torch.Tensor:
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (24, 8, 8, 3), np.uint8)
-    return torch.from_numpy(coarse.repeat(14, axis=1).repeat(14, axis=2))
+    times = Model().metadata.input_size // 8
+    return torch.from_numpy(coarse.repeat(times, axis=1).repeat(times, axis=2))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,7 @@ def continued(chips: torch.Tensor) -> SmallModule:
 def test_a_net_that_starts_from_a_model_file_answers_as_it(
     continued: SmallModule, chips: torch.Tensor
 ) -> None:
+    continued.spec = replace(continued.spec, size=chips.shape[1])
     years, probability = compare(continued, Model(), chips.numpy())
     assert years < 1e-3 and probability < 1e-4
 
@@ -40,7 +44,8 @@ def test_its_norms_have_the_statistics_of_the_faces(continued: SmallModule, chip
     assert isinstance(norm, torch.nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     with torch.no_grad():
-        seen = first(continued.normalise(chips.permute(0, 3, 1, 2) / 255)).transpose(0, 1).flatten(1)
+        images = to_images(chips, SIDES[-1][1])
+        seen = first(continued.normalise(images)).transpose(0, 1).flatten(1)
     assert torch.allclose(norm.running_mean, seen.mean(1), atol=1e-4)
     assert torch.allclose(norm.running_var, seen.var(1), rtol=1e-3)
 
@@ -56,7 +61,7 @@ def test_a_run_that_starts_from_a_model_file_grows_its_images_from_further_on(
     for epoch in range(10):
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         sides.append(continued.side())
-    assert sides == [96] * 5 + [112] * 5
+    assert sides == [96] * 5 + [112] * 3 + [128] * 2
 
 
 def test_a_resumed_run_remembers_that_it_was_continued(continued: SmallModule) -> None:

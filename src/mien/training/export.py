@@ -103,9 +103,8 @@ def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
         lacking, unknown = module.load_state_dict(content["state_dict"], strict=False)
     except RuntimeError:
         lacking, unknown = [], ["weights of another shape"]
-    if any(
-        "augmentation" not in name for name in [*lacking, *unknown]
-    ):  # kornia keeps its settings as weights
+    # The augmentation of earlier versions kept its settings as weights.
+    if lacking or any("augmentation" not in name for name in unknown):
         raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.")
     return module.eval(), note
 

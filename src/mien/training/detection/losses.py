@@ -34,19 +34,31 @@ def assign(boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor) -> tup
         (n, k) index of the face, -1 for none; (n, k) whether an answer counts.
     """
     low, high = torch.tensor(SIZES, device=boxes.device)[(strides / strides.min()).log2().long()].T
-    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
-    size = sides.prod(-1).sqrt()[:, None]
-    centre = (boxes[..., 2:] + boxes[..., :2]) / 2
-    offset = (middles[None, :, None] - centre[:, None]).abs()
-    reach = torch.maximum(MIDDLE * sides[:, None], NEAREST * strides[None, :, None, None])
-    at_middle = (offset <= reach).all(-1) & (kind == 1)[:, None]
-    around = (offset <= AROUND * reach).all(-1) & (kind == 1)[:, None]
-    fits = (size >= low[None, :, None]) & (size < high[None, :, None])
-    nearly = (size >= low[None, :, None] / 2) & (size < high[None, :, None] * 2)
-    candidate = torch.where(at_middle & fits, size, torch.inf)
-    smallest, face = candidate.min(-1)
+    # One image at a time: few of the padded faces are any, but a crowd would set the pace for all.
+    assigned = [
+        _assign(image_boxes[image_kind >= 0], image_kind[image_kind >= 0], middles, strides, low, high)
+        for image_boxes, image_kind in zip(boxes, kind, strict=True)
+    ]
+    return torch.stack([face for face, _ in assigned]), torch.stack([counts for _, counts in assigned])
+
+
+def _assign(
+    boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same for the faces (g, 4) of one image, given the sizes (k,) that each position answers for."""
+    if len(boxes) == 0:
+        return torch.full_like(strides, -1, dtype=torch.long), torch.ones_like(strides, dtype=torch.bool)
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
+    size = sides.prod(-1).sqrt()
+    offset = (middles[:, None] - (boxes[:, 2:] + boxes[:, :2]) / 2).abs()
+    reach = torch.maximum(MIDDLE * sides, NEAREST * strides[:, None, None])
+    at_middle = (offset <= reach).all(-1) & (kind == 1)
+    around = (offset <= AROUND * reach).all(-1) & (kind == 1)
+    fits = (size >= low[:, None]) & (size < high[:, None])
+    nearly = (size >= low[:, None] / 2) & (size < high[:, None] * 2)
+    smallest, face = torch.where(at_middle & fits, size, torch.inf).min(-1)
     found = smallest.isfinite()
-    unknown = ((offset <= sides[:, None] / 2).all(-1) & (kind == 0)[:, None]).any(-1)
+    unknown = ((offset <= sides / 2).all(-1) & (kind == 0)).any(-1)
     counts = found | ~(unknown | (around & nearly).any(-1))
     return torch.where(found, face, -1), counts
 
@@ -90,7 +102,7 @@ def detection_losses(
     off = (points[row, position] - true_points.nan_to_num()) / size
     off = F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.02, reduction="none") * known
     losses["point_loss"] = off.sum() / known.sum().clamp(min=1)
-    losses["loss"] = losses["score_loss"] + 2 * losses["box_loss"] + 10 * losses["point_loss"]
+    losses["loss"] = 2 * (losses["score_loss"] + losses["box_loss"]) + 10 * losses["point_loss"]
     return losses
 
 

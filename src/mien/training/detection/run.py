@@ -19,7 +19,7 @@ from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
 RECIPE = "detector"
 SIDE = 320
 SCENES, VALIDATION_SCENES = 4000, 480
-FACES = 5000
+FACES = 12000
 """Aligned faces taken of each data set."""
 
 STARTING_SCENES = 64

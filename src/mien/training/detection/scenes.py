@@ -100,19 +100,19 @@ class NewScenes(Sampler[int]):
 
 
 def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
-    """Draw a scene: half from photos, the rest from pictures without faces and from single faces."""
+    """Draw a scene: half from photos, a third from pictures without faces, the rest of a single face."""
     if sources.traps and random.random() < TRAPS:
         return crop_trap(_any(sources.traps, random), side, random)
     draw = random.random()
-    if draw < 0.55:
-        if draw > 0.33:
+    if draw < 0.5:
+        if draw > 0.3:
             return mosaic(sources.photos, side, random)
         scene = crop_photo(_any(sources.photos, random), side, random)
         return paste_faces(scene, sources.faces, int(random.integers(1, 5)), random) if draw < 0.1 else scene
     empty = _any(sources.empty, random)
-    if draw < 0.9:
+    if draw < 0.85:
         scene = crop_empty(empty, side, random)
-        count = 0 if draw < 0.72 else int(random.integers(1, 4) if draw < 0.82 else random.integers(4, 25))
+        count = 0 if draw < 0.67 else int(random.integers(1, 4) if draw < 0.77 else random.integers(4, 25))
         return paste_faces(scene, sources.faces, count, random)
     return single_face(_any(sources.faces, random), empty, side, random)
 

@@ -41,7 +41,7 @@ RECIPES = {
             epochs=20,
             batch_size=64,
             chip_side=128,
-            shares={"fairface": 0.75, "all-age-faces": 0.6},
+            shares={"fairface": 0.9, "all-age-faces": 0.6},
             ema_decay=0.999,
         ),
         Recipe(name="classic", build=ClassicModule, epochs=30, batch_size=32, chip_side=200),
