@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mien.intervals import COVERAGES, age_interval, calibrate
+from mien.intervals import COVERAGES, age_interval, calibrate, median_age
 from mien.metadata import IntervalCalibration
 
 Mass = npt.NDArray[np.float64]
 
-CALIBRATION = IntervalCalibration(coverage=(0.5, 0.8, 0.99), half_mass=(0.2, 0.4, 0.5), n=10)
+CALIBRATION = IntervalCalibration(coverage=(0.5, 0.8, 0.99), half_mass=((0.2,), (0.4,), (0.5,)), n=10)
 BINS = 30
 
 weights = arrays(np.float64, (3, BINS), elements=st.floats(0, 1)).filter(
@@ -61,14 +61,15 @@ def test_full_half_mass_gives_all_ages(mass: Mass) -> None:
 def test_quantiles_lie_within_bins() -> None:
     mass = np.zeros((1, BINS))
     mass[0, [10, 20]] = 0.5
-    low, high = age_interval(mass, IntervalCalibration(coverage=(0.5, 0.9), half_mass=(0.25, 0.45), n=1), 0.5)
+    table = IntervalCalibration(coverage=(0.5, 0.9), half_mass=((0.25,), (0.45,)), n=1)
+    low, high = age_interval(mass, table, 0.5)
     assert low[0] == pytest.approx(10.0)  # half of age 10's mass, spread over 9.5 to 10.5
     assert high[0] == pytest.approx(20.0)
 
 
 def test_half_mass_is_interpolated_between_coverages() -> None:
     mass = np.full((1, 100), 0.01)
-    table = IntervalCalibration(coverage=(0.5, 0.9), half_mass=(0.2, 0.4), n=1)
+    table = IntervalCalibration(coverage=(0.5, 0.9), half_mass=((0.2,), (0.4,)), n=1)
     low, high = age_interval(mass, table, 0.7)
     assert (low[0], high[0]) == pytest.approx((19.5, 79.5))
 
@@ -92,7 +93,7 @@ def test_intervals_reach_their_coverage_on_new_faces(coverage: float) -> None:
     assert np.mean((low <= ages) & (ages <= high)) == pytest.approx(coverage, abs=0.02)
 
 
-@given(st.integers(1, 60), st.integers(0, 1000))
+@given(st.integers(10, 60), st.integers(0, 1000))
 def test_calibration_covers_at_least_its_share_of_its_own_faces(n: int, seed: int) -> None:
     mass, ages = faces(n, seed)
     calibration = calibrate(mass, ages)
@@ -102,32 +103,68 @@ def test_calibration_covers_at_least_its_share_of_its_own_faces(n: int, seed: in
 
 
 def test_few_faces_cannot_promise_much_and_give_all_mass() -> None:
-    assert calibrate(*faces(9, seed=0)).half_mass[COVERAGES.index(0.99)] == 0.5
+    assert calibrate(*faces(10, seed=0)).half_mass[COVERAGES.index(0.99)] == (0.5,)
 
 
 def test_rank_is_that_of_the_finite_sample_correction() -> None:
-    mass = np.full((9, 100), 0.01)
-    ages = np.arange(50, 59)  # scores 0.005, 0.015 … 0.085
+    mass = np.full((19, 100), 0.01)
+    ages = np.arange(50, 69)  # scores 0.005, 0.015 … 0.185
     calibration = calibrate(mass, ages)
-    assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx(0.045)  # the 5th of 9: (9 + 1) / 2
-    assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx(0.085)  # the 9th
+    assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx((0.095,))  # the 10th of 19
+    assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx((0.175,))  # the 18th
 
 
 def test_labels_beyond_the_bins_count_as_the_last() -> None:
-    mass = np.full((2, 10), 0.1)
-    assert calibrate(mass, [50, 9]).half_mass == calibrate(mass, [9, 9]).half_mass
+    mass = np.full((10, 10), 0.1)
+    assert calibrate(mass, [50, *range(9)]).half_mass == calibrate(mass, [9, *range(9)]).half_mass
 
 
 def test_first_bin_may_be_any_age() -> None:
     mass, ages = faces(50, seed=3)
-    assert calibrate(mass, ages + 18, age_min=18) == calibrate(mass, ages)
+    shifted, plain = calibrate(mass, ages + 18, age_min=18), calibrate(mass, ages)
+    assert shifted.half_mass == plain.half_mass
+    assert shifted.ages == tuple(age + 18 for age in plain.ages)
 
 
-def test_no_faces_cannot_be_calibrated_on() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        calibrate(np.empty((0, 5)), [])
+def test_decades_with_too_few_faces_share_a_band() -> None:
+    ages = np.repeat([5, 15, 25, 35], [40, 40, 10, 40])
+    assert calibrate(np.full((130, 60), 1 / 60), ages).ages == (0, 10, 20)
+
+
+def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -> None:
+    rng = np.random.default_rng(0)
+    ages = rng.integers(0, 80, 8000)
+    spread = np.where(ages < 20, 1.0, 6.0)
+    mass = normal_mass(rng.normal(ages, spread), np.full(8000, 3.0))
+    calibration = calibrate(mass[:4000], ages[:4000])
+    low, high = age_interval(mass[4000:], calibration, 0.9)
+    held = (low <= ages[4000:]) & (ages[4000:] <= high)
+    for decade in range(8):
+        assert held[ages[4000:] // 10 == decade].mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_fewer_than_ten_faces_cannot_be_calibrated_on() -> None:
+    with pytest.raises(ValueError, match="at least 10 faces, got 3"):
+        calibrate(np.full((3, 5), 0.2), [1, 2, 3])
+
+
+@given(masses)
+def test_the_median_lies_in_every_interval(mass: Mass) -> None:
+    bands = IntervalCalibration(
+        coverage=(0.5, 0.99), ages=(0, 10, 20), half_mass=((0.1, 0.0, 0.2), (0.3, 0.1, 0.5)), n=10
+    )
+    for coverage in (0.5, 0.8, 0.99):
+        low, high = age_interval(mass, bands, coverage)
+        assert (low <= median_age(mass)).all() and (median_age(mass) <= high).all()
+
+
+def test_the_median_halves_the_mass() -> None:
+    mass = np.zeros((1, 40))
+    mass[0, [10, 20, 30]] = 0.3, 0.4, 0.3
+    assert median_age(mass) == pytest.approx([20.0])
+    assert median_age(mass, age_min=5) == pytest.approx([25.0])
 
 
 def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="3 and 2"):
+    with pytest.raises(ValueError, match=r"got \(3,\) and 2"):
         calibrate(np.full((2, 5), 0.2), [1, 2, 3])

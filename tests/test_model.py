@@ -1,5 +1,6 @@
 """The model file: what it gives, and which files are refused with which sentence."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from tiny_model import BINS, SIZE, tiny_metadata
 
 from mien.errors import ModelError
-from mien.metadata import ChipGeometry, IntervalCalibration
+from mien.metadata import ChipGeometry, GenderCalibration, IntervalCalibration, ModelMetadata
 from mien.model import BATCH_SIZE, Model, normalise
 
 MakeModel = Callable[..., Path]
@@ -115,15 +116,26 @@ def test_metadata_must_make_sense(changes: dict[str, Any], message: str) -> None
 @pytest.mark.parametrize(
     ("coverage", "half_mass"),
     [
-        ((0.5, 0.9), (0.1, 0.2, 0.3)),
-        ((0.9, 0.5), (0.1, 0.2)),
-        ((0.5, 0.9), (0.3, 0.2)),
-        ((0.5, 0.9), (0.1, 0.6)),
+        ((0.5, 0.9), ((0.1,), (0.2,), (0.3,))),
+        ((0.9, 0.5), ((0.1,), (0.2,))),
+        ((0.5, 0.9), ((0.3,), (0.2,))),
+        ((0.5, 0.9), ((0.1,), (0.6,))),
+        ((0.5, 0.9), ((0.1, 0.1), (0.2, 0.2))),
     ],
 )
-def test_calibration_must_make_sense(coverage: tuple[float, ...], half_mass: tuple[float, ...]) -> None:
+def test_calibration_must_make_sense(
+    coverage: tuple[float, ...], half_mass: tuple[tuple[float, ...], ...]
+) -> None:
     with pytest.raises(ValueError, match=r"half_mass|rise"):
         IntervalCalibration(coverage=coverage, half_mass=half_mass, n=1)
+
+
+def test_files_of_earlier_versions_have_one_band_and_an_uncalibrated_gender() -> None:
+    fields = tiny_metadata().model_dump(mode="json", exclude={"gender"})
+    fields["interval"] = {"coverage": [0.5, 0.9], "half_mass": [0.2, 0.4], "n": 7}
+    metadata = ModelMetadata.from_properties({"mien": json.dumps(fields)}, "old.onnx")
+    assert metadata.interval.half_mass == ((0.2,), (0.4,)) and metadata.interval.ages == (0,)
+    assert metadata.gender == GenderCalibration()
 
 
 def test_the_shipped_model_loads_and_is_calibrated() -> None:

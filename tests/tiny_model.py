@@ -25,7 +25,7 @@ def tiny_metadata(**changes: Any) -> ModelMetadata:
         age_min=0,
         age_max=BINS - 1,
         gender_order=("male", "female"),
-        interval=IntervalCalibration(coverage=(0.5, 0.9, 0.99), half_mass=(0.2, 0.45, 0.49), n=100),
+        interval=IntervalCalibration(coverage=(0.5, 0.9, 0.99), half_mass=((0.2,), (0.45,), (0.49,)), n=100),
         training_data=("nothing",),
         metrics={},
     )

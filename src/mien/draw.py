@@ -53,7 +53,8 @@ def label_of(estimate: Estimate, number: int | None = None) -> str:
     prefix = f"#{number}  " if number is not None else ""
     # A hyphen: Pillow's own font has no dash.
     first = f"{prefix}apparent age {age.years:.0f} ({age.low:.0f}-{age.high:.0f})"
-    return f"{first}\nperceived {gender.label} {100 * gender.probability:.0f} %"
+    likelier = "" if gender.label == gender.likelier else f"{gender.likelier} "
+    return f"{first}\nperceived {gender.label} {likelier}{100 * gender.probability:.0f} %"
 
 
 def save_drawing(image: Image.Image, path: Path) -> None:

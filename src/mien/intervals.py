@@ -1,11 +1,14 @@
-"""Intervals of ages from predicted distributions, by distributional conformal prediction.
+"""Ages and their intervals from predicted distributions, by distributional conformal prediction.
 
-The method is that of Chernozhukov, Wüthrich and Zhu, "Distributional conformal prediction" (PNAS 2021). An
+The score is that of Chernozhukov, Wüthrich and Zhu, "Distributional conformal prediction" (PNAS 2021). An
 age distribution's function F is taken to be piecewise linear: the mass of age k is spread evenly over
-[k - 0.5, k + 0.5].
+[k - 0.5, k + 0.5]. Scores are compared within bands of the labelled age (label-conditional conformal
+prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005, section 4.5), since
+one quantile for all would hold too often at some ages and too seldom at others.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +20,41 @@ Floats = npt.NDArray[np.float64]
 COVERAGES = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
 """The coverages that :func:`calibrate` tabulates: 0.50, 0.51 … 0.99."""
 
+BAND = 10
+"""Years of a band, unless it holds too few faces."""
+
+LEAST_IN_BAND = 30
+"""Faces of a band; decades with fewer share one."""
+
+LEAST_FACES = 10
+"""Faces below which nothing can be said of a coverage of nine in ten."""
+
+
+def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
+    """The age of each face that is as likely too high as too low: it has the least mean absolute error.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        age_min: Age in years of the first bin.
+
+    Returns:
+        (n,) years, from 0 to the last bin's age.
+    """
+    cdf = _cdf(age_probabilities)
+    return _to_years(_quantile(cdf, 0.5), cdf, age_min)
+
 
 def age_interval(
     age_probabilities: npt.ArrayLike, calibration: IntervalCalibration, coverage: float, *, age_min: int = 0
 ) -> tuple[Floats, Floats]:
     """The interval of each face that holds its labelled age with probability ``coverage``.
 
-    It is the set of ages y with ``|F(y) - 1/2|`` no larger than the calibrated half mass, cut to the ages
-    from 0 to the last bin.
+    It reaches from the least to the greatest age y with ``|F(y) - 1/2|`` no larger than the calibrated half
+    mass of y's band, cut to the ages from 0 to the last bin; the median is always inside.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        calibration: Half masses by coverage; linear in between.
+        calibration: Half masses by coverage and band; linear between coverages.
         coverage: Wished probability, within the calibrated range.
         age_min: Age in years of the first bin.
 
@@ -39,12 +65,11 @@ def age_interval(
         ValueError: If ``coverage`` lies outside the calibrated range.
     """
     check_coverage(coverage, calibration)
-    half_mass = float(np.interp(coverage, calibration.coverage, calibration.half_mass))
+    table = np.asarray(calibration.half_mass)
+    half_mass = [float(np.interp(coverage, calibration.coverage, column)) for column in table.T]
     cdf = _cdf(age_probabilities)
-    low, high = _left_quantile(cdf, 0.5 - half_mass), _right_quantile(cdf, 0.5 + half_mass)
-    first, last = age_min - 0.5, age_min + cdf.shape[1] - 2
-    low, high = np.clip(first + low, 0, last), np.clip(first + high, 0, last)
-    return low, np.maximum(low, high)  # half mass 0: both are the median, but for rounding
+    low, high = _hull(cdf, np.asarray(calibration.ages) - age_min, half_mass)
+    return _to_years(low, cdf, age_min), _to_years(high, cdf, age_min)
 
 
 def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
@@ -65,8 +90,9 @@ def calibrate(
 ) -> IntervalCalibration:
     """Measure the half masses on faces that were not trained on (split conformal prediction).
 
-    The half mass of coverage c is the ceil((n + 1) c)-th smallest of the n scores ``|F(y) - 1/2|``, which
-    makes the coverage hold in expectation for new faces drawn like these.
+    In each band of ages the half mass of level c is the ceil((n + 1) c)-th smallest of the band's n scores
+    ``|F(y) - 1/2|``. An interval is the hull of what the bands allow and so holds a little more often than
+    its level; the level of each coverage is the least that reaches it over all faces.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
@@ -74,25 +100,64 @@ def calibrate(
         age_min: Age in years of the first bin.
 
     Raises:
-        ValueError: If there is no face, or the lengths differ.
+        ValueError: If there are fewer than ten faces, or the lengths differ.
     """
     cdf, years = _cdf(age_probabilities), np.asarray(ages, np.float64)
-    if len(years) == 0 or years.shape != (len(cdf),):
-        raise ValueError(
-            f"expected as many ages as distributions and at least one, got {len(years)} and {len(cdf)}"
-        )
+    if years.shape != (len(cdf),):
+        raise ValueError(f"expected as many ages as distributions, got {years.shape} and {len(cdf)}")
+    if len(years) < LEAST_FACES:
+        raise ValueError(f"expected at least {LEAST_FACES} faces, got {len(years)}")
     position = np.clip(years - age_min, 0, cdf.shape[1] - 2) + 0.5
-    below = np.floor(position).astype(int)
-    rows = np.arange(len(cdf))
-    reached = cdf[rows, below] + (position - below) * (cdf[rows, below + 1] - cdf[rows, below])
-    scores = np.sort(np.abs(reached - 0.5))
+    scores, starts = np.abs(_reached(cdf, position) - 0.5), _bands(position - 0.5)
+    band = np.searchsorted(starts, position - 0.5, side="right") - 1
+    levels = np.array(COVERAGES)
+    columns = [np.sort(scores[band == i]) for i in range(len(starts))]
+    table = np.array([[_conformal_quantile(column, level) for column in columns] for level in COVERAGES])
+    held = []
+    for half_mass in table:
+        low, high = _hull(cdf, starts, half_mass.tolist())
+        held.append(float(((low <= position) & (position <= high)).sum() / (len(years) + 1)))
+    level_of_coverage = np.interp(levels, np.maximum.accumulate(held), levels)
+    rows = np.column_stack([np.interp(level_of_coverage, levels, column) for column in table.T])
     return IntervalCalibration(
-        coverage=COVERAGES, half_mass=tuple(_conformal_quantile(scores, c) for c in COVERAGES), n=len(scores)
+        coverage=COVERAGES,
+        ages=tuple(int(start) + age_min for start in starts),
+        half_mass=tuple(tuple(row.tolist()) for row in rows),
+        n=len(years),
     )
 
 
-def _conformal_quantile(ordered: Floats, coverage: float) -> float:
-    rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)  # a whole number must not be rounded up a step
+def _bands(ages: Floats) -> npt.NDArray[np.int64]:
+    """The first age of each band: the decades, but for those with too few faces of their own or beyond."""
+    starts = [0]
+    for start in range(BAND, int(ages.max()) + 1, BAND):
+        if min((ages >= start).sum(), ((ages >= starts[-1]) & (ages < start)).sum()) >= LEAST_IN_BAND:
+            starts.append(start)
+    return np.array(starts)
+
+
+def _hull(cdf: Floats, starts: npt.NDArray[np.int64], half_mass: list[float]) -> tuple[Floats, Floats]:
+    """Ends of the intervals, as positions in bins from the first edge."""
+    low = high = _quantile(cdf, 0.5)
+    last = float(cdf.shape[1] - 1)
+    edges = [0.0, *map(float, starts[1:]), last]  # the bin of age k begins at the position k
+    for (first, end), half in zip(pairwise(edges), half_mass, strict=True):
+        least = np.maximum(first, _quantile(cdf, 0.5 - half))
+        most = np.minimum(end, last - _quantile(1 - cdf[:, ::-1], 0.5 - half))
+        allowed = least <= most
+        low, high = (
+            np.where(allowed, np.minimum(low, least), low),
+            np.where(allowed, np.maximum(high, most), high),
+        )
+    return low, high
+
+
+def _to_years(position: Floats, cdf: Floats, age_min: int) -> Floats:
+    return np.clip(age_min - 0.5 + position, 0, age_min + cdf.shape[1] - 2)
+
+
+def _conformal_quantile(ordered: Floats, level: float) -> float:
+    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # a whole number must not be rounded up a step
     return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
 
 
@@ -105,7 +170,16 @@ def _cdf(age_probabilities: npt.ArrayLike) -> Floats:
     return np.column_stack([np.zeros(len(mass)), total / total[:, -1:]])
 
 
-def _left_quantile(cdf: Floats, mass: float) -> Floats:
+def _reached(cdf: Floats, position: Floats) -> Floats:
+    """F at a position (n,), in bins from the first edge."""
+    below = np.floor(position).astype(int)
+    rows = np.arange(len(cdf))
+    return np.asarray(
+        cdf[rows, below] + (position - below) * (cdf[rows, below + 1] - cdf[rows, below]), np.float64
+    )
+
+
+def _quantile(cdf: Floats, mass: float) -> Floats:
     """The least position x, in bins from the first edge, with F(x) >= mass; -inf for no mass."""
     if mass <= 0:
         return np.full(len(cdf), -np.inf)
@@ -113,8 +187,3 @@ def _left_quantile(cdf: Floats, mass: float) -> Floats:
     rows = np.arange(len(cdf))
     low, high = cdf[rows, above - 1], cdf[rows, above]
     return np.asarray(above - 1 + (mass - low) / (high - low), np.float64)
-
-
-def _right_quantile(cdf: Floats, mass: float) -> Floats:
-    """The greatest position x with F(x) <= mass; inf for all mass."""
-    return np.asarray(cdf.shape[1] - 1 - _left_quantile(1 - cdf[:, ::-1], 1 - mass))

@@ -16,8 +16,8 @@ from mien.align import Transform, extract_chip, transform_of_crop, transform_of_
 from mien.defaults import DEFAULT_DETECTOR
 from mien.detect import Detector, TurningDetector, make_detector
 from mien.errors import ImageError
+from mien.estimate import Question, ask, read
 from mien.images import EncodedPhoto, Photo, PhotoSource, Pixels, name_of, read_photo
-from mien.intervals import age_interval, check_coverage
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.model import Model
 from mien.quality import flags_of, measure
@@ -34,14 +34,6 @@ PATIENCE = 0.25
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked of each face beside its age and gender."""
-
-    coverage: float
-    thresholds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +57,14 @@ class Predictor:
         detector: A name that :func:`~mien.detect.make_detector` knows, or an object with the method of
             :class:`~mien.detect.Detector`.
         coverage: Probability with which the age intervals are to hold the labelled age.
+        gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
+            not 1, below which a face's label is "uncertain"; None for the model's own.
         rotate: Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.
 
     Raises:
         ModelError: If the model file cannot be used.
         DetectorError: If the detector cannot be set up.
-        ValueError: If the model is not calibrated for ``coverage``.
+        ValueError: If the model is not calibrated for ``coverage``, or ``gender_threshold`` is out of range.
 
     >>> predictor = Predictor()  # doctest: +SKIP
     >>> predictor.predict("family.jpg")[0].age.years  # doctest: +SKIP
@@ -83,15 +77,17 @@ class Predictor:
         detector: str | Detector = DEFAULT_DETECTOR,
         *,
         coverage: float = 0.9,
+        gender_threshold: float | None = None,
         rotate: bool = True,
     ) -> None:
         """Load the model and set up the detector."""
         self.model = model if isinstance(model, Model) else Model(model)
         self.detector = make_detector(detector) if isinstance(detector, str) else detector
         self.coverage = coverage
+        self.gender_threshold = gender_threshold
         self.rotate = rotate
         self._search = TurningDetector(self.detector) if rotate else self.detector
-        check_coverage(coverage, self.model.metadata.interval)
+        self._ask(None, (), None)
 
     def predict(
         self,
@@ -101,6 +97,7 @@ class Predictor:
         framing: Framing = "utkface",
         coverage: float | None = None,
         thresholds: Sequence[int] = (),
+        gender_threshold: float | None = None,
     ) -> list[Estimate]:
         """Estimate every face of one photo.
 
@@ -113,16 +110,18 @@ class Predictor:
                 (as FairFace's, with padding 0.25).
             coverage: Of the age intervals, instead of the predictor's.
             thresholds: Ages in whole years; for each, how likely the face looks at least that old.
+            gender_threshold: Instead of the predictor's.
 
         Returns:
             The estimates, largest face first; empty where no face is found.
 
         Raises:
             ImageError: If the photo cannot be read.
-            ValueError: If the model is not calibrated for ``coverage``, or knows no such threshold.
+            ValueError: If the model is not calibrated for ``coverage``, knows no such threshold, or the
+                gender's is out of range.
         """
         _check_choices(faces, framing)
-        question = self._ask(coverage, thresholds)
+        question = self._ask(coverage, thresholds, gender_threshold)
         prepared = self._prepare(read_photo(photo), faces, framing)
         return list(self._estimate([prepared], question)[0].faces)
 
@@ -134,6 +133,7 @@ class Predictor:
         framing: Framing = "utkface",
         coverage: float | None = None,
         thresholds: Sequence[int] = (),
+        gender_threshold: float | None = None,
     ) -> Iterator[PhotoResult]:
         """Estimate every face of a stream of photos.
 
@@ -146,6 +146,7 @@ class Predictor:
             framing: As for :meth:`predict`.
             coverage: As for :meth:`predict`.
             thresholds: As for :meth:`predict`.
+            gender_threshold: As for :meth:`predict`.
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
@@ -153,23 +154,21 @@ class Predictor:
         _check_choices(faces, framing)
         if isinstance(photos, str | bytes | os.PathLike | EncodedPhoto | Photo | Image.Image):
             raise TypeError("predict_many takes several photos; put a single one into a list, or use predict")
-        return self._stream(photos, faces, framing, self._ask(coverage, thresholds))
+        return self._stream(photos, faces, framing, self._ask(coverage, thresholds, gender_threshold))
 
-    def _ask(self, coverage: float | None, thresholds: Sequence[int]) -> _Question:
+    def _ask(
+        self, coverage: float | None, thresholds: Sequence[int], gender_threshold: float | None
+    ) -> Question:
         """Check what is asked for, before any photo is read."""
-        metadata = self.model.metadata
-        if coverage is not None:
-            check_coverage(coverage, metadata.interval)
-        for threshold in thresholds:
-            if threshold != int(threshold) or not metadata.age_min < threshold <= metadata.age_max:
-                raise ValueError(
-                    f"thresholds must be whole ages from {metadata.age_min + 1} to {metadata.age_max}; "
-                    f"got {threshold}"
-                )
-        return _Question(coverage or self.coverage, tuple(sorted({int(t) for t in thresholds})))
+        return ask(
+            self.model.metadata,
+            self.coverage if coverage is None else coverage,
+            thresholds,
+            self.gender_threshold if gender_threshold is None else gender_threshold,
+        )
 
     def _stream(
-        self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing, question: _Question
+        self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing, question: Question
     ) -> Iterator[PhotoResult]:
         waiting: list[_Prepared] = []
         since = time.monotonic()
@@ -207,7 +206,7 @@ class Predictor:
         found = sorted(self._search.detect(photo.pixels), key=lambda face: -face.box.area)
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
-    def _estimate(self, photos: list[_Prepared], question: _Question) -> list[PhotoResult]:
+    def _estimate(self, photos: list[_Prepared], question: Question) -> list[PhotoResult]:
         """Run the model on all faces of some photos at once."""
         chips = [chip for photo in photos for chip in photo.chips]
         answers = iter(self._look(chips, question))
@@ -220,33 +219,8 @@ class Predictor:
             results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, photo.error))
         return results
 
-    def _look(self, chips: list[Pixels], question: _Question) -> list[tuple[AgeEstimate, GenderEstimate]]:
-        if not chips:
-            return []
-        metadata = self.model.metadata
-        probabilities, p_female = self.model.run(np.stack(chips))
-        years = probabilities @ np.arange(metadata.age_min, metadata.age_max + 1)
-        low, high = age_interval(
-            probabilities, metadata.interval, question.coverage, age_min=metadata.age_min
-        )
-        # The mean of a lopsided distribution may lie outside. An interval without its estimate confuses, and
-        # a wider one covers no less.
-        low, high = np.minimum(low, years), np.maximum(high, years)
-        # Tails summed from the far end grow with every age, so that a lower threshold is never less likely.
-        tails = np.clip(np.cumsum(probabilities[:, ::-1], axis=1)[:, ::-1], 0, 1)
-        return [
-            (
-                AgeEstimate(
-                    float(y),
-                    float(a),
-                    float(b),
-                    question.coverage,
-                    tuple((t, float(tail[t - metadata.age_min])) for t in question.thresholds),
-                ),
-                GenderEstimate(float(p)),
-            )
-            for y, a, b, p, tail in zip(years, low, high, p_female, tails, strict=True)
-        ]
+    def _look(self, chips: list[Pixels], question: Question) -> list[tuple[AgeEstimate, GenderEstimate]]:
+        return read(self.model.metadata, *self.model.run(np.stack(chips)), question) if chips else []
 
 
 def _check_choices(faces: str, framing: str) -> None:

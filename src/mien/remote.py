@@ -46,6 +46,7 @@ class RemotePredictor:
         faces: str = "detect",
         coverage: float | None = None,
         thresholds: Sequence[int] = (),
+        gender_threshold: float | None = None,
     ) -> Iterator[PhotoResult]:
         """Estimate every face of some photos, one after the other.
 
@@ -54,6 +55,7 @@ class RemotePredictor:
             faces: As for :meth:`mien.Predictor.predict`.
             coverage: Likewise; None for the server's.
             thresholds: Likewise.
+            gender_threshold: Likewise; None for the server's model's own.
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
@@ -66,6 +68,8 @@ class RemotePredictor:
             options["coverage"] = str(coverage)
         if thresholds:
             options["thresholds"] = ",".join(map(str, thresholds))
+        if gender_threshold is not None:
+            options["gender_threshold"] = str(gender_threshold)
         query = urlencode(options)
         for photo in photos:
             name = name_of(photo)
@@ -129,12 +133,11 @@ def _document(body: bytes) -> dict[str, Any]:
 def _estimate(face: dict[str, Any]) -> Estimate:
     """The value object of a face's JSON; its numbers are rounded."""
     age, gender = face["age"], face["gender"]
-    p = gender["probability"]
     return Estimate(
         Box(*face["box"]),
         face["detection_score"],
         AgeEstimate(age["years"], age["low"], age["high"], age["coverage"], *_at_least(age)),
-        GenderEstimate(p if gender["label"] == "female" else 1 - p),
+        GenderEstimate(gender["p_female"], 1.0 if gender["label"] == "uncertain" else 0.5),
         tuple(face["flags"]),
     )
 

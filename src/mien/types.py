@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Gender = Literal["female", "male"]
+GenderLabel = Literal["female", "male", "uncertain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +105,36 @@ class AgeEstimate:
 
 @dataclass(frozen=True, slots=True)
 class GenderEstimate:
-    """Perceived gender as the probability that a viewer would say "female"."""
+    """Perceived gender as the probability that a viewer would say "female".
+
+    Attributes:
+        p_female: In [0, 1].
+        unsure_below: Probability of the likelier gender below which the label is "uncertain"; 0.5 never.
+    """
 
     p_female: float
+    unsure_below: float = 0.5
 
     def __post_init__(self) -> None:
         """Check."""
         if not 0 <= self.p_female <= 1:
             raise ValueError(f"p_female must lie in [0, 1], got {self.p_female}")
+        if not 0.5 <= self.unsure_below <= 1:
+            raise ValueError(f"unsure_below must lie in [0.5, 1], got {self.unsure_below}")
 
     @property
-    def label(self) -> Gender:
-        """The likelier of the two labels."""
+    def likelier(self) -> Gender:
+        """The likelier of the two."""
         return "female" if self.p_female >= 0.5 else "male"
 
     @property
+    def label(self) -> GenderLabel:
+        """The likelier gender, if it is likely enough."""
+        return self.likelier if self.probability >= self.unsure_below else "uncertain"
+
+    @property
     def probability(self) -> float:
-        """Probability of :attr:`label`, in [0.5, 1]."""
+        """Probability of :attr:`likelier`, in [0.5, 1]."""
         return max(self.p_female, 1 - self.p_female)
 
 
@@ -151,7 +165,11 @@ class Estimate:
             "box": [round(v, 1) for v in self.box],
             "detection_score": round(self.detection_score, 3),
             "age": age,
-            "gender": {"label": self.gender.label, "probability": round(self.gender.probability, 3)},
+            "gender": {
+                "label": self.gender.label,
+                "probability": round(self.gender.probability, 3),
+                "p_female": round(self.gender.p_female, 3),
+            },
             "flags": list(self.flags),
         }
 

@@ -33,6 +33,7 @@ class FakePredictor(Predictor):
         framing: Framing = "utkface",
         coverage: float | None = None,
         thresholds: Sequence[int] = (),
+        gender_threshold: float | None = None,
     ) -> Iterator[PhotoResult]:
         names = [Path(str(photo)).name for photo in photos]
         self.calls.append((faces, framing, names))

@@ -52,7 +52,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(checkpoint, manifest, tmp_path_factory.mktemp("export") / "small.onnx").path
+    return export(checkpoint, [manifest], tmp_path_factory.mktemp("export") / "small.onnx").path
 
 
 def test_exported_file_is_all_a_predictor_needs(exported: Path, manifest: Path) -> None:
@@ -110,13 +110,13 @@ def test_a_graph_that_differs_is_refused_and_leaves_no_file(
 
     monkeypatch.setattr(Affine, "forward", shifted)
     with pytest.raises(TrainingError, match=r"differs from .*last\.ckpt"):
-        export(checkpoint, manifest, tmp_path / "small.onnx")
+        export(checkpoint, [manifest], tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_checkpoint_is_named(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"none\.ckpt does not exist"):
-        export(tmp_path / "none.ckpt", manifest, tmp_path / "small.onnx")
+        export(tmp_path / "none.ckpt", [manifest], tmp_path / "small.onnx")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -144,5 +144,5 @@ def test_a_manifest_without_validation_rows_is_refused(
 ) -> None:
     table = pd.read_csv(manifest).assign(split="train")
     table.to_csv(manifest.parent / "train.csv", index=False)
-    with pytest.raises(TrainingError, match="no validation rows with exact ages"):
-        export(checkpoint, manifest.parent / "train.csv", tmp_path / "small.onnx")
+    with pytest.raises(TrainingError, match="no row of the split 'validation'"):
+        export(checkpoint, [manifest.parent / "train.csv"], tmp_path / "small.onnx")

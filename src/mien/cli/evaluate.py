@@ -10,6 +10,8 @@ from mien.cli.predict import printable
 from mien.defaults import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mien.evaluation import Evaluation
 
 
@@ -28,6 +30,14 @@ def evaluate(
     rotate: Rotate = True,
     model: ModelFile = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="For faces that calibrated the model: calibrate it on one half of them for the other, and "
+            "the other way round.",
+        ),
+    ] = False,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="CSV", help="Write what was predicted to this file, one row a face."),
@@ -51,11 +61,13 @@ def evaluate(
         Predictor(model, detector, rotate=rotate),
         faces=faces.value,
         split=split,
+        recalibrate=recalibrate,
         predictions=predictions,
         report=report,
         watch=lambda stream, total: progress(stream, "Faces", total),
     )
     _print_scores(evaluation)
+    _print_gender(evaluation.gender_probabilities)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:
             typer.echo(f"{name}: {path}")
@@ -82,3 +94,13 @@ def _print_scores(evaluation: "Evaluation") -> None:
             label, format_value(measured, metric), format_interval(measured, metric), f"{measured.n:,}"
         )
     Console().print(table)
+
+
+def _print_gender(figures: "Mapping[str, float]") -> None:
+    if figures:
+        error, accuracy = figures["expected_calibration_error"], figures.get("labelled_accuracy")
+        right = "" if accuracy is None else f", of which {100 * accuracy:.1f} % are right"
+        typer.echo(
+            f"Gender probabilities: expected calibration error {error:.3f}; a label from "
+            f"{figures['unsure_below']:.2f} on, for {100 * figures['labelled']:.1f} % of faces{right}."
+        )

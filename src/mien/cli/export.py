@@ -7,21 +7,31 @@ import typer
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A .ckpt file of a run.")],
+    source: Annotated[
+        Path, typer.Argument(help="A .ckpt file of a run, or an .onnx model file to calibrate anew.")
+    ],
     manifest: Annotated[
-        Path, typer.Option(help="Its validation rows calibrate the interval and give the file's figures.")
+        list[Path],
+        typer.Option(
+            metavar="CSV",
+            help="Its validation rows calibrate the age intervals and the gender's probabilities. May be "
+            "given several times; the first one's rows give the file's figures.",
+        ),
     ],
     output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    model_version: Annotated[str, typer.Option(help="Version of the weights.")] = "1",
+    model_version: Annotated[
+        str | None, typer.Option(help="Version of the weights.", show_default="the model file's own, or 1")
+    ] = None,
 ) -> None:
-    """Write a model file from a checkpoint, run it, and compare the two."""
+    """Write a calibrated model file; from a checkpoint, run it and compare the two."""
     from mien.training.export import export as run
 
-    report = run(checkpoint, manifest, output, version=model_version)
+    report = run(source, manifest, output, version=model_version)
     typer.echo(f"{report.path}: {report.megabytes:.1f} MB")
-    typer.echo(
-        f"largest difference from the checkpoint: {report.age_difference:.1e} years, "
-        f"{report.probability_difference:.1e} in probability"
-    )
+    if report.differences is not None:
+        years, probability = report.differences
+        typer.echo(
+            f"largest difference from the checkpoint: {years:.1e} years, {probability:.1e} in probability"
+        )
     for name, value in report.metrics.items():
         typer.echo(f"{name}: {value:g}")

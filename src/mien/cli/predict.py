@@ -59,6 +59,15 @@ def predict(
             metavar="AGE", help="Also say how likely a face looks at least this old; repeat it for several."
         ),
     ] = None,
+    gender_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Call the perceived gender uncertain where the likelier one is less probable than this; 0.5 "
+            "never does.",
+            show_default="the model's own",
+        ),
+    ] = None,
     detector: DetectorName = DEFAULT_DETECTOR,
     rotate: Rotate = True,
     model: ModelFile = None,
@@ -90,7 +99,11 @@ def predict(
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
     try:
         answers = predictor.predict_many(
-            sources, faces=faces.value, coverage=coverage, thresholds=threshold or ()
+            sources,
+            faces=faces.value,
+            coverage=coverage,
+            thresholds=threshold or (),
+            gender_threshold=gender_threshold,
         )
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
@@ -148,10 +161,11 @@ def _describe_face(face: Estimate) -> str:
     age, gender = face.age, face.gender
     flags = "".join(f", {flag.replace('_', ' ')}" for flag in face.flags)
     interval = f"{100 * age.coverage:.0f} % interval {age.low:.0f} to {age.high:.0f}"
+    likelier = "" if gender.label == gender.likelier else f"{gender.likelier} "
     thresholds = "".join(f"{threshold} or older {100 * p:.0f} %, " for threshold, p in age.at_least)
     return (
         f"apparent age {age.years:.0f} ({interval}), {thresholds}"
-        f"perceived gender {gender.label} ({100 * gender.probability:.0f} %){flags}"
+        f"perceived gender {gender.label} ({likelier}{100 * gender.probability:.0f} %){flags}"
     )
 
 

@@ -77,12 +77,23 @@ def export_detector(
     unsure_below: Annotated[
         float, typer.Option(min=0, max=1, help="Score below which a face is marked as unsure.")
     ] = 0.0,
+    small_penalty: Annotated[
+        float,
+        typer.Option(help="Subtracted from the log odds of the smallest faces, of which most mistakes are."),
+    ] = 0.0,
     version: Annotated[str, typer.Option(help="Version of the weights.")] = "1",
 ) -> None:
     """Write a detector file from a checkpoint, run it, and compare the two."""
     from mien.training.detection.export import export_detector as run
 
-    report = run(checkpoint, output, threshold=threshold, unsure_below=unsure_below, version=version)
+    report = run(
+        checkpoint,
+        output,
+        threshold=threshold,
+        unsure_below=unsure_below,
+        small_penalty=small_penalty,
+        version=version,
+    )
     typer.echo(f"{report.path}: {report.megabytes:.2f} MB")
     typer.echo(
         f"largest difference from the checkpoint: {report.score_difference:.2g} in scores, "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mien.errors import DataError
-from mien.types import PhotoResult
+from mien.types import AgeEstimate, GenderEstimate, PhotoResult
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor
@@ -47,9 +47,13 @@ class Prediction:
         """The largest face's estimate, rounded as the table has it, so that both give the same figures."""
         if not result.faces:
             return cls(path, error=result.error)
-        face = result.faces[0]
-        years, low, high = (round(number, 3) for number in (face.age.years, face.age.low, face.age.high))
-        return cls(path, years, low, high, round(face.gender.p_female, 5), detected=True)
+        return cls.of_face(path, result.faces[0].age, result.faces[0].gender)
+
+    @classmethod
+    def of_face(cls, path: str, age: AgeEstimate, gender: GenderEstimate) -> "Prediction":
+        """One face's estimate, rounded likewise."""
+        years, low, high = (round(number, 3) for number in (age.years, age.low, age.high))
+        return cls(path, years, low, high, round(gender.p_female, 5), detected=True)
 
     def to_row(self) -> list[str]:
         """The table's fields, in the order of :data:`COLUMNS`."""

@@ -1,5 +1,6 @@
 """All that came out of an evaluation, in one value."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +22,25 @@ class Evaluation:
         split: The split that was evaluated, None for every row.
         faces: ``aligned`` or ``detect``.
         model: What the model's file says of itself.
+        recalibrated: Whether its calibration was not used, but one on the other half of the faces.
         coverage: What the age intervals aim at.
         labels: (n rows) the manifest's rows.
         predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, error,
             unreadable``.
         scores: The figures.
+        gender_probabilities: See :func:`~mien.evaluation.calibration.gender_figures`.
     """
 
     manifest: str
     split: str | None
     faces: "Faces"
     model: ModelMetadata
+    recalibrated: bool
     coverage: float
     labels: pd.DataFrame
     predictions: pd.DataFrame
     scores: Scores
+    gender_probabilities: Mapping[str, float]
 
     @property
     def unreadable(self) -> list[str]:
@@ -49,9 +54,11 @@ class Evaluation:
             "split": self.split,
             "faces": self.faces,
             "model": {"name": self.model.name, "version": self.model.version},
+            "recalibrated": self.recalibrated,
             "interval_coverage_aimed_at": self.coverage,
             "rows": len(self.labels),
             "unreadable": len(self.unreadable),
             "detected": int(self.predictions["detected"].sum()),
             **self.scores.to_json(),
+            "gender_probabilities": dict(self.gender_probabilities),
         }

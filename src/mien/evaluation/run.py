@@ -9,6 +9,8 @@ import pandas as pd
 
 from mien.data.manifest import read_manifest
 from mien.errors import DataError
+from mien.estimate import ask
+from mien.evaluation.calibration import gender_figures, predict_crosswise
 from mien.evaluation.groups import score
 from mien.evaluation.predictions import (
     Prediction,
@@ -30,6 +32,7 @@ def evaluate(
     *,
     faces: "Faces" = "aligned",
     split: str | None = None,
+    recalibrate: bool = False,
     predictions: Path | None = None,
     report: Path | None = None,
     watch: Watch | None = None,
@@ -41,25 +44,42 @@ def evaluate(
         predictor: Usually a :class:`mien.Predictor`.
         faces: ``aligned`` where the pictures are face crops; ``detect`` to find the faces first.
         split: Only the rows with this ``split``.
+        recalibrate: For rows that calibrated the model: calibrate it on half of them for the other half, and
+            the other way round, so that no face is judged by a calibration it was part of. Needs ``aligned``.
         predictions: Where to write one row a face, as it is predicted.
         report: Folder for ``index.html``, ``metrics.json`` and the plots.
         watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.
 
     Raises:
-        DataError: If the manifest cannot be used, holds no row of the split, or an output cannot be written.
+        DataError: If the manifest cannot be used, holds no row of the split, or an output cannot be written;
+            or if ``recalibrate`` is asked for with ``detect``, or has too few faces.
     """
+    if recalibrate and faces != "aligned":
+        raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
     table = read_rows(manifest, split)
     if report is not None:
         make_folder(report)
-    stream = predict_manifest(table, predictor, faces=faces)
+    question = ask(predictor.model.metadata, predictor.coverage, (), None)
+    if recalibrate:
+        stream = predict_crosswise(table, predictor.model, question)
+    else:
+        stream = predict_manifest(table, predictor, faces=faces)
     if predictions is not None:
         stream = write_predictions(stream, predictions)
     if watch is not None:
         stream = watch(stream, len(table))
     predicted = as_table(stream)
-    scores = score(table, predicted)
     evaluation = Evaluation(
-        manifest.name, split, faces, predictor.model.metadata, predictor.coverage, table, predicted, scores
+        manifest=manifest.name,
+        split=split,
+        faces=faces,
+        model=predictor.model.metadata,
+        recalibrated=recalibrate,
+        coverage=predictor.coverage,
+        labels=table,
+        predictions=predicted,
+        scores=score(table, predicted),
+        gender_probabilities=gender_figures(table, predicted, question.unsure_below),
     )
     if report is not None:
         write_report(evaluation, report)

@@ -2,20 +2,23 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
+import pandas as pd
 import torch
 
 from mien.data.manifest import read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
+from mien.estimate import calibrated_p_female
+from mien.evaluation.calibration import Answers, calibrated, observe
 from mien.images import Pixels
-from mien.intervals import calibrate
+from mien.intervals import median_age
 from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
 from mien.model import Model
 from mien.training.augment import to_images
@@ -38,56 +41,86 @@ class ExportReport:
     Attributes:
         path: The file written.
         megabytes: Its size in 10^6 bytes.
-        age_difference: Largest difference from the checkpoint in years.
-        probability_difference: Largest difference in p(female).
+        differences: Largest differences from the checkpoint, in years and in p(female); None where a model
+            file was calibrated anew, whose graph stays as it is.
         metrics: Validation figures written into the file.
     """
 
     path: Path
     megabytes: float
-    age_difference: float
-    probability_difference: float
+    differences: tuple[float, float] | None
     metrics: dict[str, float]
 
 
-def export(checkpoint: Path, manifest: Path, output: Path, *, version: str = "1") -> ExportReport:
-    """Write a model file and prove that it answers as the checkpoint does.
+def export(
+    source: Path, manifests: Sequence[Path], output: Path, *, version: str | None = None
+) -> ExportReport:
+    """Write a calibrated model file; from a checkpoint, prove that it answers as the checkpoint does.
 
     Args:
-        checkpoint: Written by :func:`mien.training.run.train`.
-        manifest: Its ``validation`` rows calibrate the age interval and give the file's figures.
+        source: A checkpoint written by :func:`mien.training.run.train`, or a model file (``.onnx``) that is
+            to be calibrated anew.
+        manifests: Their ``validation`` rows calibrate the age intervals, where the age is exact, and the
+            probabilities of gender, where it is known; those of the first give the file's figures.
         output: The ``.onnx`` file to write.
-        version: Version of the weights.
+        version: Version of the weights; None for the model file's own, or 1.
 
     Raises:
-        TrainingError: If the checkpoint is not one of ours, the manifest has no validation rows with exact
-            ages, or the file's answers differ from the checkpoint's by more than 1e-3 years or 1e-4 in
+        TrainingError: If the checkpoint is not one of ours, the first manifest has no validation rows with
+            exact ages, or the file's answers differ from the checkpoint's by more than 1e-3 years or 1e-4 in
             probability; no file is left then.
+        ModelError: If the model file cannot be used.
+        DataError: If a manifest cannot be used or holds too few faces.
     """
-    module, note = load_checkpoint(checkpoint)
-    rows = read_manifest(manifest)
-    chosen = (rows["split"] == "validation") & (rows["age_low"] == rows["age_high"])
-    rows = rows[chosen].reset_index(drop=True)
-    if rows.empty:
-        raise TrainingError(f"{manifest} has no validation rows with exact ages to calibrate on.")
-    ages, genders = rows["age_low"].to_numpy(np.float64), rows["gender"].to_numpy(str)
-    example = torch.zeros(2, 3, module.spec.size, module.spec.size)
-    graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
+    tables = [_validation_rows(manifest) for manifest in manifests]
+    if not (tables[0]["age_low"] == tables[0]["age_high"]).any():
+        raise TrainingError(f"{manifests[0]} has no validation rows with exact ages to calibrate on.")
+    graph, metadata, module = _read_source(source)
+    if version is not None:
+        metadata = metadata.model_copy(update={"version": version})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / output.name
-        chips = np.array(load_chips(rows, module.spec.size, Path(folder)))
-        _save(graph, _metadata(module, note, version, _UNCALIBRATED, {}), file)
-        age_probabilities, p_female = Model(file).run(chips)
-        metrics = _metrics(age_probabilities, p_female, ages, genders)
-        _save(graph, _metadata(module, note, version, calibrate(age_probabilities, ages), metrics), file)
-        differences = compare(module, Model(file), chips[:COMPARED])
-        _refuse_mismatch(differences, checkpoint)
+        _save(graph, metadata, file)
+        model = Model(file)
+        answers = [observe(model, table) for table in tables]
+        every = Answers(
+            np.concatenate([a.age_probabilities for a in answers]),
+            np.concatenate([a.p_female for a in answers]),
+        )
+        metadata = calibrated(metadata, pd.concat(tables, ignore_index=True), every)
+        metrics = _metrics(metadata, tables[0], answers[0])
+        _save(graph, metadata.model_copy(update={"metrics": metrics}), file)
+        differences = None
+        if module is not None:
+            some = tables[0][:COMPARED]
+            differences = compare(
+                module, Model(file), np.array(load_chips(some, module.spec.size, Path(folder)))
+            )
+            _refuse_mismatch(differences, source)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, output)
         except OSError as error:
             raise TrainingError(f"{output} cannot be written ({error.strerror}).") from None
-    return ExportReport(output, output.stat().st_size / 1e6, *differences, metrics)
+    return ExportReport(output, output.stat().st_size / 1e6, differences, metrics)
+
+
+def _validation_rows(manifest: Path) -> pd.DataFrame:
+    rows = read_manifest(manifest)
+    rows = rows[rows["split"] == "validation"].reset_index(drop=True)
+    if rows.empty:
+        raise TrainingError(f"{manifest} has no row of the split 'validation' to calibrate on.")
+    return rows
+
+
+def _read_source(source: Path) -> tuple[onnx.ModelProto, ModelMetadata, FaceModule | None]:
+    """The graph, what is known of it before it is calibrated, and the module it came from."""
+    if source.suffix == ".onnx":
+        return onnx.load(source), Model(source).metadata, None
+    module, note = load_checkpoint(source)
+    example = torch.zeros(2, 3, module.spec.size, module.spec.size)
+    graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
+    return graph, _metadata(module, note), module
 
 
 def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
@@ -144,18 +177,12 @@ def _save(graph: onnx.ModelProto, metadata: ModelMetadata, file: Path) -> None:
     onnx.save(graph, file)
 
 
-def _metadata(
-    module: FaceModule,
-    note: dict[str, Any],
-    version: str,
-    interval: IntervalCalibration,
-    metrics: dict[str, float],
-) -> ModelMetadata:
+def _metadata(module: FaceModule, note: dict[str, Any]) -> ModelMetadata:
     data_sets = [line.split(":")[0] for line in note["training_data"]]
     terms = [f"{name}: {TERMS.get(name, 'terms of that data set')}" for name in data_sets]
     return ModelMetadata(
         name=note["recipe"],
-        version=version,
+        version="1",
         licence="Weights follow the terms of what they were trained on. " + "; ".join(terms) + ".",
         geometry=CANONICAL_GEOMETRY,
         input_size=module.spec.size,
@@ -165,28 +192,27 @@ def _metadata(
         age_min=0,
         age_max=AGES - 1,
         gender_order=("male", "female"),
-        interval=interval,
+        interval=_UNCALIBRATED,
         training_data=tuple(note["training_data"]),
-        metrics=metrics,
+        metrics={},
     )
 
 
-def _metrics(
-    age_probabilities: npt.NDArray[np.float64],
-    p_female: npt.NDArray[np.float64],
-    ages: npt.NDArray[np.float64],
-    genders: npt.NDArray[np.str_],
-) -> dict[str, float]:
-    errors = age_probabilities @ np.arange(AGES) - ages
-    known = genders != ""
-    right = (p_female >= 0.5) == (genders == "female")
-    return {
-        "validation_n": float(len(ages)),
+def _metrics(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> dict[str, float]:
+    exact, known = labels["age_low"] == labels["age_high"], labels["gender"] != ""
+    years = median_age(answers.age_probabilities, age_min=metadata.age_min)
+    errors = (years - labels["age_low"])[exact]
+    female = calibrated_p_female(answers.p_female, metadata.gender) >= 0.5
+    metrics = {
+        "validation_n": float(len(labels)),
         "validation_mae": round(float(np.abs(errors).mean()), 3),
         "validation_rmse": round(float(np.sqrt((errors**2).mean())), 3),
-        "validation_gender_accuracy": round(float(right[known].mean()), 4),
     }
+    if known.any():
+        right = (female == (labels["gender"] == "female"))[known]
+        metrics["validation_gender_accuracy"] = round(float(right.mean()), 4)
+    return metrics
 
 
-_UNCALIBRATED = IntervalCalibration(coverage=(0.5, 0.99), half_mass=(0.25, 0.495), n=1)
+_UNCALIBRATED = IntervalCalibration(coverage=(0.5, 0.99), half_mass=((0.25,), (0.495,)), n=1)
 """Stands in until the graph has been run on the calibration faces; never in a file that is kept."""

@@ -57,6 +57,7 @@ class Engine:
                 p.model,
                 _FewFaces(p.detector, settings.max_faces),
                 coverage=p.coverage,
+                gender_threshold=p.gender_threshold,
                 rotate=p.rotate,
             )
             for name, p in zip(settings.detector_names, made, strict=True)
@@ -87,6 +88,7 @@ class Engine:
             faces=options.faces,
             coverage=options.coverage,
             thresholds=options.thresholds,
+            gender_threshold=options.gender_threshold,
         )
         return [photo if isinstance(photo, ImageError) else _or_error(next(results)) for photo in decoded]
 
@@ -119,7 +121,10 @@ class Engine:
             ValueError: If the coverage or a threshold lies outside what the model knows; it says which.
         """
         for _ in next(iter(self._predictors.values())).predict_many(
-            [], coverage=options.coverage, thresholds=options.thresholds
+            [],
+            coverage=options.coverage,
+            thresholds=options.thresholds,
+            gender_threshold=options.gender_threshold,
         ):
             raise AssertionError("no photo, no result")
 
@@ -133,7 +138,11 @@ class Engine:
         predictor = self._predictors[options.detector or self.settings.detector_names[0]]
         return tuple(
             predictor.predict(
-                photo, faces=options.faces, coverage=options.coverage, thresholds=options.thresholds
+                photo,
+                faces=options.faces,
+                coverage=options.coverage,
+                thresholds=options.thresholds,
+                gender_threshold=options.gender_threshold,
             )
         )
 

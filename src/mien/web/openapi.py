@@ -34,6 +34,11 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "Ages for which the probability of being at least so old is wanted, separated by commas.",
         {"type": "string", "pattern": r"^([0-9]{1,3}(,[0-9]{1,3}){0,15})?$", "example": "18,21"},
     ),
+    "gender_threshold": (
+        "Probability of the likelier gender below which the label is `uncertain`; 0.5 labels every face. The "
+        "model's own where not given.",
+        {"type": "number", "minimum": 0.5, "exclusiveMaximum": 1, "example": 0.5},
+    ),
 }
 assert set(_OPTIONS) == set(Options.model_fields)
 

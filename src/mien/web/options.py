@@ -18,6 +18,8 @@ class Options(BaseModel):
         detector: One of the server's detectors; None for its default.
         coverage: Probability with which age intervals hold the labelled age; None for the server's.
         thresholds: Ages for which the probability of being at least so old is wanted.
+        gender_threshold: Probability of the likelier gender below which the label is "uncertain"; None for
+            the model's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,8 +28,9 @@ class Options(BaseModel):
     detector: str | None = None
     coverage: float | None = Field(default=None, gt=0, lt=1)
     thresholds: tuple[int, ...] = Field(default=(), max_length=16)
+    gender_threshold: float | None = Field(default=None, ge=0.5, lt=1)
 
-    @field_validator("detector", "coverage", mode="before")
+    @field_validator("detector", "coverage", "gender_threshold", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value  # an empty field of a form

@@ -34,7 +34,7 @@ ROOM_FOR_THE_FORM = 2000
 _BLANK_FACE: dict[str, Any] = {
     "box": [0, 0, 1, 1],
     "age": {"years": 0, "low": 0, "high": 0, "coverage": 0},
-    "gender": {"label": "female", "probability": 0.5},
+    "gender": {"label": "female", "probability": 0.5, "p_female": 0.5},
     "flags": [],
 }
 """Stands in the templates that the page's scripts fill."""

@@ -12,7 +12,7 @@ FACE: dict[str, Any] = {
     "box": [412.0, 96.5, 540.2, 224.7],
     "detection_score": 0.98,
     "age": AGE,
-    "gender": {"label": "female", "probability": 0.97},
+    "gender": {"label": "female", "probability": 0.97, "p_female": 0.97},
     "flags": [],
 }
 PHOTO: dict[str, Any] = {"photo": "family.jpg", "width": 1280, "height": 853, "faces": [FACE]}
@@ -42,8 +42,11 @@ class Age(_Answer):
 class Gender(_Answer):
     """Perceived gender."""
 
-    label: Literal["female", "male", "uncertain"]
-    probability: float
+    label: Literal["female", "male", "uncertain"] = Field(
+        description="The likelier gender; uncertain where it is less likely than `gender_threshold`."
+    )
+    probability: float = Field(description="Of the likelier gender, at least 0.5.")
+    p_female: float = Field(description="Probability that a viewer would say female.")
 
 
 class Face(_Answer):

@@ -92,6 +92,7 @@ RESULT: Final = {
 GENDER: Final = {
     "female": "female",
     "male": "male",
+    "uncertain": "uncertain",
 }
 
 FLAGS: Final = {

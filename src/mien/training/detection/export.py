@@ -45,6 +45,7 @@ def export_detector(
     *,
     threshold: float,
     unsure_below: float = 0.0,
+    small_penalty: float = 0.0,
     nms_iou: float = 0.4,
     version: str = "1",
 ) -> DetectorReport:
@@ -55,6 +56,8 @@ def export_detector(
         output: The ``.onnx`` file to write.
         threshold: Least score of a face.
         unsure_below: Score below which a face is marked as unsure, and looked for in turned photos.
+        small_penalty: Subtracted from the scores' log odds on the finest level, where nearly all that is
+            taken for a face by mistake is found; so one threshold fits faces of all sizes.
         nms_iou: Overlap from which two boxes are of one face.
         version: Version of the weights.
 
@@ -69,6 +72,9 @@ def export_detector(
         module.load_state_dict(content["state_dict"])
     except RuntimeError:
         raise TrainingError(f"{checkpoint} does not fit the detector of this version.") from None
+    finest = module.net.heads[0]
+    assert isinstance(finest, nn.Conv2d) and finest.bias is not None
+    finest.bias.data[0] -= small_penalty
     deployed = Deployed(module.eval()).eval()
     graph = to_onnx(deployed, torch.zeros(2, 3, 96, 128), "image", OUTPUTS, {0: "n", 2: "h", 3: "w"})
     metadata = DetectorMetadata(

@@ -19,7 +19,7 @@ from mien.training.warm_start import start_from_model_file
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
 SIDES = ((0.3, 64), (0.6, 96), (0.85, 112), (1.0, 128))
-"""Side of the training images up to each share of the epochs: coarse first, where an epoch costs a quarter."""
+"""Side of the training images up to each share of the epochs: coarse first, where epochs are cheap."""
 CONTINUED_SIDES = ((0.45, 96), (0.8, 112), (1.0, 128))
 """The same where the net starts from a model file: it has seen the coarse images."""
 GENTLE_FROM = 0.9

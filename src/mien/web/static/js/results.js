@@ -89,6 +89,11 @@ function box(id, number, face, { width, height }) {
   return link;
 }
 
+function likelihood({ label, probability, p_female }) {
+  const likelier = label === "uncertain" ? ` ${texts.gender[p_female >= 0.5 ? "female" : "male"]}` : "";
+  return `${whole(100 * probability)} %${likelier}`;
+}
+
 function card(id, number, face, chip) {
   const item = clone("t-face");
   const { age, gender } = face;
@@ -103,7 +108,7 @@ function card(id, number, face, chip) {
     ".face-interval": fill(texts.result.interval, { low, high }),
     ".face-coverage": fill(texts.result.interval_note, { percent: +(100 * age.coverage).toFixed(1) }),
     ".gender-label": texts.gender[gender.label],
-    ".gender-percent": `${whole(100 * gender.probability)} %`,
+    ".gender-percent": likelihood(gender),
   });
   item.querySelector(".meter-value").setAttribute("width", percent(gender.probability, 1));
   drawRuler(item.querySelector(".ruler"), age);

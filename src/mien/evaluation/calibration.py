@@ -1,0 +1,220 @@
+"""Calibrating a model on faces it was not trained on, and measuring how well that holds on others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from mien.align import extract_chip, transform_of_crop
+from mien.errors import DataError, ImageError
+from mien.estimate import Question, calibrated_p_female, log_odds, read
+from mien.evaluation.metrics import cluster_numbers
+from mien.evaluation.predictions import Prediction
+from mien.images import read_photo
+from mien.intervals import LEAST_FACES, calibrate
+from mien.metadata import GenderCalibration, ModelMetadata
+
+if TYPE_CHECKING:
+    from mien.model import Model
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+LEAST_OF_EACH = 50
+"""Faces of each gender below which its probabilities are left as they are."""
+
+RISK = 0.5
+"""Labels are withheld until they are wrong this many times as often as if every face had one."""
+
+AT_ONCE = 256
+"""Faces whose chips are held in memory together."""
+
+BINS = 15
+"""Of the expected calibration error, as in Guo et al., "On calibration of modern neural networks"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A model's raw answers for n faces.
+
+    Attributes:
+        age_probabilities: (n, k).
+        p_female: (n,).
+    """
+
+    age_probabilities: Floats
+    p_female: Floats
+
+    def __getitem__(self, rows: Booleans) -> "Answers":
+        """Those of some faces."""
+        return Answers(self.age_probabilities[rows], self.p_female[rows])
+
+
+def observe(model: "Model", table: pd.DataFrame) -> Answers:
+    """A model's raw answers for the face crops of a manifest.
+
+    Raises:
+        DataError: If a picture cannot be read.
+    """
+    size = model.metadata.input_size
+    answers = []
+    for start in range(0, len(table), AT_ONCE):
+        part = table.iloc[start : start + AT_ONCE]
+        chips = [
+            _chip(path, framing, size) for path, framing in zip(part["path"], part["framing"], strict=True)
+        ]
+        answers.append(model.run(np.stack(chips)))
+    ages, p_female = zip(*answers, strict=True)
+    return Answers(np.concatenate(ages), np.concatenate(p_female))
+
+
+def calibrated(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> ModelMetadata:
+    """Metadata with intervals calibrated on the exact ages and probabilities on the known genders.
+
+    Args:
+        metadata: Of the model that gave the answers.
+        labels: n rows of a manifest, none of which was trained on.
+        answers: For these rows.
+
+    Raises:
+        DataError: If there are too few exact ages, or the genders run against the model's.
+    """
+    exact = (labels["age_low"] == labels["age_high"]).to_numpy(bool)
+    known = (labels["gender"] != "").to_numpy(bool)
+    if exact.sum() < LEAST_FACES:
+        raise DataError(
+            f"Calibration needs at least {LEAST_FACES} faces with exact ages; there are {exact.sum()}."
+        )
+    ages = labels.loc[exact, "age_low"].to_numpy(np.float64)
+    interval = calibrate(answers.age_probabilities[exact], ages, age_min=metadata.age_min)
+    female = (labels.loc[known, "gender"] == "female").to_numpy(bool)
+    gender = calibrate_gender(answers.p_female[known], female)
+    return metadata.model_copy(update={"interval": interval, "gender": gender})
+
+
+def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
+    """Platt scaling, and the threshold of the label "uncertain" from the risk-coverage curve.
+
+    The threshold is the least probability of the likelier gender at which the labels that are given are wrong
+    at most half as often as if every face were given one (El-Yaniv and Wiener, "On the foundations of
+    noise-free selective classification", JMLR 2010, name that curve).
+
+    Args:
+        p_female: (n,) the graph's.
+        female: (n,) whether the face is labelled female.
+
+    Returns:
+        What changes nothing, where there are fewer than 50 faces of either gender.
+
+    Raises:
+        DataError: If the faces labelled female look the less female ones.
+    """
+    if min(female.sum(), (~female).sum()) < LEAST_OF_EACH:
+        return GenderCalibration()
+    fit = LogisticRegression(C=1e6).fit(log_odds(p_female)[:, None], female)
+    slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    if slope <= 0:
+        raise DataError(
+            "The faces labelled female look male to the model, and the other way round; are the codes of the "
+            "genders reversed?"
+        )
+    scaled = GenderCalibration(slope=round(slope, 4), intercept=round(intercept, 4), n=len(female))
+    threshold = unsure_below(calibrated_p_female(p_female, scaled), female)
+    return scaled.model_copy(update={"unsure_below": threshold})
+
+
+def unsure_below(p_female: Floats, female: Booleans) -> float:
+    """The least hundredth from which on labels are wrong at most :data:`RISK` times as often as overall."""
+    wrong = (p_female >= 0.5) != female
+    sure = np.maximum(p_female, 1 - p_female)
+    for threshold in np.arange(50, 100) / 100:
+        labelled = sure >= threshold
+        if labelled.any() and wrong[labelled].mean() <= RISK * wrong.mean():
+            return float(threshold)
+    return 0.5
+
+
+def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
+    """Mean distance of confidence and accuracy over bins of the confidence (Guo et al., ICML 2017).
+
+    Args:
+        p_female: (n,) calibrated.
+        female: (n,) whether the face is labelled female; n is at least 1.
+    """
+    sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = [abs(float((sure - right)[bins == i].sum())) for i in range(BINS)]
+    return sum(gaps) / len(sure)
+
+
+def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """How far the gender's probabilities can be trusted; empty where no gender is labelled.
+
+    Args:
+        labels: n rows of a manifest.
+        predictions: n rows with ``p_female``, NaN where no face was found.
+        threshold: Probability of the likelier gender from which a label is given.
+
+    Returns:
+        ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
+        faces with a label; ``labelled_accuracy``, that of those.
+    """
+    p_female = predictions["p_female"].to_numpy(np.float64)
+    known = (labels["gender"] != "").to_numpy(bool) & np.isfinite(p_female)
+    p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
+    if not known.any():
+        return {}
+    labelled = np.maximum(p_female, 1 - p_female) >= threshold
+    figures = {
+        "n": float(known.sum()),
+        "expected_calibration_error": expected_calibration_error(p_female, female),
+        "unsure_below": threshold,
+        "labelled": float(labelled.mean()),
+    }
+    if labelled.any():
+        figures["labelled_accuracy"] = float(((p_female >= 0.5) == female)[labelled].mean())
+    return figures
+
+
+def predict_crosswise(table: pd.DataFrame, model: "Model", question: Question) -> Iterator[Prediction]:
+    """Predict for faces that calibrated the model, as if they had not.
+
+    The model is calibrated on one half of the faces and asked about the other, and the other way round;
+    groups stay together.
+
+    Args:
+        table: As for :func:`~mien.evaluation.predictions.predict_manifest`, of face crops.
+        model: Gives the answers; its own calibration is not used.
+        question: What is asked of each face.
+
+    Raises:
+        DataError: If a picture cannot be read, or half of the faces are too few.
+    """
+    answers = observe(model, table)
+    clusters = cluster_numbers(table["group"])
+    half = np.random.default_rng(0).permutation(clusters.max() + 1)[clusters] % 2 == 0
+    estimates = np.empty(len(table), object)
+    for asked in (half, ~half):
+        metadata = calibrated(model.metadata, table[~asked], answers[~asked])
+        part = answers[asked]
+        for row, pair in zip(
+            np.flatnonzero(asked),
+            read(metadata, part.age_probabilities, part.p_female, question),
+            strict=True,
+        ):
+            estimates[row] = pair
+    names = table["name"] if "name" in table else table["path"]
+    for name, (age, gender) in zip(names, estimates, strict=True):
+        yield Prediction.of_face(name, age, gender)
+
+
+def _chip(path: str, framing: str, size: int) -> npt.NDArray[np.uint8]:
+    try:
+        photo = read_photo(path)
+    except ImageError as error:
+        raise DataError(f"{error} 'mien data audit' lists every such picture of a manifest.") from None
+    return extract_chip(photo.pixels, transform_of_crop(photo.width, photo.height, framing), size)

@@ -1,0 +1,136 @@
+"""Calibrating a model on faces, and what is said of how well that holds."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from evaluation_fakes import labels
+from PIL import Image
+
+from mien.errors import DataError
+from mien.estimate import ask, calibrated_p_female
+from mien.evaluation import evaluate
+from mien.evaluation.calibration import (
+    Answers,
+    calibrate_gender,
+    calibrated,
+    expected_calibration_error,
+    gender_figures,
+    observe,
+    predict_crosswise,
+    unsure_below,
+)
+from mien.metadata import GenderCalibration
+from mien.model import Model
+from mien.predictor import Predictor
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+
+def overconfident(n: int) -> tuple[Floats, Booleans]:
+    """Answers whose log odds are twice what they should be."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(0, 2, n)
+    return 1 / (1 + np.exp(-2 * odds)), rng.random(n) < 1 / (1 + np.exp(-odds))
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 40 pictures of noise; pairs of rows are of one group."""
+    folder = tmp_path_factory.mktemp("noise")
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 256, (60, 60, 3), np.uint8)).save(folder / f"{i}.png")
+    rows = {
+        "path": [f"{i}.png" for i in range(40)],
+        "age": rng.integers(10, 80, 40),
+        "gender": ["male", "female"] * 20,
+        "group": [f"g{i // 2}" for i in range(40)],
+    }
+    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
+def test_scaling_takes_back_overconfidence() -> None:
+    p_female, female = overconfident(20_000)
+    calibration = calibrate_gender(p_female, female)
+    assert calibration.slope == pytest.approx(0.5, abs=0.03)
+    assert calibration.intercept == pytest.approx(0, abs=0.05)
+    scaled = calibrated_p_female(p_female, calibration)
+    assert expected_calibration_error(scaled, female) < 0.02 < expected_calibration_error(p_female, female)
+
+
+def test_the_error_of_calibration_is_the_distance_of_confidence_and_accuracy() -> None:
+    p_female, female = np.full(10, 0.9), np.arange(10) < 6
+    assert expected_calibration_error(p_female, female) == pytest.approx(0.3)
+
+
+def test_labels_are_withheld_until_they_are_wrong_half_as_often() -> None:
+    p_female, female = overconfident(20_000)
+    threshold = unsure_below(p_female, female)
+    wrong, sure = (p_female >= 0.5) != female, np.maximum(p_female, 1 - p_female)
+    assert wrong[sure >= threshold].mean() <= wrong.mean() / 2 < wrong[sure >= threshold - 0.01].mean()
+
+
+def test_too_few_faces_leave_the_probabilities_as_they_are() -> None:
+    assert calibrate_gender(np.array([0.1, 0.9, 0.8]), np.array([False, True, True])) == GenderCalibration()
+
+
+def test_reversed_genders_are_refused() -> None:
+    p_female, female = overconfident(1000)
+    with pytest.raises(DataError, match="codes of the genders reversed"):
+        calibrate_gender(p_female, ~female)
+
+
+def test_a_calibration_set_of_three_faces_is_refused(tiny_model: Path) -> None:
+    answers = Answers(np.full((3, 101), 1 / 101), np.full(3, 0.5))
+    with pytest.raises(DataError, match=r"at least 10 faces with exact ages; there are 3\."):
+        calibrated(Model(tiny_model).metadata, labels(path=["a", "b", "c"]), answers)
+
+
+def test_figures_tell_how_many_faces_have_a_label_and_how_many_labels_are_right() -> None:
+    rows = labels(path=["a", "b", "c", "d"], gender=["female", "female", "male", ""])
+    predictions = pd.DataFrame({"p_female": [0.9, 0.55, 0.95, 0.9]})
+    figures = gender_figures(rows, predictions, 0.6)
+    assert figures["n"] == 3
+    assert figures["labelled"] == pytest.approx(2 / 3)
+    assert figures["labelled_accuracy"] == pytest.approx(1 / 2)
+
+
+def test_faces_without_labels_of_gender_have_no_figures() -> None:
+    assert gender_figures(labels(path=["a"]), pd.DataFrame({"p_female": [0.9]}), 0.6) == {}
+
+
+def test_no_face_is_judged_by_a_calibration_it_was_part_of(noise: Path, tiny_model: Path) -> None:
+    from mien.data.manifest import read_manifest
+
+    model, table = Model(tiny_model), read_manifest(noise)
+    question = ask(model.metadata, 0.9, (), None)
+    before = {p.path: (p.age_low, p.age_high) for p in predict_crosswise(table, model, question)}
+    one = table["path"].iloc[0]
+    table.loc[table["path"] == one, ["age_low", "age_high"]] = 100.0
+    after = {p.path: (p.age_low, p.age_high) for p in predict_crosswise(table, model, question)}
+    assert after[one] == before[one]
+    assert after != before
+
+
+def test_observed_answers_are_the_models(noise: Path, tiny_model: Path) -> None:
+    from mien.data.manifest import read_manifest
+
+    model, table = Model(tiny_model), read_manifest(noise)
+    [face] = Predictor(model).predict(table["path"].iloc[3], faces="aligned")
+    assert observe(model, table).p_female[3] == pytest.approx(face.gender.p_female)
+
+
+def test_recalibration_is_said_in_the_figures(noise: Path, tiny_model: Path) -> None:
+    document = evaluate(noise, Predictor(tiny_model), recalibrate=True).to_json()
+    assert document["recalibrated"] is True
+    assert document["gender_probabilities"]["n"] == 40
+
+
+def test_recalibration_needs_crops(noise: Path, tiny_model: Path) -> None:
+    with pytest.raises(DataError, match="leave out --recalibrate"):
+        evaluate(noise, Predictor(tiny_model), faces="detect", recalibrate=True)
