@@ -126,3 +126,29 @@ def test_outputs_are_tried_before_the_work(manifest: Path, fake: FakePredictor, 
     with pytest.raises(DataError, match=r"out\.csv cannot be written"):
         evaluate(manifest, fake, predictions=tmp_path / "file" / "out.csv")
     assert fake.calls == []
+
+
+def test_several_models_on_several_manifests_share_a_page(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    again = manifest.with_name("again.csv")
+    again.write_text(ROWS)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(tiny_model.read_bytes())
+    files = ("--manifest", manifest, "--manifest", again, "--model", tiny_model, "--model", other)
+    result = run(*files, "--split", "validation", "--report", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert "faces.csv" in result.stdout and "again.csv" in result.stdout
+    page = (tmp_path / "report" / "index.html").read_text()
+    for name in (tiny_model.stem, "other"):
+        assert f'href="{name}/faces/index.html"' in page
+        assert (tmp_path / "report" / name / "again" / "metrics.json").exists()
+
+
+def test_predictions_of_several_models_do_not_fit_one_file(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    files = ("--manifest", manifest, "--model", tiny_model, "--model", tiny_model)
+    result = run(*files, "--predictions", tmp_path / "out.csv")
+    assert result.exit_code == 2
+    assert not (tmp_path / "out.csv").exists()

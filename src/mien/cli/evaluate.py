@@ -1,11 +1,12 @@
 """``mien evaluate``."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
+from mien.cli.options import DetectorName, Faces, Rotate
 from mien.cli.predict import printable
 from mien.defaults import DEFAULT_DETECTOR
 
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mien.evaluation import Evaluation
+    from mien.predictor import Predictor
 
 
 def evaluate(
     manifest: Annotated[
-        Path, typer.Option(metavar="CSV", help="Table of labelled faces, as 'mien data index' writes it.")
+        list[Path],
+        typer.Option(
+            metavar="CSV",
+            help="Table of labelled faces, as 'mien data index' writes it; repeat it for several.",
+        ),
     ],
     faces: Annotated[
         Faces,
@@ -28,7 +34,14 @@ def evaluate(
     ] = Faces.aligned,
     detector: DetectorName = DEFAULT_DETECTOR,
     rotate: Rotate = True,
-    model: ModelFile = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Model file; repeat it to see several side by side.",
+            show_default="the one included",
+        ),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     recalibrate: Annotated[
         bool,
@@ -52,29 +65,86 @@ def evaluate(
     The exit status is 0 if all pictures could be read, 1 if some could not (each is named on standard error;
     the others are still evaluated), and 2 if the command itself is wrong.
     """
-    from mien.evaluation import evaluate as run
-    from mien.predictor import Predictor
-    from mien.progress import progress
+    models: list[Path | None] = [*model] if model else [None]
+    if len(manifest) * len(models) > 1 and predictions is not None:
+        raise typer.BadParameter("--predictions takes one manifest and one model.")
 
-    evaluation = run(
-        manifest,
-        Predictor(model, detector, rotate=rotate),
-        faces=faces.value,
-        split=split,
-        recalibrate=recalibrate,
-        predictions=predictions,
-        report=report,
-        watch=lambda stream, total: progress(stream, "Faces", total),
-    )
-    _print_scores(evaluation)
-    _print_gender(evaluation.gender_probabilities)
+    def run(manifest: Path, predictor: "Predictor", report: Path | None) -> "Evaluation":
+        from mien.evaluation import evaluate as run_one
+        from mien.progress import progress
+
+        return run_one(
+            manifest,
+            predictor,
+            faces=faces.value,
+            split=split,
+            recalibrate=recalibrate,
+            predictions=predictions,
+            report=report,
+            watch=lambda stream, total: progress(stream, "Faces", total),
+        )
+
+    from mien.predictor import Predictor
+
+    predictors = [Predictor(path, detector, rotate=rotate) for path in models]
+    if len(manifest) * len(models) == 1:
+        evaluation = run(manifest[0], predictors[0], report)
+        _print_scores(evaluation)
+        _print_gender(evaluation.gender_probabilities)
+        done = [evaluation]
+    else:
+        done = _compare(manifest, models, predictors, run, report)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:
             typer.echo(f"{name}: {path}")
-    for sentence in evaluation.unreadable:
+    unreadable = list(dict.fromkeys(sentence for evaluation in done for sentence in evaluation.unreadable))
+    for sentence in unreadable:
         typer.echo(f"mien: {printable(sentence)}", err=True)
-    if evaluation.unreadable:
+    if unreadable:
         raise typer.Exit(1)
+
+
+def _compare(
+    manifests: Sequence[Path],
+    models: Sequence[Path | None],
+    predictors: Sequence["Predictor"],
+    run: Callable[[Path, "Predictor", Path | None], "Evaluation"],
+    report: Path | None,
+) -> list["Evaluation"]:
+    """Evaluate each model on each manifest; print a table for each manifest, a column for each model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mien.evaluation.comparison import short_names, tables_of, write_comparison
+    from mien.evaluation.report import format_value
+
+    names = short_names([path or Path("included") for path in models])
+    folders = short_names(manifests)
+    rows = [
+        [
+            run(manifest, predictor, report / name / folder if report else None)
+            for name, predictor in zip(names, predictors, strict=True)
+        ]
+        for manifest, folder in zip(manifests, folders, strict=True)
+    ]
+    tables = tables_of(rows, names)
+    for table in tables:
+        shown = Table(title=table.title)
+        shown.add_column("")
+        for column in table.columns:
+            shown.add_column(column.name, justify="right")
+        for metric in table.metrics:
+            cells = [
+                format_value(column.overall[metric.name], metric) if metric.name in column.overall else "–"
+                for column in table.columns
+            ]
+            shown.add_row(
+                metric.label if metric.unit == "share" else f"{metric.label}, {metric.unit}", *cells
+            )
+        Console().print(shown)
+    if report is not None:
+        write_comparison(tables, report)
+    return [evaluation for row in rows for evaluation in row]
 
 
 def _print_scores(evaluation: "Evaluation") -> None:

@@ -92,6 +92,24 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
 
 def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
     """The page, with everything it shows inside."""
+    metrics = shown_metrics(evaluation)
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            evaluation=evaluation,
+            scores=evaluation.scores,
+            metrics=metrics,
+            columns=[metric for metric in metrics if metric.name != "mse"],
+            meanings=MEANINGS,
+            resamples=REPLICATES,
+            plots=plots,
+        )
+    )
+
+
+def page_environment() -> jinja2.Environment:
+    """For the templates of this package's pages."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mien.evaluation"),
         autoescape=True,
@@ -100,16 +118,7 @@ def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"figure": format_value, "interval": format_interval, "data_uri": _data_uri}
-    metrics = shown_metrics(evaluation)
-    return environment.get_template("report.html.j2").render(
-        evaluation=evaluation,
-        scores=evaluation.scores,
-        metrics=metrics,
-        columns=[metric for metric in metrics if metric.name != "mse"],
-        meanings=MEANINGS,
-        resamples=REPLICATES,
-        plots=plots,
-    )
+    return environment
 
 
 def format_value(measurement: Measurement, metric: Metric) -> str:

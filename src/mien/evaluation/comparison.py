@@ -1,0 +1,93 @@
+"""Several models on several data sets, side by side on one page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import DataError
+from mien.evaluation.groups import Measurements
+from mien.evaluation.metrics import Metric
+from mien.evaluation.report import page_environment, shown_metrics
+from mien.evaluation.result import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One model's figures for a data set.
+
+    Attributes:
+        name: What to call the model.
+        link: Its report, seen from the page.
+        overall: Metric name to measurement.
+    """
+
+    name: str
+    link: str
+    overall: Measurements
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One data set.
+
+    Attributes:
+        title: Its manifest, split and number of faces.
+        metrics: The rows.
+        columns: One a model.
+    """
+
+    title: str
+    metrics: Sequence[Metric]
+    columns: Sequence[Column]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """What to call files beside each other: their stems, numbered where two are the same.
+
+    >>> short_names([Path("a/small.onnx"), Path("b/small.onnx"), Path("big.onnx")])
+    ['small', 'small-2', 'big']
+    """
+    names: list[str] = []
+    for path in paths:
+        again = sum(name == path.stem or name.startswith(f"{path.stem}-") for name in names)
+        names.append(path.stem if not again else f"{path.stem}-{again + 1}")
+    return names
+
+
+def tables_of(evaluations: Sequence[Sequence[Evaluation]], models: Sequence[str]) -> list[Table]:
+    """The tables of a page.
+
+    Args:
+        evaluations: For each data set, one evaluation a model, in the order of ``models``.
+        models: What to call them.
+    """
+    names = short_names([Path(row[0].manifest) for row in evaluations])
+    return [
+        Table(
+            _title(row[0]),
+            shown_metrics(row[0]),
+            [
+                Column(model, f"{model}/{name}/index.html", evaluation.scores.overall)
+                for model, evaluation in zip(models, row, strict=True)
+            ],
+        )
+        for name, row in zip(names, evaluations, strict=True)
+    ]
+
+
+def _title(evaluation: Evaluation) -> str:
+    split = f", split “{evaluation.split}”" if evaluation.split else ""
+    return f"{evaluation.manifest}{split}: {len(evaluation.labels):,} faces"
+
+
+def write_comparison(tables: Sequence[Table], folder: Path) -> None:
+    """Write the page, ``index.html``, above the reports that it leads to.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    page = page_environment().get_template("comparison.html.j2").render(tables=tables)
+    try:
+        (folder / "index.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"The page in {folder} cannot be written ({error.strerror}).") from None
