@@ -13,7 +13,7 @@ from mien.defaults import DEFAULT_DETECTOR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mien.evaluation import Evaluation
+    from mien.evaluation import Evaluation, Metric
     from mien.predictor import Predictor
 
 
@@ -138,9 +138,7 @@ def _compare(
                 format_value(column.overall[metric.name], metric) if metric.name in column.overall else "–"
                 for column in table.columns
             ]
-            shown.add_row(
-                metric.label if metric.unit == "share" else f"{metric.label}, {metric.unit}", *cells
-            )
+            shown.add_row(_heading(metric), *cells)
         Console().print(shown)
     if report is not None:
         write_comparison(tables, report)
@@ -159,11 +157,17 @@ def _print_scores(evaluation: "Evaluation") -> None:
         table.add_column(heading, justify="right")
     for metric in shown_metrics(evaluation):
         measured = evaluation.scores.overall[metric.name]
-        label = metric.label if metric.unit == "share" else f"{metric.label}, {metric.unit}"
         table.add_row(
-            label, format_value(measured, metric), format_interval(measured, metric), f"{measured.n:,}"
+            _heading(metric),
+            format_value(measured, metric),
+            format_interval(measured, metric),
+            f"{measured.n:,}",
         )
     Console().print(table)
+
+
+def _heading(metric: "Metric") -> str:
+    return metric.label if metric.unit == "share" else f"{metric.label}, {metric.unit}"
 
 
 def _print_gender(figures: "Mapping[str, float]") -> None:
