@@ -57,7 +57,7 @@ def read_tables(folder: Path) -> dict[str, str]:
 
     Returns:
         Each ``NAME.md`` under its name; and of the ``NAME.json``, ``overall`` with a row for each, and for
-        each ``groups-NAME``.
+        each ``groups-NAME``; ``calibration`` likewise.
 
     Raises:
         DataError: If a file cannot be read or is no evaluation.
@@ -75,8 +75,8 @@ def read_tables(folder: Path) -> dict[str, str]:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
-    ordered = sorted(evaluations, key=lambda name: [*TITLES, name].index(name))
-    return tables | {"overall": overall_table({name: evaluations[name] for name in ordered})}
+    ordered = {name: evaluations[name] for name in sorted(evaluations, key=[*TITLES, *evaluations].index)}
+    return tables | {"overall": overall_table(ordered), "calibration": calibration_table(ordered)}
 
 
 def overall_table(evaluations: Mapping[str, Json]) -> str:
@@ -94,6 +94,19 @@ def overall_table(evaluations: Mapping[str, Json]) -> str:
     return _table([*head, f"{aim} % interval covers"], rows)
 
 
+def calibration_table(evaluations: Mapping[str, Json]) -> str:
+    """A row for each data set: whether intervals and probabilities mean what they say."""
+    head = ["validation part of", "interval covers", "mean width, years", "gender: calibration error"]
+    rows = []
+    for name, evaluation in evaluations.items():
+        figures, gender = evaluation["overall"], evaluation.get("gender_probabilities") or {}
+        cells = [_share(figures.get("coverage")), _years(figures.get("width"), 1)]
+        cells += [f"{gender['expected_calibration_error']:.3f}" if gender else "–"]
+        cells += [f"{100 * gender[key]:.1f} %" if key in gender else "–" for key in LABELLED]
+        rows.append([TITLES.get(name, name), *cells])
+    return _table([*head, "labelled", "of these right"], rows)
+
+
 def group_table(evaluation: Json) -> str:
     """A row for each age band, gender, race, and race and gender."""
     known = [metric for metric in GROUP_COLUMNS if metric in evaluation["overall"]]
@@ -105,6 +118,9 @@ def group_table(evaluation: Json) -> str:
             cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
             rows.append([label, f"{faces:,}", *cells])
     return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
+
+
+LABELLED = ("labelled", "labelled_accuracy")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
