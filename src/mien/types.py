@@ -76,6 +76,15 @@ class Face:
             raise ValueError(f"landmarks must be five points, got {len(self.landmarks)}")
 
 
+def whole_years(years: float) -> int:
+    """Years as a person reads them: the nearest whole year of what the JSON says, halves up.
+
+    >>> whole_years(31.46), whole_years(31.4), whole_years(30.5)
+    (32, 31, 31)
+    """
+    return math.floor(round(years, 1) + 0.5)
+
+
 @dataclass(frozen=True, slots=True)
 class AgeEstimate:
     """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``.

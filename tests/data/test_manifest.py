@@ -86,6 +86,7 @@ def test_spaces_around_column_names_do_not_matter(write_csv: WriteCsv) -> None:
         ("path,age_low,age_high\na.jpg,29,20\n", "an age_high below its age_low"),
         ("path,age\n,30\n", "row 2, has no path"),
         ("path,age,gender\na.jpg,30,man\n", "a gender other than male or female"),
+        ("path,age,gender\na.jpg,30,1\n", "a number for a gender, whose meaning differs between data sets"),
         ("path,age,framing\na.jpg,30,tight\n", "a framing not in utkface, padded"),
         ("path,age\n", "has no rows"),
         ("", "is not a CSV file"),

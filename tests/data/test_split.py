@@ -86,6 +86,64 @@ def test_a_folder_with_two_copies_of_the_data_set_is_refused() -> None:
         get_protocol("classic")(names_table(utkface_names(3) + utkface_names(3)), None)
 
 
+def sided(table: pd.DataFrame, protocol: str) -> dict[str, set[str]]:
+    """File names on each side."""
+    table = get_protocol(protocol)(table, None)
+    return {str(side): {Path(path).name for path in rows["path"]} for side, rows in table.groupby("split")}
+
+
+def test_ages_21_to_60_are_taken_from_the_classic_sides() -> None:
+    names = utkface_names()
+    ages = pd.Series([float(name.split("_")[0]) for name in names])
+    sides = sided(names_table(names).assign(age=ages, age_low=ages, age_high=ages), "ages-21-60")
+    inside = {name for name in names if 21 <= int(name.split("_")[0]) <= 60}
+    assert sides["test"] == classic_test_names(names) & inside
+    assert sides["train"] == inside - sides["test"]
+
+
+def test_folds_hold_the_classic_test_side_and_a_fifth_for_validation() -> None:
+    names = utkface_names()
+    sides = sided(names_table(names), "folds-60-20-20")
+    assert sides["test"] == classic_test_names(names)
+    assert {side: len(rows) for side, rows in sides.items()} == {
+        "test": 4742,
+        "train": 14_224,
+        "validation": 4742,
+    }
+
+
+def test_a_protocol_keeps_its_own_validation_side(draw: Draw) -> None:
+    paths = [draw(name, seed) for seed, name in enumerate(utkface_names(12))]
+    names = utkface_names()
+    table = divide(face_table(paths), protocol="folds-60-20-20", names=names, validation=0.9).table
+    expected = get_protocol("folds-60-20-20")(face_table(paths), names)["split"]
+    assert table["split"].tolist() == expected.tolist()
+
+
+def test_the_clean_test_side_lacks_what_lies_on_the_training_side(tmp_path: Path) -> None:
+    names = utkface_names()
+    test = sorted(classic_test_names(names))
+    train = sorted(set(names) - set(test))
+    twice = {test[0]: b"same", train[0]: b"same", test[1]: b"alone", test[2]: b"pair", test[3]: b"pair"}
+    for name in names:
+        (tmp_path / name).write_bytes(twice.get(name, name.encode()))
+    table = get_protocol("classic-clean")(face_table([tmp_path / name for name in names]), None)
+    kept = {Path(path).name for path in table["path"][table["split"] == "test"]}
+    assert set(test) - kept == {test[0]}
+    assert (table["split"] == "train").sum() == 18_966
+
+
+def test_the_clean_test_side_cannot_be_told_from_a_part_of_the_pictures() -> None:
+    with pytest.raises(DataError, match=r"compares the bytes of both sides, but 500 of UTKFace's 23,708"):
+        get_protocol("classic-clean")(names_table(utkface_names(500)), utkface_names())
+
+
+@pytest.mark.parametrize("protocol", ["classic-clean", "ages-21-60", "folds-60-20-20"])
+def test_every_protocol_refuses_another_folder(protocol: str) -> None:
+    with pytest.raises(DataError, match="has 500"):
+        get_protocol(protocol)(names_table(utkface_names(500)), None)
+
+
 def test_an_unknown_protocol_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DataError, match="'random' is not a known protocol; choose from classic"):
         get_protocol("random")

@@ -152,3 +152,9 @@ def test_predictions_of_several_models_do_not_fit_one_file(
     result = run(*files, "--predictions", tmp_path / "out.csv")
     assert result.exit_code == 2
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_bins_that_overlap_are_refused(manifest: Path, fake: FakePredictor) -> None:
+    manifest.write_text("path,age_low,age_high\nfaces/red.png,0,9\nfaces/green.png,5,14\n")
+    with pytest.raises(DataError, match=r"overlap, 0-9 and 5-14; make those of a data set disjoint\."):
+        evaluate(manifest, fake)

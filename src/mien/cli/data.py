@@ -87,7 +87,11 @@ def split(
     faces: Faces,
     output: Manifest,
     protocol: Annotated[
-        str | None, typer.Option(help="classic: UTKFace's 80/20. Without it the test rows stay.")
+        str | None,
+        typer.Option(
+            help="A named division of UTKFace: classic (80/20), classic-clean, ages-21-60 or folds-60-20-20. "
+            "Without it the test rows stay."
+        ),
     ] = None,
     names: Annotated[
         Path | None,
@@ -111,7 +115,8 @@ def split(
     _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
     _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
     counts = division.table["split"].value_counts()
-    typer.echo(", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
+    said = f"{protocol}: " if protocol else ""
+    typer.echo(said + ", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
     raise typer.Exit(1 if found.left_out else 0)
 
 

@@ -63,6 +63,8 @@ def check_manifest(table: pd.DataFrame, source: str, folder: Path) -> pd.DataFra
         table[column] = table[column].astype(object).fillna("").astype(str) if column in table else ""
     table["gender"] = table["gender"].str.strip().str.lower()
     table["framing"] = table["framing"].replace("", "utkface")
+    coded = table["gender"].str.fullmatch(r"[0-9.]+")
+    _refuse(table, coded, source, "a number for a gender, whose meaning differs between data sets")
     _refuse(table, ~table["gender"].isin([*GENDERS, ""]), source, "a gender other than male or female")
     _refuse(table, ~table["framing"].isin(FRAMINGS), source, f"a framing not in {', '.join(FRAMINGS)}")
     base = folder.resolve()

@@ -1,5 +1,6 @@
 """Protocols: published ways to choose the test side of a data set, so that figures can be compared."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from sklearn.model_selection import train_test_split
 from mien.errors import DataError
 
 UTKFACE_SIZE = 23_708
+YOUNGEST, OLDEST = 21, 60
+"""Years of the protocol ``ages-21-60``, both inclusive."""
+
 Protocol = Callable[[pd.DataFrame, Sequence[str] | None], pd.DataFrame]
 
 
@@ -18,7 +22,8 @@ def get_protocol(name: str) -> Protocol:
 
     Returns:
         A function of a checked manifest and, optionally, all file names of its data set, that returns the
-        manifest with ``split`` set to ``train`` or ``test``.
+        manifest with ``split`` set to ``train``, ``test`` or ``validation``, without the rows that are on no
+        side.
 
     Raises:
         DataError: If there is none of that name.
@@ -82,4 +87,49 @@ def _need_all_of_utkface(names: Sequence[str], *, given: bool) -> None:
         )
 
 
-PROTOCOLS: dict[str, Protocol] = {"classic": _classic}
+def _classic_clean(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
+    """The classic sides without the test faces whose bytes also lie on the training side."""
+    sides = _classic(table, names)
+    if len(table) != UTKFACE_SIZE:
+        raise DataError(
+            f"classic-clean compares the bytes of both sides, but {len(table):,} of UTKFace's "
+            f"{UTKFACE_SIZE:,} pictures are at hand; give all of them."
+        )
+    content = pd.Series([_digest(path) for path in table["path"]], index=table.index)
+    test = sides["split"] == "test"
+    return sides[~(test & content.isin(content[~test]))].reset_index(drop=True)
+
+
+def _ages_21_60(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
+    """The faces of 21 to 60 years on either of the classic sides."""
+    sides = _classic(table, names)
+    inside = (table["age_low"] >= YOUNGEST) & (table["age_high"] <= OLDEST)
+    if not inside.any():
+        raise DataError(f"there is no face labelled {YOUNGEST} to {OLDEST} years; is this UTKFace?")
+    return sides[inside].reset_index(drop=True)
+
+
+def _folds_60_20_20(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
+    """The classic test side, and a quarter of the rest, drawn in the same way, for validation."""
+    sides = _classic(table, names)
+    everything = [Path(path).name for path in table["path"]] if names is None else list(names)
+    rest = sorted(set(everything) - classic_test_names(everything))
+    _, validation = train_test_split(rest, test_size=0.25, random_state=42)
+    drawn = frozenset(validation)
+    chosen = [Path(path).name in drawn for path in table["path"]]
+    return sides.assign(split=sides["split"].mask(pd.Series(chosen, index=sides.index), "validation"))
+
+
+def _digest(path: str) -> bytes:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).digest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "classic": _classic,
+    "classic-clean": _classic_clean,
+    "ages-21-60": _ages_21_60,
+    "folds-60-20-20": _folds_60_20_20,
+}

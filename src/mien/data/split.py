@@ -44,7 +44,8 @@ def divide(
         protocol: How the test side is chosen, see :mod:`mien.data.protocols`; None keeps the rows whose
             ``split`` is ``test``.
         names: All file names of the data set, where the table holds only a part of them.
-        validation: Share of the groups outside the test side to set apart, in [0, 1); 0 for none.
+        validation: Share of the groups outside the test side to set apart, in [0, 1); 0 for none. A protocol
+            that names its own validation side keeps it.
 
     Raises:
         DataError: If a picture cannot be read, the table does not fit the protocol, or the share is wrong.
@@ -60,9 +61,11 @@ def divide(
     groups = np.empty(len(table), object)
     for side in (test, ~test):
         groups[side.to_numpy()] = _groups(table[side], _part(prints, side))
-    table = table.assign(group=groups, split=table["split"].where(test, "train"))
+    own = protocol is not None and bool((table["split"] == "validation").any())
+    kept = test | (table["split"] == "validation") if own else test
+    table = table.assign(group=groups, split=table["split"].where(kept, "train"))
     identical, near = _shared_with_test(table, prints)
-    return Division(split_validation(table, validation) if validation else table, identical, near)
+    return Division(split_validation(table, validation) if validation and not own else table, identical, near)
 
 
 def assign_groups(table: pd.DataFrame) -> pd.DataFrame:

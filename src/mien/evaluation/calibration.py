@@ -73,7 +73,7 @@ def observe(model: "Model", table: pd.DataFrame) -> Answers:
 
 
 def calibrated(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> ModelMetadata:
-    """Metadata with intervals calibrated on the exact ages and probabilities on the known genders.
+    """Metadata with intervals calibrated on the exact ages and probabilities on the known genders, if any.
 
     Args:
         metadata: Of the model that gave the answers.
@@ -81,16 +81,18 @@ def calibrated(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) 
         answers: For these rows.
 
     Raises:
-        DataError: If there are too few exact ages, or the genders run against the model's.
+        DataError: If there are some exact ages, but too few, or the genders run against the model's.
     """
     exact = (labels["age_low"] == labels["age_high"]).to_numpy(bool)
     known = (labels["gender"] != "").to_numpy(bool)
-    if exact.sum() < LEAST_FACES:
+    if 0 < exact.sum() < LEAST_FACES:
         raise DataError(
             f"Calibration needs at least {LEAST_FACES} faces with exact ages; there are {exact.sum()}."
         )
-    ages = labels.loc[exact, "age_low"].to_numpy(np.float64)
-    interval = calibrate(answers.age_probabilities[exact], ages, age_min=metadata.age_min)
+    interval = metadata.interval
+    if exact.any():
+        ages = labels.loc[exact, "age_low"].to_numpy(np.float64)
+        interval = calibrate(answers.age_probabilities[exact], ages, age_min=metadata.age_min)
     female = (labels.loc[known, "gender"] == "female").to_numpy(bool)
     gender = calibrate_gender(answers.p_female[known], female)
     return metadata.model_copy(update={"interval": interval, "gender": gender})
