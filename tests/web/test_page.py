@@ -22,7 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
 from mien.predictor import Predictor
-from mien.types import Estimate
+from mien.types import Estimate, whole_years
 from mien.web.app import create_app
 from mien.web.settings import Settings
 
@@ -88,7 +88,7 @@ def test_a_chosen_photo_is_previewed_and_then_answered_without_reload(
     choose(page, photos["one"])
     expect(page.locator(".queued canvas")).to_be_visible()
     send(page)
-    expect(page.locator(".face .years")).to_have_text(f"{portrait.age.years:.0f}")
+    expect(page.locator(".face .years")).to_have_text(str(whole_years(portrait.age.years)))
     expect(page.locator(".face-interval")).to_have_text(f"{portrait.age.low:.0f} to {portrait.age.high:.0f}")
     expect(page.locator(".gender-label")).to_have_text(portrait.gender.label)
     expect(page.locator("#status")).to_have_text("Done. One photo: One face.")
@@ -157,7 +157,7 @@ def test_a_photo_that_the_browser_cannot_show_is_shown_all_the_same(
     choose(page, photos["hidden"])
     expect(page.locator(".queued-picture")).to_have_text("No preview here, but mien reads it")
     send(page)
-    expect(page.locator(".face .years")).to_have_text(f"{portrait.age.years:.0f}")
+    expect(page.locator(".face .years")).to_have_text(str(whole_years(portrait.age.years)))
     assert (
         page.locator(".photo-picture").evaluate("image => image.decode().then(() => image.naturalWidth)")
         == 512
@@ -217,13 +217,13 @@ def test_trying_again_after_a_broken_connection_answers(
     send(page)
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".face .years")).to_have_text(f"{portrait.age.years:.0f}")
+    expect(page.locator(".face .years")).to_have_text(str(whole_years(portrait.age.years)))
 
 
 def test_the_sample_is_one_click_away_and_another_photo_is_too(page: Page, portrait: Estimate) -> None:
     page.get_by_role("link", name="Try the sample").click()
     wait(page)
-    expect(page.locator(".face .years")).to_have_text(f"{portrait.age.years:.0f}")
+    expect(page.locator(".face .years")).to_have_text(str(whole_years(portrait.age.years)))
     page.get_by_role("button", name="Try another photo").click()
     expect(page.get_by_text("Drop photos here")).to_be_visible()
     expect(page.locator(".queued")).to_have_count(0)
@@ -318,7 +318,7 @@ def test_without_scripts_a_form_and_a_page_of_its_own_do(
     page.goto(server)
     page.get_by_label("Choose photos").set_input_files([photos["one"], photos["nobody"]])
     page.get_by_role("button", name="Estimate").click()
-    expect(page.locator(".face .years")).to_have_text(f"{portrait.age.years:.0f}")
+    expect(page.locator(".face .years")).to_have_text(str(whole_years(portrait.age.years)))
     expect(page.locator(".photo-picture").first).to_be_visible()
     expect(page.get_by_role("heading", name="no face")).to_be_visible()
     with page.expect_download() as download:
