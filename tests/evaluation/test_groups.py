@@ -4,13 +4,14 @@ from evaluation_fakes import labels, predictions
 
 from mien.errors import DataError
 from mien.evaluation import score
+from mien.evaluation.groups import LEAST_RANKED
 
 
-def test_ages_are_grouped_by_decade_youngest_first() -> None:
-    true = [101.0, 9.0, 10.0, 0.0]
+def test_ages_are_grouped_by_decade_youngest_first_and_young_children_apart() -> None:
+    true = [101.0, 9.0, 10.0, 4.0]
     found = score(labels(age_low=true, age_high=true), predictions(age=[30.0] * 4), replicates=10)
-    assert list(found.groups["age"]) == ["0-9", "10-19", "100-109"]
-    assert found.groups["age"]["0-9"]["mae"].n == 2
+    assert list(found.groups["age"]) == ["0-4", "5-9", "10-19", "100-109"]
+    assert found.groups["age"]["5-9"]["mae"].n == 1
 
 
 def test_bins_are_groups_of_their_own() -> None:
@@ -56,3 +57,33 @@ def test_json_holds_value_interval_and_number() -> None:
     found = score(labels(gender=["male"]), predictions(age=[33.0]), replicates=10).to_json()
     assert found["overall"]["mae"] == {"value": 3.0, "low": 3.0, "high": 3.0, "n": 1}
     assert found["groups"]["gender"]["male"]["mae"]["n"] == 1
+
+
+def test_every_group_of_age_race_and_gender_is_measured() -> None:
+    label = labels(
+        age_low=[30.0, 4.0], age_high=[30.0, 4.0], gender=["male", "female"], race=["White", "Black"]
+    )
+    found = score(label, predictions(age=[31.0, 6.0]), replicates=10).groups["age, race and gender"]
+    assert {name: group["mae"].value for name, group in found.items()} == {
+        "0-4, Black, female": 2,
+        "30-39, White, male": 1,
+    }
+
+
+def test_groups_are_crossed_over_what_is_labelled() -> None:
+    found = score(labels(gender=["male"]), predictions(), replicates=10)
+    assert (found.crossed, list(found.groups)) == ("age and gender", ["age", "gender", "age and gender"])
+
+
+def test_the_gap_is_between_the_worst_and_the_best_group() -> None:
+    label = labels(gender=["male"] * LEAST_RANKED + ["female"] * LEAST_RANKED)
+    answers = predictions(age=[28.0] * LEAST_RANKED + [31.0] * LEAST_RANKED)
+    gaps = {gap.metric.name: gap for gap in score(label, answers, replicates=10).gaps("gender")}
+    assert (gaps["mae"].worst, gaps["mae"].best, gaps["mae"].size) == ("male", "female", 1)
+    assert (gaps["bias"].worst, gaps["bias"].size) == ("male", 3)
+
+
+def test_small_groups_are_not_ranked() -> None:
+    label = labels(gender=["male"] * LEAST_RANKED + ["female"] * (LEAST_RANKED - 1))
+    answers = predictions(age=[28.0] * LEAST_RANKED + [31.0] * (LEAST_RANKED - 1))
+    assert score(label, answers, replicates=10).gaps("gender") == []

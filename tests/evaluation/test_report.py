@@ -79,6 +79,32 @@ def test_the_page_says_what_it_leaves_out(evaluation: Evaluation) -> None:
     assert "1 picture without a detected face counts in the detection rate only" in page
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Evaluation:
+    """Forty children judged as adults, forty adults judged right."""
+    manifest = tmp_path_factory.mktemp("crowd") / "faces.csv"
+    rows = [f"{i}.jpg,{(4, 40)[i % 2]},{('female', 'male')[i % 2]},White" for i in range(80)]
+    manifest.write_text("\n".join(["path,age,gender,race", *rows]))
+    answers = {f"{i}.jpg": (estimate((20, 40)[i % 2], 0.4),) for i in range(80)}
+    return evaluate(manifest, FakePredictor(answers, tiny_model))
+
+
+def test_large_groups_have_heat_maps(crowd: Evaluation) -> None:
+    assert {"heat_age", "heat_gender"} <= {plot.name for plot in make_plots(crowd)}
+
+
+def test_the_page_names_worst_and_best_group_and_their_gap(crowd: Evaluation) -> None:
+    page = " ".join(render_page(crowd, []).split())
+    assert "<td>0–4, White, female <b>16.00</b></td> <td>40–49, White, male <b>0.00</b></td>" in page
+    assert "<td>16.00 years</td>" in page
+
+
+def test_the_page_tells_who_would_pass_a_check_of_age(crowd: Evaluation) -> None:
+    page = " ".join(render_page(crowd, []).split())
+    assert '<th scope="row">20</th> <td><b>100.0 %</b>' in page
+    assert "Of 40 minors and 40 adults." in page
+
+
 def test_the_page_speaks_of_apparent_age_and_perceived_gender(evaluation: Evaluation) -> None:
     assert "Apparent age and perceived gender on faces.csv" in render_page(evaluation, [])
 

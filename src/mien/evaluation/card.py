@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import DataError
+from mien.evaluation.groups import CROSSED
+from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
 
 MARKS = re.compile(
     r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w-]+)\)\n).*?(?P<close>^\[//\]: # \(end of figures\)$)",
@@ -56,8 +58,9 @@ def read_tables(folder: Path) -> dict[str, str]:
     """All tables of a folder of figures.
 
     Returns:
-        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``overall`` with a row for each, and for
-        each ``groups-NAME``; ``calibration`` likewise.
+        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``overall`` and ``calibration`` with a row
+        for each, and for each ``groups-NAME``, ``gaps-NAME`` and, where there are minors and adults,
+        ``thresholds-NAME`` and ``threshold-groups-NAME``.
 
     Raises:
         DataError: If a file cannot be read or is no evaluation.
@@ -70,7 +73,7 @@ def read_tables(folder: Path) -> dict[str, str]:
                 tables[path.stem] = text
             elif path.suffix == ".json":
                 evaluations[path.stem] = json.loads(text)
-                tables[f"groups-{path.stem}"] = group_table(evaluations[path.stem])
+                tables |= {f"{kind}-{path.stem}": t for kind, t in own_tables(evaluations[path.stem]).items()}
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError):
@@ -107,17 +110,83 @@ def calibration_table(evaluations: Mapping[str, Json]) -> str:
     return _table([*head, "labelled", "of these right"], rows)
 
 
+def own_tables(evaluation: Json) -> dict[str, str]:
+    """The tables of one evaluation, by kind."""
+    tables = {"groups": group_table(evaluation), "gaps": gap_table(evaluation)}
+    if thresholds := evaluation["thresholds"]:
+        tables |= {
+            "thresholds": threshold_table(thresholds),
+            "threshold-groups": threshold_group_table(thresholds),
+        }
+    return tables
+
+
 def group_table(evaluation: Json) -> str:
     """A row for each age band, gender, race, and race and gender."""
     known = [metric for metric in GROUP_COLUMNS if metric in evaluation["overall"]]
     rows = []
-    for groups in evaluation["groups"].values():
-        for name, figures in groups.items():
-            label = name.replace("-", "–") if name[0].isdigit() else name
+    for trait, groups in evaluation["groups"].items():
+        for name, figures in groups.items() if trait not in CROSSED else ():
             faces = max(figure["n"] for figure in figures.values())
             cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
-            rows.append([label, f"{faces:,}", *cells])
+            rows.append([_dashed(name), f"{faces:,}", *cells])
     return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
+
+
+def gap_table(evaluation: Json) -> str:
+    """For each trait but gender, a row for each metric: the worst and the best group, and the gap."""
+    rows = []
+    for trait, gaps in evaluation["gaps"].items():
+        for metric, gap in gaps.items() if trait != "gender" else ():
+            if metric in GROUP_COLUMNS:
+                label, text = GROUP_COLUMNS[metric]
+                ends = [
+                    f"{_dashed(gap[end])}: {text(evaluation['groups'][trait][gap[end]][metric])}"
+                    for end in ("worst", "best")
+                ]
+                years = metric in ("mae", "bias")
+                size = f"{gap['gap']:.1f} years" if years else f"{100 * gap['gap']:.1f} points"
+                rows.append([f"{label.removesuffix(', years')}, by {trait}", *ends, size])
+    return _table(["", "worst", "best", "gap"], rows)
+
+
+def threshold_table(thresholds: Json) -> str:
+    """A row for each challenge age: minors who pass, adults who do not, and the worst group of each."""
+    rows = []
+    for age in CHALLENGE_AGES:
+        row = [str(age)]
+        for name in (f"{FALSE_ADULT}_{age}", f"{FALSE_MINOR}_{age}"):
+            row += [_share(thresholds["overall"][name]), _worst(thresholds, name)]
+        rows.append(row)
+    minors, adults = (
+        thresholds["overall"][f"{name}_{LEGAL_AGE}"]["n"] for name in (FALSE_ADULT, FALSE_MINOR)
+    )
+    head = [f"{minors:,} minors: estimated as old or older", "worst group"]
+    head += [f"{adults:,} adults: estimated younger", "worst group"]
+    return _table(["challenge age", *head], rows)
+
+
+def threshold_group_table(thresholds: Json) -> str:
+    """A row for each group: shares of minors estimated as old or older, and of adults estimated younger."""
+    rows = []
+    for groups in thresholds["groups"].values():
+        for name, figures in groups.items():
+            pairs = [
+                (figures.get(f"{FALSE_ADULT}_{age}"), figures.get(f"{FALSE_MINOR}_{age}"))
+                for age in CHALLENGE_AGES
+            ]
+            faces = [f"{figure['n']:,}" if figure else "0" for figure in pairs[0]]
+            rows.append([name, *faces, *(" / ".join(map(_percent, pair)) for pair in pairs)])
+    return _table(["", "minors", "adults", *map(str, CHALLENGE_AGES)], rows)
+
+
+def _worst(thresholds: Json, metric: str) -> str:
+    """The group with the highest rate, in the finest division there is."""
+    for trait, gaps in [*thresholds["gaps"].items()][-1:]:
+        if metric in gaps:
+            worst = gaps[metric]["worst"]
+            return f"{worst}: {_share(thresholds['groups'][trait][worst][metric])}"
+    return "–"
 
 
 LABELLED = ("labelled", "labelled_accuracy")
@@ -140,6 +209,14 @@ def _share(figure: Json | None) -> str:
         return "–"
     value, low, high = (f"{100 * figure[key]:.1f}" for key in ("value", "low", "high"))
     return f"{value} % ({low}–{high})"
+
+
+def _percent(figure: Json | None) -> str:
+    return "–" if figure is None else f"{100 * figure['value']:.1f} %"
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"^(\d+)-", "\\1–", name)
 
 
 def _signed(figure: Json | None) -> str:

@@ -1,7 +1,8 @@
 """Whom it is measured on: all faces together, and by age, gender and race."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +11,111 @@ import pandas as pd
 from mien.data.manifest import GENDERS
 from mien.errors import DataError
 from mien.evaluation.bootstrap import REPLICATES
-from mien.evaluation.metrics import Measurement, cluster_numbers, face_values, measure
+from mien.evaluation.metrics import METRICS, Measurement, Metric, cluster_numbers, face_values, measure
+from mien.evaluation.thresholds import LEGAL_AGE, THRESHOLD_METRICS, threshold_values
 
 Measurements = Mapping[str, Measurement]
 
+LEAST_RANKED = 30
+"""Faces below which a group is measured but not called the best or the worst: chance would choose it."""
+
+CROSSED = ("age, race and gender", "age and race", "age and gender")
+"""The traits of which an evaluation has the first that is labelled: every group there is."""
+
+YOUNG = 5
+"""Years; younger children are a group of their own, since every such model fails with their gender."""
+
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Every figure of an evaluation.
+class Gap:
+    """How far apart groups are in a metric.
 
     Attributes:
-        overall: Metric name to measurement, over all faces.
-        groups: ``age``, ``gender``, ``race`` and ``race and gender`` to group to metric name to measurement;
-            ages in order, the others by name. A trait that is not labelled is missing.
+        metric: What was measured.
+        worst: Name of the group with the worst value.
+        best: Name of that with the best.
+        size: Distance of the two values, at least 0.
     """
 
+    metric: Metric
+    worst: str
+    best: str
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedMeasurements:
+    """The same metrics over all faces and over groups of them.
+
+    Attributes:
+        metrics: What was measured.
+        overall: Metric name to measurement, over all faces.
+        groups: Trait to group to metric name to measurement. A trait that is not labelled is missing.
+    """
+
+    metrics: Sequence[Metric]
     overall: Measurements
     groups: Mapping[str, Mapping[str, Measurements]]
 
+    @property
+    def crossed(self) -> str | None:
+        """The one of :data:`CROSSED` that is there."""
+        return next((trait for trait in CROSSED if trait in self.groups), None)
+
+    def gaps(self, trait: str) -> list[Gap]:
+        """The worst and the best group in each metric, of those with at least :data:`LEAST_RANKED` faces.
+
+        Metrics in which no two such groups differ are left out.
+        """
+        found = []
+        for metric in self.metrics:
+            ranked = {
+                group: measured[metric.name].value
+                for group, measured in self.groups[trait].items()
+                if metric.name in measured and measured[metric.name].n >= LEAST_RANKED
+            }
+            if len(ranked) > 1 and metric.better != "neither":
+                ordered = sorted(ranked, key=lambda group: metric.badness(ranked[group]))
+                best, worst = ordered[0], ordered[-1]
+                if ranked[best] != ranked[worst]:
+                    found.append(Gap(metric, worst, best, abs(ranked[worst] - ranked[best])))
+        return found
+
     def to_json(self) -> dict[str, Any]:
-        """As in ``metrics.json``: ``overall`` and ``groups``, each measurement as value, low, high and n."""
+        """``overall``, ``groups`` (each measurement as value, low, high and n) and their ``gaps``."""
         return {
             "overall": _as_dicts(self.overall),
             "groups": {
                 trait: {group: _as_dicts(measured) for group, measured in groups.items()}
                 for trait, groups in self.groups.items()
             },
+            "gaps": {
+                trait: {
+                    gap.metric.name: {"worst": gap.worst, "best": gap.best, "gap": gap.size}
+                    for gap in self.gaps(trait)
+                }
+                for trait in self.groups
+            },
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(GroupedMeasurements):
+    """Every figure of an evaluation.
+
+    The traits are ``age``, ``gender``, ``race``, ``race and gender`` and ``age, race and gender`` (without
+    the one of the two that is not labelled); groups are in order of age, else by name.
+
+    Attributes:
+        thresholds: Rates of false adults and false minors; None where there are not both minors and adults.
+    """
+
+    thresholds: GroupedMeasurements | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``metrics.json``: also ``thresholds``, null where there are none."""
+        thresholds = {"legal_age": LEGAL_AGE, **self.thresholds.to_json()} if self.thresholds else None
+        return {**GroupedMeasurements.to_json(self), "thresholds": thresholds}
 
 
 def score(
@@ -57,36 +136,53 @@ def score(
     if not labels["age_low"].notna().any():
         raise DataError("No face is labelled with an age; fill 'age', or 'age_low' and 'age_high'.")
     labels = labels.reset_index(drop=True)
-    values = face_values(labels, predictions.reset_index(drop=True))
+    predictions = predictions.reset_index(drop=True)
     clusters = cluster_numbers(labels["group"])
+    traits = _traits(labels)
 
-    def measure_rows(rows: "pd.Series[bool]") -> Measurements:
-        return measure(values[rows], clusters[rows.to_numpy()], replicates=replicates, seed=seed)
+    def over_groups(values: pd.DataFrame, metrics: Sequence[Metric], traits: Traits) -> GroupedMeasurements:
+        measure_some = partial(measure, metrics=metrics, replicates=replicates, seed=seed)
+        groups = {
+            trait: {
+                group: measure_some(values[rows], clusters[rows.to_numpy()])
+                for group, rows in ((group, names == group) for group in ordered)
+            }
+            for trait, (names, ordered) in traits.items()
+        }
+        return GroupedMeasurements(metrics, measure_some(values, clusters), groups)
 
-    groups = {
-        trait: {group: measure_rows(names == group) for group in ordered}
-        for trait, (names, ordered) in _traits(labels).items()
-        if ordered
-    }
-    return Scores(measure_rows(pd.Series(True, index=labels.index)), groups)
+    measured = over_groups(face_values(labels, predictions), METRICS, traits)
+    ageless = {trait: groups for trait, groups in traits.items() if not trait.startswith("age")}
+    rates = over_groups(threshold_values(labels, predictions), THRESHOLD_METRICS, ageless)
+    both_kinds = len(rates.overall) == len(THRESHOLD_METRICS)
+    return Scores(METRICS, measured.overall, measured.groups, rates if both_kinds else None)
 
 
 def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
-    """Each row's decade (``20-29``), or its bin where only a bin is known (``70-116``).
+    """Each row's decade (``20-29``; the first is halved), or its bin where only a bin is known (``70-116``).
 
-    >>> age_groups(pd.DataFrame({"age_low": [26.0, 3.0], "age_high": [26.0, 9.0]})).tolist()
-    ['20-29', '3-9']
+    >>> age_groups(pd.DataFrame({"age_low": [26.0, 4.0, 5.0, 3], "age_high": [26.0, 4.0, 5.0, 9]})).tolist()
+    ['20-29', '0-4', '5-9', '3-9']
     """
     exact = labels["age_low"] == labels["age_high"]
-    decade = labels["age_low"] // 10 * 10
-    low = labels["age_low"].where(~exact, decade)
-    high = labels["age_high"].where(~exact, decade + 9)
+    young = labels["age_low"] < YOUNG
+    first = (labels["age_low"] // 10 * 10).where((labels["age_low"] >= 10) | young, YOUNG)
+    last = (labels["age_low"] // 10 * 10 + 9).where(~young, YOUNG - 1)
+    low, high = labels["age_low"].where(~exact, first), labels["age_high"].where(~exact, last)
     return pd.Series([f"{a:.0f}-{b:.0f}" for a, b in zip(low, high, strict=True)], index=labels.index)
 
 
-def ordered_age_groups(names: "pd.Series[str]") -> list[str]:
-    """The age groups that occur, youngest first."""
-    return sorted(names.unique(), key=lambda name: tuple(map(int, name.split("-"))))
+def group_order(name: str) -> tuple[int, int, str]:
+    """Sorts groups by age where they begin with one, and by name.
+
+    >>> sorted(["10-19, male", "5-9, male", "10-19, female"], key=group_order)
+    ['5-9, male', '10-19, female', '10-19, male']
+    """
+    ages, _, others = name.partition(", ")
+    low, dash, high = ages.partition("-")
+    if dash and low.isdecimal() and high.isdecimal():
+        return int(low), int(high), others
+    return 0, 0, name
 
 
 def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:
@@ -100,16 +196,26 @@ def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:
             )
 
 
-def _traits(labels: pd.DataFrame) -> dict[str, tuple["pd.Series[str]", list[str]]]:
+Traits = Mapping[str, tuple["pd.Series[str]", Sequence[str]]]
+"""Trait to each row's group and the groups in order."""
+
+
+def _traits(labels: pd.DataFrame) -> Traits:
+    """Those that are labelled in any row."""
     ages = age_groups(labels)
-    races = sorted(set(labels["race"]) - {""})
-    genders = [name for name in sorted(GENDERS) if (labels["gender"] == name).any()]
-    both = (labels["race"] + ", " + labels["gender"]).where((labels["race"] != "") & (labels["gender"] != ""))
+    single = {
+        trait: labels[trait].where(labels[trait].isin(names))
+        for trait, names in (("gender", GENDERS), ("race", set(labels["race"]) - {""}))
+        if labels[trait].isin(names).any()
+    }
+    groups: dict[str, pd.Series[str]] = {"age": ages, **single}
+    if len(single) == 2:
+        both = single["race"] + ", " + single["gender"]
+        groups |= {"race and gender": both, "age, race and gender": ages + ", " + both}
+    else:
+        groups |= {f"age and {trait}": ages + ", " + names for trait, names in single.items()}
     return {
-        "age": (ages, ordered_age_groups(ages)),
-        "gender": (labels["gender"], genders),
-        "race": (labels["race"], races),
-        "race and gender": (both, sorted(both.dropna().unique())),
+        trait: (names, sorted(names.dropna().unique(), key=group_order)) for trait, names in groups.items()
     }
 
 

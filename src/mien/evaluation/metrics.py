@@ -1,5 +1,6 @@
 """What is measured: each metric is a mean over faces of one number a face, or the root of such a mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from mien.evaluation.bootstrap import REPLICATES, bootstrap_means, percentile_in
 
 CONFIDENCE = 0.95
 Unit = Literal["years", "years²", "share"]
+Better = Literal["lower", "higher", "nearer to 0", "neither"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Metric:
         label: As in tables.
         column: The column of :func:`face_values` that it averages.
         unit: Of its value; a ``share`` lies in [0, 1].
+        better: Which of two values is the better one.
         root: Whether the square root of the mean is meant.
     """
 
@@ -29,20 +32,25 @@ class Metric:
     label: str
     column: str
     unit: Unit
+    better: Better
     root: bool = False
+
+    def badness(self, value: float) -> float:
+        """The greater, the worse."""
+        return {"lower": value, "higher": -value, "nearer to 0": abs(value), "neither": 0.0}[self.better]
 
 
 METRICS = (
-    Metric("mae", "MAE", "absolute_error", "years"),
-    Metric("rmse", "RMSE", "squared_error", "years", root=True),
-    Metric("mse", "MSE", "squared_error", "years²"),
-    Metric("cs5", "CS@5", "within_5", "share"),
-    Metric("bias", "Bias", "error", "years"),
-    Metric("bin_accuracy", "Age bin accuracy", "bin_correct", "share"),
-    Metric("gender_accuracy", "Gender accuracy", "gender_correct", "share"),
-    Metric("coverage", "Interval coverage", "covered", "share"),
-    Metric("width", "Interval width", "width", "years"),
-    Metric("detection_rate", "Detection rate", "detected", "share"),
+    Metric("mae", "MAE", "absolute_error", "years", "lower"),
+    Metric("rmse", "RMSE", "squared_error", "years", "lower", root=True),
+    Metric("mse", "MSE", "squared_error", "years²", "lower"),
+    Metric("cs5", "CS@5", "within_5", "share", "higher"),
+    Metric("bias", "Bias", "error", "years", "nearer to 0"),
+    Metric("bin_accuracy", "Age bin accuracy", "bin_correct", "share", "higher"),
+    Metric("gender_accuracy", "Gender accuracy", "gender_correct", "share", "higher"),
+    Metric("coverage", "Interval coverage", "covered", "share", "higher"),
+    Metric("width", "Interval width", "width", "years", "neither"),
+    Metric("detection_rate", "Detection rate", "detected", "share", "higher"),
 )
 
 
@@ -105,13 +113,19 @@ def face_values(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame
 
 
 def measure(
-    values: pd.DataFrame, clusters: npt.NDArray[np.int64], *, replicates: int = REPLICATES, seed: int = 0
+    values: pd.DataFrame,
+    clusters: npt.NDArray[np.int64],
+    metrics: Sequence[Metric] = METRICS,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> dict[str, Measurement]:
     """Every metric that is defined for at least one of the faces, by name.
 
     Args:
-        values: n rows of :func:`face_values`.
+        values: n rows of :func:`face_values`, or of other numbers that the metrics average.
         clusters: (n,) see :func:`cluster_numbers`; faces of one cluster are resampled together.
+        metrics: What to measure.
         replicates: Number of bootstrap resamples.
         seed: Of the resampling.
     """
@@ -119,7 +133,7 @@ def measure(
     means = bootstrap_means(values.to_numpy(np.float64), numbers, replicates=replicates, seed=seed)
     columns = {name: index for index, name in enumerate(values.columns)}
     measured = {}
-    for metric in METRICS:
+    for metric in metrics:
         numbers_of_faces = values[metric.column].dropna().to_numpy(np.float64)
         if len(numbers_of_faces):
             mean, resampled = numbers_of_faces.mean(), means[:, columns[metric.column]]

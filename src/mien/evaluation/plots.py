@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from mien.evaluation.metrics import Measurement
+from mien.evaluation.metrics import Measurement, Metric
 
 SIZE = (5.8, 5.2)
 """Inches; the same for all, so that their letters are as large beside each other."""
@@ -125,6 +125,45 @@ def confusion(
     axes.set_xticks(range(len(columns)), [_dashed(name) for name in columns], rotation=0 if few else 45)
     axes.set_yticks(range(len(rows)), [_dashed(name) for name in rows])
     axes.set(xlabel=f"Predicted {trait}", ylabel=f"Labelled {trait}" + ("" if few else " (% of the row)"))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def heat_map(values: Mapping[str, Measurement], metric: Metric, least: int, theme: Theme = LIGHT) -> Figure:
+    """A metric by age (rows) and the rest of a group's name (columns); the darker a cell, the worse.
+
+    Args:
+        values: Group, as ``20-29, Black, female``, to its measurement, in order of age; of one at least
+            ``least`` faces.
+        metric: What was measured.
+        least: Number of faces below which a cell has no shade.
+        theme: Colours.
+    """
+    cells = {tuple(name.split(", ", 1)): measured for name, measured in values.items()}
+    rows, columns = list(dict.fromkeys(row for row, _ in cells)), sorted({column for _, column in cells})
+    badness = np.full((len(rows), len(columns)), np.nan)
+    for (row, column), measured in cells.items():
+        if measured.n >= least:
+            badness[rows.index(row), columns.index(column)] = metric.badness(measured.value)
+    mixed = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.second])
+    shades = mixed.with_extremes(bad=theme.paper)
+    least_bad, worst = np.nanmin(badness), np.nanmax(badness)
+    shown = (badness - least_bad) / max(worst - least_bad, 1e-9)
+    figure, axes = _figure(theme)
+    axes.imshow(shown, cmap=shades, vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    for (row, column), measured in cells.items():
+        i, j = rows.index(row), columns.index(column)
+        shaded = bool(np.isfinite(badness[i, j]))
+        colour = _readable_on(shades(shown[i, j]), theme) if shaded else theme.ink
+        text = f"{100 * measured.value:.0f}" if metric.unit == "share" else f"{measured.value:.1f}"
+        opacity = 1 if shaded else 0.4
+        axes.text(j, i, text, ha="center", va="center", color=colour, alpha=opacity, fontsize=9)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), [_dashed(name) for name in rows])
+    unit = "%" if metric.unit == "share" else metric.unit
+    axes.set(xlabel=f"{metric.label}, {unit} (grey: fewer than {least} faces)", ylabel="Labelled age (years)")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure

@@ -17,10 +17,18 @@ from matplotlib.figure import Figure
 from mien.data.manifest import GENDERS
 from mien.errors import DataError
 from mien.evaluation.bootstrap import REPLICATES
-from mien.evaluation.groups import Measurements, age_groups, ordered_age_groups
+from mien.evaluation.groups import (
+    LEAST_RANKED,
+    Gap,
+    GroupedMeasurements,
+    Measurements,
+    age_groups,
+    group_order,
+)
 from mien.evaluation.metrics import METRICS, Measurement, Metric
-from mien.evaluation.plots import DARK, LIGHT, Theme, age_scatter, confusion, error_by_age, to_png
+from mien.evaluation.plots import DARK, LIGHT, Theme, age_scatter, confusion, error_by_age, heat_map, to_png
 from mien.evaluation.result import Evaluation
+from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE, THRESHOLD_METRICS
 
 OUTSIDE = "none"
 MEANINGS = {
@@ -87,12 +95,14 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
         plots.append(_bin_plot(labels[found & ~exact], predictions[found & ~exact]))
     if gendered.any():
         plots.append(_gender_plot(labels[gendered], predictions[gendered]))
-    return plots
+    return plots + _heat_plots(evaluation.scores)
 
 
 def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
     """The page, with everything it shows inside."""
     metrics = shown_metrics(evaluation)
+    thresholds = evaluation.scores.thresholds
+    finest = list(thresholds.groups)[-1] if thresholds and thresholds.groups else ""
     return (
         page_environment()
         .get_template("report.html.j2")
@@ -101,6 +111,15 @@ def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
             scores=evaluation.scores,
             metrics=metrics,
             columns=[metric for metric in metrics if metric.name != "mse"],
+            least_ranked=LEAST_RANKED,
+            legal_age=LEGAL_AGE,
+            challenge_ages=CHALLENGE_AGES,
+            rates=(FALSE_ADULT, FALSE_MINOR),
+            threshold_metrics={metric.name: metric for metric in THRESHOLD_METRICS},
+            finest=finest,
+            worst_rates={g.metric.name: g.worst for g in thresholds.gaps(finest)}
+            if thresholds and finest
+            else {},
             meanings=MEANINGS,
             resamples=REPLICATES,
             plots=plots,
@@ -117,7 +136,13 @@ def page_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"figure": format_value, "interval": format_interval, "data_uri": _data_uri}
+    environment.filters |= {
+        "figure": format_value,
+        "interval": format_interval,
+        "distance": _distance,
+        "dashed": _dashed,
+        "data_uri": _data_uri,
+    }
     return environment
 
 
@@ -138,6 +163,17 @@ def format_interval(measurement: Measurement, metric: Metric) -> str:
     '4.36 to 4.71'
     """
     return f"{_number(measurement.low, metric)} to {_number(measurement.high, metric)}"
+
+
+def _distance(gap: Gap) -> str:
+    share = gap.metric.unit == "share"
+    return f"{100 * gap.size:.1f} points" if share else f"{gap.size:.2f} {gap.metric.unit}"
+
+
+def _dashed(group: str) -> str:
+    """A group's ages with the dash that belongs between numbers."""
+    ages, comma, others = group.partition(",")
+    return (ages.replace("-", "\N{EN DASH}") if ages[:1].isdecimal() else ages) + comma + others
 
 
 def _number(value: float, metric: Metric) -> str:
@@ -170,7 +206,7 @@ def _error_plot(groups: Mapping[str, Measurements]) -> Plot:
 
 def _bin_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
     labelled = age_groups(labels)
-    rows = ordered_age_groups(labelled)
+    rows = sorted(labelled.unique(), key=group_order)
     predicted = bins_of(predictions["age"].to_numpy(np.float64), rows)
     columns = [*rows, OUTSIDE] if OUTSIDE in predicted else rows
     counts = tally(list(labelled), predicted, rows, columns)
@@ -185,6 +221,20 @@ def _gender_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
     alt = "Numbers of faces labelled female and male that were predicted to be perceived as each."
     draw = partial(confusion, counts, names, names, "gender")
     return _plot("gender_confusion", "Perceived gender", alt, draw)
+
+
+def _heat_plots(scores: GroupedMeasurements) -> list[Plot]:
+    """The age, as error or as share of right bins, and the gender, of every group there is."""
+    groups = scores.groups[scores.crossed] if scores.crossed else {}
+    plots = []
+    for name, metrics in (("heat_age", ("mae", "bin_accuracy")), ("heat_gender", ("gender_accuracy",))):
+        for metric in [m for m in METRICS if m.name in metrics and m.name in scores.overall][:1]:
+            values = {group: found[metric.name] for group, found in groups.items() if metric.name in found}
+            if sum(value.n >= LEAST_RANKED for value in values.values()) > 1:
+                alt = f"{metric.label} of each group of at least {LEAST_RANKED} faces; the darker, the worse."
+                draw = partial(heat_map, values, metric, LEAST_RANKED)
+                plots.append(_plot(name, f"{metric.label} by {scores.crossed}", alt, draw))
+    return plots
 
 
 def tally(

@@ -4,6 +4,8 @@ import { Trouble, fill, texts } from "./texts.js";
 
 const dialog = document.getElementById("camera");
 const video = dialog.querySelector("video");
+const take = document.getElementById("camera-take");
+video.onloadeddata = () => (take.disabled = false);
 
 /** Let a person take a photo; resolves to a File, or null where they close the dialog or use the phone's camera. */
 export async function takePhoto() {
@@ -13,6 +15,7 @@ export async function takePhoto() {
   } catch (error) {
     throw new Trouble(fill(texts.script.camera_failed, { reason: error.name }));
   }
+  take.disabled = true; // until the camera's first picture is there: before, there is nothing to take
   video.srcObject = stream;
   dialog.showModal();
   try {
@@ -30,8 +33,7 @@ function chosen() {
   return new Promise((resolve) => {
     document.getElementById("camera-close").onclick = () => resolve(null);
     dialog.onclose = () => resolve(null);
-    document.getElementById("camera-take").onclick = async () => {
-      if (!video.videoWidth) return;
+    take.onclick = () => {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
       canvas.getContext("2d").drawImage(video, 0, 0);

@@ -1,0 +1,50 @@
+"""How often a check of an age lets minors through and turns adults away.
+
+Such a check asks for more than a face, a document for one, of everybody who looks younger than a challenge
+age above the legal one: "Challenge 25". Measured is what the NIST evaluation of age estimation reports
+(Hanaoka et al., "Face Analysis Technology Evaluation: Age Estimation and Verification", NISTIR 8525, 2024).
+"""
+
+import numpy as np
+import pandas as pd
+
+from mien.evaluation.metrics import Metric
+
+LEGAL_AGE = 18
+"""Years; whoever is labelled younger is a minor here."""
+
+CHALLENGE_AGES = (18, 20, 21, 23, 25, 27, 30)
+"""Years; whoever is estimated to be at least that old passes without more."""
+
+FALSE_ADULT, FALSE_MINOR = "false_adult", "false_minor"
+
+THRESHOLD_METRICS = tuple(
+    Metric(f"{name}_{age}", f"{label}, challenge age {age}", f"{name}_{age}", "share", "lower")
+    for age in CHALLENGE_AGES
+    for name, label in ((FALSE_ADULT, "Minors who pass"), (FALSE_MINOR, "Adults who do not"))
+)
+
+
+def threshold_values(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of single faces that the rates of false adults and false minors average.
+
+    An age known only as a bin counts where the whole bin is on one side of :data:`LEGAL_AGE`. Estimates are
+    compared as they are, not rounded to whole years.
+
+    Args:
+        labels: n rows of a manifest: ``age_low`` and ``age_high`` in years.
+        predictions: n rows in the same order: ``age`` in years, NaN where no face was found.
+
+    Returns:
+        n rows; for each challenge age T the columns ``false_adult_T``, whether a minor's estimate is at least
+        T, and ``false_minor_T``, whether an adult's is below; NaN for faces of the other kind.
+    """
+    age = predictions["age"].to_numpy(np.float64)
+    found = np.isfinite(age)
+    minor = found & (labels["age_high"] < LEGAL_AGE).to_numpy(bool)
+    adult = found & (labels["age_low"] >= LEGAL_AGE).to_numpy(bool)
+    columns = {}
+    for challenge in CHALLENGE_AGES:
+        columns[f"{FALSE_ADULT}_{challenge}"] = np.where(minor, age >= challenge, np.nan)
+        columns[f"{FALSE_MINOR}_{challenge}"] = np.where(adult, age < challenge, np.nan)
+    return pd.DataFrame(columns)
