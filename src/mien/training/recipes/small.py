@@ -85,7 +85,7 @@ class SmallModule(FaceModule):
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.gentle_augmentation = ChipAugmentation(gentle=True)
-        self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2))
+        self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
         self.group_losses: Tensor
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
@@ -100,9 +100,9 @@ class SmallModule(FaceModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
-        both = torch.cat([images, images.flip(3)])
-        age, female, _ = self.net(both)
-        return _mean_of_halves(age.softmax(1)), _mean_of_halves(female.sigmoid())
+        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), self.net(images.flip(3))
+        ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
+        return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
@@ -178,9 +178,3 @@ class SmallModule(FaceModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A resumed run keeps to its schedule."""
         self.continued = checkpoint["continued"]
-
-
-def _mean_of_halves(values: Tensor) -> Tensor:
-    """The mean of the first and the second half of the rows."""
-    first, second = values.chunk(2)
-    return (first + second) / 2
