@@ -32,17 +32,17 @@ def test_training_images_grow_with_the_epochs(module: SmallModule, monkeypatch: 
     for epoch in range(20):
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         sides.append(module.side())
-    assert sides == [64] * 4 + [80] * 4 + [96] * 12
+    assert sides == [64] * 6 + [96] * 6 + [112] * 5 + [128] * 3
 
 
-def test_the_last_fifth_of_the_epochs_is_augmented_gently(
+def test_the_last_tenth_of_the_epochs_is_augmented_gently(
     module: SmallModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chips = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
     chips[:, :, 32:] = 255
     changes = []
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=20))
-    for epoch in (15, 16):
+    for epoch in (17, 18):
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         torch.manual_seed(0)
         images = module.augmented(chips)

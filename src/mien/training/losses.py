@@ -37,19 +37,16 @@ def age_loss(
     return (torch.where(low == high, exact, binned) + l1_weight * l1).mean()
 
 
-def gender_loss(logit: Tensor, gender: Tensor, weight: Tensor | None = None) -> Tensor:
+def gender_loss(logit: Tensor, gender: Tensor) -> Tensor:
     """Binary cross-entropy over the rows whose gender is known.
 
     Args:
         logit: (n,) of "female".
         gender: (n,) 0 male, 1 female, -1 unknown.
-        weight: (n,) of each row, 1 on average; None for equal weights.
     """
     known = (gender >= 0).to(logit.dtype)
-    if weight is not None:
-        known = known * weight
     loss = F.binary_cross_entropy_with_logits(logit, gender.clamp(min=0).to(logit.dtype), reduction="none")
-    return (loss * known).sum() / (gender >= 0).sum().clamp(min=1)
+    return (loss * known).sum() / known.sum().clamp(min=1)
 
 
 def race_loss(logits: Tensor, race: Tensor) -> Tensor:

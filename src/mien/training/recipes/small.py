@@ -18,16 +18,14 @@ from mien.training.warm_start import start_from_model_file
 
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
-SIDES = ((0.2, 64), (0.4, 80), (1.0, 96))
+SIDES = ((0.3, 64), (0.6, 96), (0.85, 112), (1.0, 128))
 """Side of the training images up to each share of the epochs: coarse first, where epochs are cheap."""
-CONTINUED_SIDES = ((0.3, 80), (1.0, 96))
+CONTINUED_SIDES = ((0.45, 96), (0.8, 112), (1.0, 128))
 """The same where the net starts from a model file: it has seen the coarse images."""
-GENTLE_FROM = 0.8
+GENTLE_FROM = 0.9
 """Share of the epochs from which on the augmentation is gentle, so that the net ends on faces as they are."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
 """Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
-GROUP_MEMORY = 0.998
-"""Weight of what is known of a group's loss when one more of its faces is seen."""
 
 
 class ResidualBlock(nn.Module):
@@ -75,7 +73,7 @@ class SmallNet(nn.Module):
 class SmallModule(FaceModule):
     """Multi-task training of :class:`SmallNet`: AdamW, one cycle, images growing with the epochs.
 
-    Where it starts from a model file, the learning rate peaks earlier and lower, lest it forget.
+    Where it starts from a model file, the learning rate peaks earlier and at half, lest it forget.
     """
 
     def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
@@ -85,8 +83,6 @@ class SmallModule(FaceModule):
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.gentle_augmentation = ChipAugmentation(gentle=True)
-        self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
-        self.group_losses: Tensor
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
         self.continued = False
@@ -99,10 +95,9 @@ class SmallModule(FaceModule):
         self.continued = True
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
-        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), self.net(images.flip(3))
-        ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
-        return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
+        """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
+        age, female, _ = self.net(images)
+        return age.softmax(1), female.sigmoid()
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
@@ -123,31 +118,12 @@ class SmallModule(FaceModule):
         age_logits, female, race_logits = self.net(images)
         losses = {
             "age_loss": age_loss(age_logits, batch.age_low, batch.age_high),
-            "gender_loss": gender_loss(female, batch.gender, self._group_weights(female.detach(), batch)),
+            "gender_loss": gender_loss(female, batch.gender),
             "race_loss": race_loss(race_logits, batch.race),
         }
         helpers = GENDER_WEIGHT * losses["gender_loss"] + RACE_WEIGHT * losses["race_loss"]
         losses["loss"] = losses["age_loss"] + helpers
         return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
-
-    def _group_weights(self, female: Tensor, batch: Batch) -> Tensor:
-        """(n,) weights of the gender's loss: how hard each face's group of race and gender is of late.
-
-        A group counts in proportion to its own loss, so that no group is left behind for being small or
-        hard; a plain form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
-        exponential. In training the losses are averaged over some hundred batches.
-        """
-        known = batch.gender >= 0
-        race, gender = batch.race[known], batch.gender[known]
-        if self.training:
-            losses = F.binary_cross_entropy_with_logits(female[known], gender.float(), reduction="none")
-            sums, counts = torch.zeros_like(self.group_losses), torch.zeros_like(self.group_losses)
-            sums.index_put_((race, gender), losses, accumulate=True)
-            counts.index_put_((race, gender), torch.ones_like(losses), accumulate=True)
-            kept = GROUP_MEMORY**counts
-            self.group_losses.mul_(kept).add_((1 - kept) * sums / counts.clamp(min=1))
-        weights = self.group_losses[batch.race, batch.gender]
-        return weights / weights[known].mean()
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
@@ -157,7 +133,7 @@ class SmallModule(FaceModule):
             {"params": matrices, "weight_decay": self.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        peak = self.max_learning_rate * (0.75 if self.continued else 1)
+        peak = self.max_learning_rate * (0.5 if self.continued else 1)
         optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
