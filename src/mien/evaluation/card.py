@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import DataError
-from mien.evaluation.groups import CROSSED
+from mien.evaluation.groups import CROSSED, dashed
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
 
 MARKS = re.compile(
@@ -129,7 +129,7 @@ def group_table(evaluation: Json) -> str:
         for name, figures in groups.items() if trait not in CROSSED else ():
             faces = max(figure["n"] for figure in figures.values())
             cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
-            rows.append([_dashed(name), f"{faces:,}", *cells])
+            rows.append([dashed(name), f"{faces:,}", *cells])
     return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
 
 
@@ -141,7 +141,7 @@ def gap_table(evaluation: Json) -> str:
             if metric in GROUP_COLUMNS:
                 label, text = GROUP_COLUMNS[metric]
                 ends = [
-                    f"{_dashed(gap[end])}: {text(evaluation['groups'][trait][gap[end]][metric])}"
+                    f"{dashed(gap[end])}: {text(evaluation['groups'][trait][gap[end]][metric])}"
                     for end in ("worst", "best")
                 ]
                 years = metric in ("mae", "bias")
@@ -213,10 +213,6 @@ def _share(figure: Json | None) -> str:
 
 def _percent(figure: Json | None) -> str:
     return "–" if figure is None else f"{100 * figure['value']:.1f} %"
-
-
-def _dashed(name: str) -> str:
-    return re.sub(r"^(\d+)-", "\\1–", name)
 
 
 def _signed(figure: Json | None) -> str:

@@ -1,5 +1,6 @@
 """Whom it is measured on: all faces together, and by age, gender and race."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -183,6 +184,15 @@ def group_order(name: str) -> tuple[int, int, str]:
     if dash and low.isdecimal() and high.isdecimal():
         return int(low), int(high), others
     return 0, 0, name
+
+
+def dashed(group: str) -> str:
+    """A group's name with the dash that belongs between the ages it begins with.
+
+    >>> dashed("20-29, Black, female")
+    '20–29, Black, female'
+    """
+    return re.sub(r"^(\d+)-", "\\1\N{EN DASH}", group)
 
 
 def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:

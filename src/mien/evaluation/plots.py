@@ -13,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from mien.evaluation.groups import dashed
 from mien.evaluation.metrics import Measurement, Metric
 
 SIZE = (5.8, 5.2)
@@ -91,7 +92,7 @@ def error_by_age(groups: Mapping[str, Mapping[str, Measurement]], theme: Theme =
             markersize=5.5,
             label=label,
         )
-    names = [f"{_dashed(name)}  ({m['mae'].n:,})" for name, m in shown.items()]
+    names = [f"{dashed(name)}  ({m['mae'].n:,})" for name, m in shown.items()]
     axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="Labelled age in years (faces)", ylabel="Years")
@@ -122,8 +123,8 @@ def confusion(
         colour = _readable_on(shades(shares[i, j]), theme)
         share = f"{100 * shares[i, j]:.1f} %\n{count:,}" if few else f"{100 * shares[i, j]:.0f}"
         axes.text(j, i, share if count or few else "", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(columns)), [_dashed(name) for name in columns], rotation=0 if few else 45)
-    axes.set_yticks(range(len(rows)), [_dashed(name) for name in rows])
+    axes.set_xticks(range(len(columns)), [dashed(name) for name in columns], rotation=0 if few else 45)
+    axes.set_yticks(range(len(rows)), [dashed(name) for name in rows])
     axes.set(xlabel=f"Predicted {trait}", ylabel=f"Labelled {trait}" + ("" if few else " (% of the row)"))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -161,7 +162,7 @@ def heat_map(values: Mapping[str, Measurement], metric: Metric, least: int, them
         opacity = 1 if shaded else 0.4
         axes.text(j, i, text, ha="center", va="center", color=colour, alpha=opacity, fontsize=9)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), [_dashed(name) for name in rows])
+    axes.set_yticks(range(len(rows)), [dashed(name) for name in rows])
     unit = "%" if metric.unit == "share" else metric.unit
     axes.set(xlabel=f"{metric.label}, {unit} (grey: fewer than {least} faces)", ylabel="Labelled age (years)")
     axes.tick_params(length=0)
@@ -183,10 +184,6 @@ def _readable_on(shade: tuple[float, float, float, float], theme: Theme) -> str:
         return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))
 
     return max((theme.ink, theme.paper), key=lambda text: abs(brightness(text) - brightness(shade)))
-
-
-def _dashed(name: str) -> str:
-    return name.replace("-", "\N{EN DASH}")
 
 
 def _figure(theme: Theme) -> tuple[Figure, Axes]:

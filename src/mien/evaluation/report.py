@@ -23,6 +23,7 @@ from mien.evaluation.groups import (
     GroupedMeasurements,
     Measurements,
     age_groups,
+    dashed,
     group_order,
 )
 from mien.evaluation.metrics import METRICS, Measurement, Metric
@@ -140,7 +141,7 @@ def page_environment() -> jinja2.Environment:
         "figure": format_value,
         "interval": format_interval,
         "distance": _distance,
-        "dashed": _dashed,
+        "dashed": dashed,
         "data_uri": _data_uri,
     }
     return environment
@@ -168,12 +169,6 @@ def format_interval(measurement: Measurement, metric: Metric) -> str:
 def _distance(gap: Gap) -> str:
     share = gap.metric.unit == "share"
     return f"{100 * gap.size:.1f} points" if share else f"{gap.size:.2f} {gap.metric.unit}"
-
-
-def _dashed(group: str) -> str:
-    """A group's ages with the dash that belongs between numbers."""
-    ages, comma, others = group.partition(",")
-    return (ages.replace("-", "\N{EN DASH}") if ages[:1].isdecimal() else ages) + comma + others
 
 
 def _number(value: float, metric: Metric) -> str:
