@@ -40,9 +40,10 @@ def build_model(
     bins: int = BINS,
     batch: int | str = "n",
     outputs: tuple[str, str] = ("age_probabilities", "p_female"),
+    seed: int = 0,
 ) -> Path:
     """Softmax and sigmoid of fixed random weights on the mean colour: wrong about faces, but a model file."""
-    weights = np.random.default_rng(0).normal(size=(3, bins + 1)).astype(np.float32)
+    weights = np.random.default_rng(seed).normal(size=(3, bins + 1)).astype(np.float32)
     age, gender = outputs
     nodes = [
         helper.make_node("GlobalAveragePool", ["chips"], ["pooled"]),

@@ -63,6 +63,7 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
         chip_side=32,
         shares={"two": 0.8},
         ema_decay=0.9,
+        teachable=True,
     )
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     return recipe

@@ -61,6 +61,35 @@ def test_unknown_genders_do_not_count() -> None:
     assert float(known) == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2)
 
 
+def test_a_taught_age_is_best_met_half_way_between_teacher_and_label() -> None:
+    age, taught = torch.tensor([40.0]), logits_of(60, 2).softmax(1)
+
+    def loss(label: float) -> float:
+        both = label * logits_of(40, 2).softmax(1) + (1 - label) * taught
+        return float(age_loss((both + 1e-12).log(), age, age, taught, l1_weight=0))
+
+    assert loss(0.5) < min(loss(0.4), loss(0.6))
+
+
+def test_a_teacher_says_where_in_its_bin_an_age_lies() -> None:
+    low, high, taught = torch.tensor([20.0]), torch.tensor([29.0]), logits_of(22, 2).softmax(1)
+    near, far = (float(age_loss(logits_of(years, 2), low, high, taught)) for years in (22, 27))
+    assert near < far
+
+
+def test_a_taught_gender_is_best_met_half_way_between_teacher_and_label() -> None:
+    gender, taught = torch.tensor([1]), torch.tensor([0.2])
+    losses = {
+        p: float(gender_loss(torch.tensor([p]).logit(), gender, taught=taught)) for p in (0.5, 0.6, 0.7)
+    }
+    assert min(losses, key=lambda p: losses[p]) == 0.6
+
+
+def test_weights_of_the_gender_loss_are_those_of_their_faces() -> None:
+    logit, gender, weight = torch.tensor([1.0, -3.0]), torch.tensor([1, 1]), torch.tensor([2.0, 0.0])
+    assert torch.equal(gender_loss(logit, gender, weight), gender_loss(logit[:1], gender[:1]))
+
+
 def test_unknown_races_do_not_count() -> None:
     logits = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     known = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([3, 1]))

@@ -23,6 +23,10 @@ def train(
             "rcmalli_vggface_tf_notop_vgg16.h5.",
         ),
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="Model file whose answers count beside the labels, for small; repeat it."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     limit_train_batches: Annotated[
         int | None, typer.Option(min=1, help="Batches in an epoch, for an early look.")
@@ -45,6 +49,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         weights=weights,
+        teachers=teacher or (),
         resume=resume,
         limit_train_batches=limit_train_batches or 1.0,
         precision=precision,

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
         age_high: float32 (n,), upper bound, inclusive; equal to ``age_low`` where the age is exact.
         gender: int64 (n,), 0 male, 1 female, -1 unknown.
         race: int64 (n,), index into :data:`~mien.data.sources.RACES`, -1 unknown.
+        taught_ages: float32 (n, ages), a teacher's age probabilities; None without one.
+        taught_female: float32 (n,), its p(female).
     """
 
     chips: torch.Tensor
@@ -37,14 +39,31 @@ class Batch(NamedTuple):
     age_high: torch.Tensor
     gender: torch.Tensor
     race: torch.Tensor
+    taught_ages: torch.Tensor | None = None
+    taught_female: torch.Tensor | None = None
+
+
+class Lessons(NamedTuple):
+    """What teachers say of faces, on average.
+
+    Attributes:
+        ages: float16 (n, ages), probabilities of the ages 0, 1, …; half precision takes half the memory.
+        female: float16 (n,), p(female).
+    """
+
+    ages: npt.NDArray[np.float16]
+    female: npt.NDArray[np.float16]
 
 
 class ChipDataset(Dataset[Batch]):
     """Chips and labels of a manifest; fetched a whole batch at a time."""
 
-    def __init__(self, table: pd.DataFrame, chips: npt.NDArray[np.uint8]) -> None:
-        """Take the rows of ``table`` and their chips, (n, side, side, 3)."""
+    def __init__(
+        self, table: pd.DataFrame, chips: npt.NDArray[np.uint8], taught: Lessons | None = None
+    ) -> None:
+        """Take the rows of ``table``, their chips, (n, side, side, 3), and what teachers say of them."""
         self.chips = chips
+        self.taught = taught
         self.age_low = torch.tensor(table["age_low"].to_numpy(np.float32))
         self.age_high = torch.tensor(table["age_high"].to_numpy(np.float32))
         self.gender = _codes(table["gender"], ("male", "female"))
@@ -62,7 +81,11 @@ class ChipDataset(Dataset[Batch]):
         """A batch of faces; PyTorch's fetcher calls this once for each batch."""
         i = np.asarray(indices)
         chips = torch.from_numpy(np.asarray(self.chips[i]))
-        return Batch(chips, self.age_low[i], self.age_high[i], self.gender[i], self.race[i])
+        batch = Batch(chips, self.age_low[i], self.age_high[i], self.gender[i], self.race[i])
+        if self.taught is None:
+            return batch
+        ages, female = (torch.from_numpy(part[i].astype(np.float32)) for part in self.taught)
+        return batch._replace(taught_ages=ages, taught_female=female)
 
 
 class ShareSampler(Sampler[int]):
@@ -96,6 +119,11 @@ class ShareSampler(Sampler[int]):
         yield from random.permutation(np.concatenate(drawn))[rank::processes][: len(self)].tolist()
 
 
+def digest(*parts: object) -> str:
+    """A short name for what has been computed from these, for the file that keeps it."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
 def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.uint8]:
     """Decode a manifest's pictures into chips, once; later calls map the same file.
 
@@ -110,8 +138,7 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
     Raises:
         DataError: If a picture cannot be read; run ``mien data audit`` to list all such.
     """
-    key = hashlib.sha256("\n".join([str(side), *table["path"], *table["framing"]]).encode()).hexdigest()[:16]
-    path = folder / f"chips-{key}.npy"
+    path = folder / f"chips-{digest(side, *table['path'], *table['framing'])}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

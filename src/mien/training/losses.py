@@ -4,21 +4,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TAUGHT = 0.5
+"""Share of a teacher's answer in what a net that has one is to answer; the label is the rest."""
+
 
 def age_loss(
-    logits: Tensor, low: Tensor, high: Tensor, sigma: float = 2.0, l1_weight: float = 0.25
+    logits: Tensor,
+    low: Tensor,
+    high: Tensor,
+    taught: Tensor | None = None,
+    sigma: float = 2.0,
+    l1_weight: float = 0.25,
 ) -> Tensor:
     """Label-distribution loss plus L1 on the expectation; a bin is a likelihood of the mass inside it.
 
     For an exact age the target is a Gaussian of standard deviation ``sigma`` about it (Gao et al., DLDL-v2,
     IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass
-    inside it. The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest
-    end of the bin.
+    inside it. A teacher's distribution counts by its cross-entropy (Hinton et al., 2015, at temperature 1).
+    The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest end of the
+    bin, whatever the teacher says.
 
     Args:
         logits: (n, ages) over the ages 0, 1, …, ages - 1.
         low: (n,) lower bound of the labelled age in years, inclusive.
         high: (n,) upper bound, inclusive; equal to ``low`` where the age is exact.
+        taught: (n, ages) a teacher's age probabilities; None without one.
         sigma: Standard deviation in years.
         l1_weight: Weight of the L1 part.
 
@@ -31,22 +41,34 @@ def age_loss(
     exact = -(target * log_p).sum(1)
     inside = (ages >= low[:, None]) & (ages <= high[:, None])
     binned = -torch.logsumexp(log_p.masked_fill(~inside, -torch.inf), dim=1)
+    labelled = torch.where(low == high, exact, binned)
+    if taught is not None:
+        labelled = labelled.lerp(-(taught * log_p).sum(1), TAUGHT)
     years = (log_p.exp() * ages).sum(1)  # autocast would round a matrix product to bfloat16, a quarter year
     nearest = torch.maximum(torch.minimum(years, high), low)
     l1 = F.smooth_l1_loss(years, nearest, reduction="none")
-    return (torch.where(low == high, exact, binned) + l1_weight * l1).mean()
+    return (labelled + l1_weight * l1).mean()
 
 
-def gender_loss(logit: Tensor, gender: Tensor) -> Tensor:
+def gender_loss(
+    logit: Tensor, gender: Tensor, weight: Tensor | None = None, taught: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy over the rows whose gender is known.
 
     Args:
         logit: (n,) of "female".
         gender: (n,) 0 male, 1 female, -1 unknown.
+        weight: (n,) of each row, 1 on average; None for equal weights.
+        taught: (n,) a teacher's p(female); None without one.
     """
     known = (gender >= 0).to(logit.dtype)
-    loss = F.binary_cross_entropy_with_logits(logit, gender.clamp(min=0).to(logit.dtype), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    if weight is not None:
+        known = known * weight
+    target = gender.clamp(min=0).to(logit.dtype)
+    if taught is not None:
+        target = target.lerp(taught, TAUGHT)
+    loss = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
+    return (loss * known).sum() / (gender >= 0).sum().clamp(min=1)
 
 
 def race_loss(logits: Tensor, race: Tensor) -> Tensor:

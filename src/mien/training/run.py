@@ -15,6 +15,7 @@ from mien.errors import TrainingError
 from mien.training.dataset import Batch, ChipDataset, ShareSampler, load_chips
 from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
 from mien.training.recipes import Recipe
+from mien.training.teacher import learn_from, open_teachers
 
 STARTING_FACES = 512
 """Training faces a recipe may look at when it starts from given weights."""
@@ -52,6 +53,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     weights: Path | None = None,
+    teachers: Sequence[Path] = (),
     resume: bool = False,
     limit_train_batches: float | int = 1.0,
     precision: str = "bf16-mixed",
@@ -68,6 +70,7 @@ def train(
         epochs: Instead of the recipe's.
         batch_size: Instead of the recipe's; on several devices, of each.
         weights: File to start from, see the recipe's ``start_from``; a resumed run has its own.
+        teachers: Model files whose answers on the training faces, averaged, count beside the labels.
         resume: Go on from the folder's last checkpoint.
         limit_train_batches: Share (float) or number (int) of batches in an epoch, for an early look.
         precision: Lightning's name of it.
@@ -80,7 +83,9 @@ def train(
 
     Raises:
         TrainingError: If there is nothing to resume, the folder already holds a run or another one, the
-            weights do not fit, Lightning refuses the settings, or the run was interrupted.
+            weights do not fit, the recipe cannot be taught, Lightning refuses the settings, or the run was
+            interrupted.
+        ModelError: If a teacher cannot be used.
         DataError: If a manifest or picture is at fault.
     """
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
@@ -90,17 +95,23 @@ def train(
         "limit_train_batches": limit_train_batches,
         "seed": seed,
     }
+    if teachers and not recipe.teachable:
+        raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
+    open_teachers(teachers)
     check_folder(output, resume, recipe.name, settings)
     train_rows, validation_rows = read_tables(manifests)
     torch.manual_seed(seed)
     module = recipe.build()
+    folder = output / "chips"
+    chips = load_chips(train_rows, recipe.chip_side, folder)
+    lessons = learn_from(teachers, train_rows, chips, folder) if teachers else None
+    sampler = ShareSampler(train_rows["dataset"], recipe.shares, seed)
     loaders = (
-        _loader(train_rows, recipe, output, sampled=True, seed=seed),
-        _loader(validation_rows, recipe, output, sampled=False, seed=seed),
+        _loader(ChipDataset(train_rows, chips, lessons), recipe, sampler),
+        _loader(ChipDataset(validation_rows, load_chips(validation_rows, recipe.chip_side, folder)), recipe),
     )
     if weights is not None and not resume:
         some = np.linspace(0, len(train_rows) - 1, STARTING_FACES, dtype=np.intp)
-        chips = load_chips(train_rows, recipe.chip_side, output / "chips")
         module.start_from(weights, torch.from_numpy(np.asarray(chips[some])))
     describe = DescribeCheckpoint(recipe.name, _describe(train_rows), settings)
     return fit(
@@ -120,14 +131,10 @@ def train(
     )
 
 
-def _loader(
-    rows: pd.DataFrame, recipe: Recipe, output: Path, *, sampled: bool, seed: int
-) -> "DataLoader[Batch]":
-    dataset = ChipDataset(rows, load_chips(rows, recipe.chip_side, output / "chips"))
-    sampler = ShareSampler(rows["dataset"], recipe.shares, seed) if sampled else None
+def _loader(dataset: ChipDataset, recipe: Recipe, sampler: ShareSampler | None = None) -> "DataLoader[Batch]":
     return DataLoader(
         dataset,
-        batch_size=recipe.batch_size if sampled else 256,
+        batch_size=recipe.batch_size if sampler is not None else 256,
         sampler=sampler,
         drop_last=sampler is not None and len(sampler) >= recipe.batch_size,
         collate_fn=_as_is,

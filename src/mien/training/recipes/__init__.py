@@ -21,6 +21,7 @@ class Recipe:
         chip_side: Side in pixels of the chips kept on disk.
         shares: Share of each data set drawn in an epoch; 1 where not named.
         ema_decay: Decay of the weights' moving average a step; None for none.
+        teachable: Whether its losses heed a teacher.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Recipe:
     chip_side: int
     shares: Mapping[str, float] = field(default_factory=dict)
     ema_decay: float | None = None
+    teachable: bool = False
 
 
 RECIPES = {
@@ -43,6 +45,7 @@ RECIPES = {
             chip_side=128,
             shares={"fairface": 0.9, "all-age-faces": 0.6},
             ema_decay=0.999,
+            teachable=True,
         ),
         Recipe(name="classic", build=ClassicModule, epochs=30, batch_size=32, chip_side=200),
     )

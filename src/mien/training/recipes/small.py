@@ -18,14 +18,16 @@ from mien.training.warm_start import start_from_model_file
 
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
-SIDES = ((0.3, 64), (0.6, 96), (0.85, 112), (1.0, 128))
+SIDES = ((0.2, 64), (0.4, 80), (1.0, 96))
 """Side of the training images up to each share of the epochs: coarse first, where epochs are cheap."""
-CONTINUED_SIDES = ((0.45, 96), (0.8, 112), (1.0, 128))
+CONTINUED_SIDES = ((0.3, 80), (1.0, 96))
 """The same where the net starts from a model file: it has seen the coarse images."""
-GENTLE_FROM = 0.9
+GENTLE_FROM = 0.8
 """Share of the epochs from which on the augmentation is gentle, so that the net ends on faces as they are."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
 """Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
+GROUP_MEMORY = 0.998
+"""Weight of what is known of a group's loss when one more of its faces is seen."""
 
 
 class ResidualBlock(nn.Module):
@@ -73,7 +75,7 @@ class SmallNet(nn.Module):
 class SmallModule(FaceModule):
     """Multi-task training of :class:`SmallNet`: AdamW, one cycle, images growing with the epochs.
 
-    Where it starts from a model file, the learning rate peaks earlier and at half, lest it forget.
+    Where it starts from a model file, the learning rate peaks earlier and lower, lest it forget.
     """
 
     def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
@@ -83,6 +85,8 @@ class SmallModule(FaceModule):
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.gentle_augmentation = ChipAugmentation(gentle=True)
+        self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
+        self.group_losses: Tensor
         self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
         self.continued = False
@@ -95,9 +99,10 @@ class SmallModule(FaceModule):
         self.continued = True
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
-        age, female, _ = self.net(images)
-        return age.softmax(1), female.sigmoid()
+        """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
+        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), self.net(images.flip(3))
+        ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
+        return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
@@ -117,13 +122,34 @@ class SmallModule(FaceModule):
         """The weighted sum of the three tasks' losses."""
         age_logits, female, race_logits = self.net(images)
         losses = {
-            "age_loss": age_loss(age_logits, batch.age_low, batch.age_high),
-            "gender_loss": gender_loss(female, batch.gender),
+            "age_loss": age_loss(age_logits, batch.age_low, batch.age_high, batch.taught_ages),
+            "gender_loss": gender_loss(
+                female, batch.gender, self._group_weights(female.detach(), batch), batch.taught_female
+            ),
             "race_loss": race_loss(race_logits, batch.race),
         }
         helpers = GENDER_WEIGHT * losses["gender_loss"] + RACE_WEIGHT * losses["race_loss"]
         losses["loss"] = losses["age_loss"] + helpers
         return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
+
+    def _group_weights(self, female: Tensor, batch: Batch) -> Tensor:
+        """(n,) weights of the gender's loss: how hard each face's group of race and gender is of late.
+
+        A group counts in proportion to its own loss, so that no group is left behind for being small or
+        hard; a plain form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
+        exponential. In training the losses are averaged over some hundred batches.
+        """
+        known = batch.gender >= 0
+        race, gender = batch.race[known], batch.gender[known]
+        if self.training:
+            losses = F.binary_cross_entropy_with_logits(female[known], gender.float(), reduction="none")
+            sums, counts = torch.zeros_like(self.group_losses), torch.zeros_like(self.group_losses)
+            sums.index_put_((race, gender), losses, accumulate=True)
+            counts.index_put_((race, gender), torch.ones_like(losses), accumulate=True)
+            kept = GROUP_MEMORY**counts
+            self.group_losses.mul_(kept).add_((1 - kept) * sums / counts.clamp(min=1))
+        weights = self.group_losses[batch.race, batch.gender]
+        return weights / weights[known].mean()
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
@@ -133,7 +159,7 @@ class SmallModule(FaceModule):
             {"params": matrices, "weight_decay": self.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        peak = self.max_learning_rate * (0.5 if self.continued else 1)
+        peak = self.max_learning_rate * (0.75 if self.continued else 1)
         optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
@@ -145,7 +171,7 @@ class SmallModule(FaceModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Round kernels to half-precision numbers: a file of half the size holds the very same weights."""
-        checkpoint["continued"] = self.continued
+        checkpoint |= {"continued": self.continued, "group_losses": self.group_losses}
         weights = checkpoint["state_dict"]
         for name, value in weights.items():
             if value.is_floating_point() and value.ndim > 1:
@@ -153,4 +179,4 @@ class SmallModule(FaceModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A resumed run keeps to its schedule."""
-        self.continued = checkpoint["continued"]
+        self.continued, self.group_losses = checkpoint["continued"], checkpoint["group_losses"]
