@@ -131,6 +131,11 @@ def test_decades_with_too_few_faces_share_a_band() -> None:
     assert calibrate(np.full((130, 60), 1 / 60), ages).ages == (0, 10, 20)
 
 
+def test_babies_have_a_band_of_their_own() -> None:
+    ages = np.repeat([2, 7, 15], 40)
+    assert calibrate(np.full((120, 60), 1 / 60), ages).ages == (0, 5, 10)
+
+
 def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -> None:
     rng = np.random.default_rng(0)
     ages = rng.integers(0, 80, 8000)

@@ -128,9 +128,12 @@ def calibrate(
 
 
 def _bands(ages: Floats) -> npt.NDArray[np.int64]:
-    """The first age of each band: the decades, but for those with too few faces of their own or beyond."""
+    """The first age of each band: the decades, but for those with too few faces of their own or beyond.
+
+    The first is halved: a baby's age shows far more closely than a schoolchild's.
+    """
     starts = [0]
-    for start in range(BAND, int(ages.max()) + 1, BAND):
+    for start in (BAND // 2, *range(BAND, int(ages.max()) + 1, BAND)):
         if min((ages >= start).sum(), ((ages >= starts[-1]) & (ages < start)).sum()) >= LEAST_IN_BAND:
             starts.append(start)
     return np.array(starts)

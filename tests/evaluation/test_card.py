@@ -1,6 +1,8 @@
 """Figures in documents: filled from evaluations, and the documents of mien are filled."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ DOCUMENTS = (
     "src/mien/weights/DETECTOR.md",
     "README.md",
     "src/mien/weights/README.md",
+    "docs/data.md",
     "docs/prediction.md",
+    "docs/training.md",
     "docs/server.md",
     "benchmarks/README.md",
 )
@@ -32,9 +36,18 @@ def test_the_card_belongs_to_the_shipped_model() -> None:
 
     measured = json.loads((ROOT / "docs" / "figures" / "utkface.json").read_text())["overall"]
     said = Model().metadata.metrics
+    card = (ROOT / "src" / "mien" / "weights" / "README.md").read_text(encoding="utf-8")
+    assert f"Model small, version {Model().metadata.version};" in card
     assert measured["mae"]["value"] == pytest.approx(said["validation_mae"], abs=0.01)
     # Cross-calibration moves the line between the genders by a few faces.
     assert measured["gender_accuracy"]["value"] == pytest.approx(said["validation_gender_accuracy"], abs=5e-3)
+
+
+def test_the_sizes_are_those_of_the_shipped_files() -> None:
+    printed = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "size.py"], capture_output=True, text=True
+    )
+    assert printed.stdout == (ROOT / "docs" / "figures" / "size.md").read_text(encoding="utf-8")
 
 
 def test_a_marked_place_is_filled_however_often() -> None:

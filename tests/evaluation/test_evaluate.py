@@ -158,3 +158,11 @@ def test_bins_that_overlap_are_refused(manifest: Path, fake: FakePredictor) -> N
     manifest.write_text("path,age_low,age_high\nfaces/red.png,0,9\nfaces/green.png,5,14\n")
     with pytest.raises(DataError, match=r"overlap, 0-9 and 5-14; make those of a data set disjoint\."):
         evaluate(manifest, fake)
+
+
+def test_genders_the_other_way_round_are_refused(manifest: Path, fake: FakePredictor) -> None:
+    reversed_codes = "faces/red.png,30,male\nfaces/green.png,40,female\n" * 50
+    manifest.write_text(f"path,age,gender\n{reversed_codes}")
+    fake.answers = {"red.png": (estimate(33, 0.9),), "green.png": (estimate(41, 0.1),)}
+    with pytest.raises(DataError, match=r"faces\.csv calls most faces female that look male .* reversed\?"):
+        evaluate(manifest, fake)

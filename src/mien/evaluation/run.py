@@ -11,8 +11,8 @@ import pandas as pd
 from mien.data.manifest import read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
-from mien.evaluation.calibration import gender_figures, predict_crosswise
-from mien.evaluation.groups import score
+from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_crosswise
+from mien.evaluation.groups import Scores, score
 from mien.evaluation.predictions import (
     Prediction,
     predict_manifest,
@@ -53,7 +53,8 @@ def evaluate(
 
     Raises:
         DataError: If the manifest cannot be used, holds no row of the split, or an output cannot be written;
-            or if ``recalibrate`` is asked for with ``detect``, or has too few faces.
+            if its genders run against the model's; or if ``recalibrate`` is asked for with ``detect``, or has
+            too few faces.
     """
     if recalibrate and faces != "aligned":
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
@@ -70,6 +71,8 @@ def evaluate(
     if watch is not None:
         stream = watch(stream, len(table))
     predicted = as_table(stream)
+    scores = score(table, predicted)
+    _refuse_reversed_genders(scores, manifest)
     evaluation = Evaluation(
         manifest=manifest.name,
         split=split,
@@ -79,7 +82,7 @@ def evaluate(
         coverage=predictor.coverage,
         labels=table,
         predictions=predicted,
-        scores=score(table, predicted),
+        scores=scores,
         gender_probabilities=gender_figures(table, predicted, question.unsure_below),
     )
     if report is not None:
@@ -117,6 +120,16 @@ def _refuse_overlapping_bins(table: pd.DataFrame, manifest: Path) -> None:
                 f"{manifest} has age bins that overlap, {low[i]:.0f}-{high[i]:.0f} and "
                 f"{low[i + 1]:.0f}-{high[i + 1]:.0f}; make those of a data set disjoint."
             )
+
+
+def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
+    """No model that can be used is surely worse than a coin: the labels mean the other gender."""
+    measured = scores.overall.get("gender_accuracy")
+    if measured is not None and measured.n >= 2 * LEAST_OF_EACH and measured.high < 0.5:
+        raise DataError(
+            f"{manifest} calls most faces female that look male to the model, and the other way round; are its "
+            "genders reversed?"
+        )
 
 
 def as_table(predictions: Iterator[Prediction]) -> pd.DataFrame:

@@ -1,0 +1,68 @@
+"""How large the shipped models are: bytes, weights, and the multiplications of one face or photo.
+
+``python benchmarks/size.py [FILE...]`` prints a row for each model file, the shipped ones unless told
+otherwise. Multiply-adds (MAC) are those of convolutions and matrix products, which are nearly all there is.
+"""
+
+import sys
+from math import prod
+from pathlib import Path
+
+import onnx
+from onnx import numpy_helper, shape_inference
+
+from mien.detect.own import default_detector_path
+from mien.model import default_model_path
+
+FREE = {"n": 1, "h": 480, "w": 640}
+"""What inputs of any size are measured with: one photo of that size."""
+
+HEAD = ("file", "size", "weights", "input", "multiply-adds")
+
+
+def row(path: Path) -> tuple[str, ...]:
+    """The cells of one file."""
+    model = onnx.load(path)
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim
+    shape = [d.dim_value or FREE[d.dim_param] for d in dimensions]
+    for dimension, size in zip(dimensions, shape, strict=True):
+        dimension.dim_value = size
+    weights = sum(tensor.size for tensor in map(numpy_helper.to_array, model.graph.initializer))
+    return (
+        path.name,
+        f"{path.stat().st_size / 1e6:.1f} MB",
+        f"{weights / 1e6:.1f} million",
+        f"{shape[3]}×{shape[2]} px",
+        f"{multiply_adds(model.graph, shapes_of(model)) / 1e9:.2f} GMAC",
+    )
+
+
+def shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Every tensor's shape."""
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    known = [*graph.input, *graph.value_info, *graph.output]
+    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in known}
+    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+
+def multiply_adds(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Those of convolutions and fully connected layers: for each output, the numbers it is a sum of."""
+    total = 0
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            kernel, output = shapes[node.input[1]], shapes[node.output[0]]
+            total += prod(output) * prod(kernel) // output[1]
+    return total
+
+
+def main() -> None:
+    """Print the table."""
+    files = [Path(name) for name in sys.argv[1:]] or [default_model_path(), default_detector_path()]
+    print(f"| {' | '.join(HEAD)} |")
+    print("|---|" + "---:|" * (len(HEAD) - 1))
+    for path in files:
+        print(f"| {' | '.join(row(path))} |")
+
+
+if __name__ == "__main__":
+    main()
