@@ -127,8 +127,8 @@ def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
     measured = scores.overall.get("gender_accuracy")
     if measured is not None and measured.n >= 2 * LEAST_OF_EACH and measured.high < 0.5:
         raise DataError(
-            f"{manifest} calls most faces female that look male to the model, and the other way round; are its "
-            "genders reversed?"
+            f"{manifest} calls most faces female that look male to the model, and the other way round; are "
+            "its genders reversed?"
         )
 
 
