@@ -68,6 +68,16 @@ def test_what_is_no_evaluation_is_refused(tmp_path: Path) -> None:
         read_tables(tmp_path)
 
 
+def test_figures_of_several_models_are_not_mixed(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "figures" / "utkface.json").read_text(encoding="utf-8")
+    other = json.loads(text)
+    other["model"]["version"] = "another"
+    (tmp_path / "fairface.json").write_text(text)
+    (tmp_path / "utkface.json").write_text(json.dumps(other))
+    with pytest.raises(DataError, match=r"utkface\.json is of another model than the others"):
+        read_tables(tmp_path)
+
+
 def test_the_command_fills_documents_and_leaves_them_whole_on_error(tmp_path: Path) -> None:
     figures, good, bad = tmp_path / "figures", tmp_path / "good.md", tmp_path / "bad.md"
     figures.mkdir()

@@ -58,14 +58,15 @@ def read_tables(folder: Path) -> dict[str, str]:
     """All tables of a folder of figures.
 
     Returns:
-        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``overall`` and ``calibration`` with a row
-        for each, and for each ``groups-NAME``, ``gaps-NAME`` and, where there are minors and adults,
-        ``thresholds-NAME`` and ``threshold-groups-NAME``.
+        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``model``, which they all measured,
+        ``overall`` and ``calibration`` with a row for each, and for each ``groups-NAME``, ``gaps-NAME`` and,
+        where there are minors and adults, ``thresholds-NAME`` and ``threshold-groups-NAME``.
 
     Raises:
-        DataError: If a file cannot be read or is no evaluation.
+        DataError: If a file cannot be read or is no evaluation, or they are of different models.
     """
-    tables, evaluations = {}, {}
+    tables: dict[str, str] = {}
+    evaluations: dict[str, Json] = {}
     for path in sorted(folder.iterdir()):
         try:
             text = path.read_text(encoding="utf-8")
@@ -74,12 +75,22 @@ def read_tables(folder: Path) -> dict[str, str]:
             elif path.suffix == ".json":
                 evaluations[path.stem] = json.loads(text)
                 tables |= {f"{kind}-{path.stem}": t for kind, t in own_tables(evaluations[path.stem]).items()}
+                model = model_list(evaluations[path.stem])
+                if tables.setdefault("model", model) != model:
+                    raise DataError(f"{path} is of another model than the others; evaluate one on them all.")
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
     ordered = {name: evaluations[name] for name in sorted(evaluations, key=[*TITLES, *evaluations].index)}
     return tables | {"overall": overall_table(ordered), "calibration": calibration_table(ordered)}
+
+
+def model_list(evaluation: Json) -> str:
+    """The model that was measured: its version, what it was trained on, on what terms it may be used."""
+    model = evaluation["model"]
+    lines = [f"{model['name']}, version {model['version']}", *model["training_data"], model["licence"]]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def overall_table(evaluations: Mapping[str, Json]) -> str:

@@ -53,7 +53,12 @@ class Evaluation:
             "manifest": self.manifest,
             "split": self.split,
             "faces": self.faces,
-            "model": {"name": self.model.name, "version": self.model.version},
+            "model": {
+                "name": self.model.name,
+                "version": self.model.version,
+                "training_data": list(self.model.training_data),
+                "licence": self.model.licence,
+            },
             "recalibrated": self.recalibrated,
             "interval_coverage_aimed_at": self.coverage,
             "rows": len(self.labels),
