@@ -47,8 +47,7 @@ def evaluate(
         bool,
         typer.Option(
             "--recalibrate",
-            help="For faces that calibrated the model: calibrate it on one half of them for the other, and "
-            "the other way round.",
+            help="For faces that calibrated the model: judge each fifth by a calibration on the others.",
         ),
     ] = False,
     predictions: Annotated[

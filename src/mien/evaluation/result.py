@@ -22,7 +22,7 @@ class Evaluation:
         split: The split that was evaluated, None for every row.
         faces: ``aligned`` or ``detect``.
         model: What the model's file says of itself.
-        recalibrated: Whether its calibration was not used, but one on the other half of the faces.
+        recalibrated: Whether its calibration was not used, but one on other faces of the manifest.
         coverage: What the age intervals aim at.
         labels: (n rows) the manifest's rows.
         predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, error,

@@ -45,8 +45,8 @@ def evaluate(
         predictor: Usually a :class:`mien.Predictor`.
         faces: ``aligned`` where the pictures are face crops; ``detect`` to find the faces first.
         split: Only the rows with this ``split``.
-        recalibrate: For rows that calibrated the model: calibrate it on half of them for the other half, and
-            the other way round, so that no face is judged by a calibration it was part of. Needs ``aligned``.
+        recalibrate: For rows that calibrated the model: judge each fifth of them by a calibration on the
+            others, so that no face is judged by a calibration it was part of. Needs ``aligned``.
         predictions: Where to write one row a face, as it is predicted.
         report: Folder for ``index.html``, ``metrics.json`` and the plots.
         watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.
