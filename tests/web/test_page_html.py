@@ -15,7 +15,7 @@ from mien.quality import Quality, flags_of
 from mien.types import Box, Face
 from mien.web.app import create_app
 from mien.web.card import card_html, shipped_card
-from mien.web.pages import HERE, STATIC
+from mien.web.pages import HERE, STATIC, _templates
 from mien.web.settings import Settings
 from mien.web.texts import ENGLISH
 
@@ -167,3 +167,9 @@ def test_a_copy_is_upright_and_without_metadata(client: httpx.Client) -> None:
     with Image.open(io.BytesIO(answer.content)) as copy:
         assert copy.size == (20, 40)
         assert not copy.getexif()
+
+
+def test_half_years_are_rounded_up_as_everywhere() -> None:
+    faces = _templates().get_template("faces.html.j2").module
+    said = faces.face_name(1, {"age": {"years": 28.5}, "gender": {"label": "female"}})  # type: ignore[attr-defined]  # a macro
+    assert said == "Face 1: apparent age 29, perceived female"

@@ -14,6 +14,7 @@ import mien
 from mien.errors import ImageError
 from mien.images import EncodedPhoto
 from mien.quality import SMALL_FACE
+from mien.types import whole_years
 from mien.web.card import card_html, shipped_card
 from mien.web.options import Options
 from mien.web.problems import Problem, problem_of
@@ -168,7 +169,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["facts"] = _photo_facts
+    environment.filters |= {"facts": _photo_facts, "whole": whole_years}
     environment.globals.update(t=ENGLISH, language=LANGUAGE, version=mien.__version__)
     return environment
 
