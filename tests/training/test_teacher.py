@@ -53,6 +53,14 @@ def test_teachers_are_asked_once(start: Train, teachers: list[Path], monkeypatch
     assert not asked
 
 
+def test_a_taught_run_is_not_resumed_without_its_teachers(start: Train, teachers: list[Path]) -> None:
+    start(epochs=1, teachers=teachers)
+    with pytest.raises(
+        TrainingError, match=r"with teachers 1\.onnx, 2\.onnx, not none; resume it with the same"
+    ):
+        start(epochs=1, resume=True)
+
+
 def test_a_teacher_of_other_ages_is_refused(start: Train, tmp_path: Path) -> None:
     young = build_model(tmp_path / "young.onnx", tiny_metadata())
     with pytest.raises(

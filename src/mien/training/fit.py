@@ -22,7 +22,7 @@ from mien.training.curves import EpochRecord
 from mien.training.quiet import quiet_lightning
 
 LAST = "last.ckpt"
-Settings = dict[str, float]
+Settings = dict[str, float | str]
 
 
 class DescribeCheckpoint(Callback):
@@ -70,7 +70,7 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
         raise TrainingError(f"{output} holds a run of the recipe {note.get('recipe')!r}, not {recipe!r}.")
     before = note.get("settings", settings)
     for name, value in settings.items():
-        if before[name] != value:
+        if before.get(name, value) != value:  # a checkpoint of an earlier version knows fewer settings
             raise TrainingError(
                 f"{output} was started with {name} {before[name]}, not {value}; resume it with the same."
             )

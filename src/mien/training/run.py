@@ -94,6 +94,7 @@ def train(
         "batch_size": recipe.batch_size,
         "limit_train_batches": limit_train_batches,
         "seed": seed,
+        "teachers": ", ".join(path.name for path in teachers) or "none",
     }
     if teachers and not recipe.teachable:
         raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
