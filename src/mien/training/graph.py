@@ -1,4 +1,4 @@
-"""Nets as ONNX graphs: batch norms as scale and shift, and what loses nothing by it in half precision."""
+"""Nets as ONNX graphs: batch norms as scale and shift, kernels as bytes where that loses nothing."""
 
 import copy
 import logging
@@ -6,17 +6,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import onnx
-import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
-from mien.training.warm_start import HALVED
-
-SMALLEST_HALVED = 256
-"""Smaller tensors stay in single precision: halving them saves nothing."""
+from mien.training.storage import store_kernels
 
 
 class Affine(nn.Module):
@@ -62,7 +57,7 @@ class Graph(nn.Module):
 def to_onnx(
     module: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str], axes: dict[int, str]
 ) -> onnx.ModelProto:
-    """A module's graph; tensors made of half-precision numbers are stored as such, losslessly.
+    """A module's graph; kernels that were rounded to bytes are stored as such, losslessly.
 
     Args:
         module: Maps one tensor to a tuple of tensors.
@@ -88,7 +83,7 @@ def to_onnx(
         raise TrainingError("the graph could not be exported.")
     graph: onnx.ModelProto = program.model_proto
     _forget_origin(graph.graph)
-    _store_in_half_precision(graph.graph)
+    store_kernels(graph.graph)
     onnx.checker.check_model(graph)
     return graph
 
@@ -115,21 +110,3 @@ def _forget_origin(graph: onnx.GraphProto) -> None:
     for part in [*graph.node, *graph.input, *graph.output]:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-
-
-def _store_in_half_precision(graph: onnx.GraphProto) -> None:
-    """Store what loses nothing by it as float16, followed by a cast that ONNX Runtime folds when it loads."""
-    casts = []
-    for tensor in graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
-            continue
-        half = values.astype(np.float16)
-        if not np.array_equal(half, values):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(half, name + HALVED))
-        casts.append(onnx.helper.make_node("Cast", [name + HALVED], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)

@@ -6,19 +6,15 @@ To train on, the norm must be taken apart again: statistics of its input, and wh
 
 from pathlib import Path
 
-import numpy as np
 import onnx
-import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
+from mien.training.storage import stored_weights
 
 MODULE = "module"
 """What a model file calls the module whose weights it holds."""
-
-HALVED = ".half"
-"""Ends the name of a tensor that is stored in half precision."""
 
 
 def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images: Tensor) -> None:
@@ -35,10 +31,7 @@ def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images:
     """
     prefix = next(f"{MODULE}.{name}." for name, part in module.named_modules() if part is net)
     weights = {
-        tensor.name.removeprefix(prefix).removesuffix(HALVED): torch.from_numpy(
-            onnx.numpy_helper.to_array(tensor).astype(np.float32)
-        )
-        for tensor in onnx.load(path).graph.initializer
+        name.removeprefix(prefix): values for name, values in stored_weights(onnx.load(path).graph).items()
     }
     try:
         net.load_state_dict(_with_unit_norms(net, weights))
