@@ -2,7 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
 import torch
@@ -13,24 +12,40 @@ from mien.errors import TrainingError
 from mien.model import Model
 from mien.predictor import Predictor
 from mien.training.export import export, load_checkpoint
-from mien.training.graph import Affine, to_onnx
+from mien.training.graph import Affine
+from mien.training.module import FaceModule
+from mien.training.recipes import get_recipe
 from mien.training.recipes.small import SmallModule
 
 FACES = 12
 SIDE = SmallModule().spec.size
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    content: dict[str, Any] = {
-        "state_dict": SmallModule().state_dict(),
-        "mien": {"recipe": "small", "training_data": ["noise: 9 faces"]},
-    }
+def write_checkpoint(path: Path, seed: int, **note: Any) -> Path:
+    torch.manual_seed(seed)
+    described = {"recipe": "small", "training_data": ["noise: 9 faces"]} | note
+    content: dict[str, Any] = {"state_dict": SmallModule().state_dict(), "mien": described}
     SmallModule().on_save_checkpoint(content)
-    path = tmp_path_factory.mktemp("run") / "last.ckpt"
     torch.save(content, path)
     return path
+
+
+def load_small(path: Path) -> SmallModule:
+    module, _ = load_checkpoint(path)
+    assert isinstance(module, SmallModule)
+    return module
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "last.ckpt", 0)
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(
+        tmp_path_factory.mktemp("second") / "last.ckpt", 1, training_data=["noise: 9 faces", "dots: 5 faces"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +67,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(checkpoint, [manifest], tmp_path_factory.mktemp("export") / "small.onnx").path
+    return export([checkpoint], [manifest], tmp_path_factory.mktemp("export") / "small.onnx").path
+
+
+@pytest.fixture(scope="module")
+def joined(checkpoint: Path, second: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("joined")
+    return export([checkpoint, second], [manifest], folder / "small.onnx").path
 
 
 def test_exported_file_is_all_a_predictor_needs(exported: Path, manifest: Path) -> None:
@@ -86,20 +107,57 @@ def test_small_model_keeps_to_its_size_and_work(exported: Path) -> None:
     assert counter.get_total_flops() / 2 <= 0.5e9
 
 
-def test_kernels_are_stored_in_half_precision(exported: Path) -> None:
-    kernels = [t for t in onnx.load(exported).graph.initializer if len(t.dims) == 4 and t.dims[0] >= 64]
-    halved = [t for t in kernels if t.data_type == onnx.TensorProto.FLOAT16]
-    assert len(halved) >= 10
-    assert sum(np.prod(t.dims) for t in halved) > 0.99 * sum(np.prod(t.dims) for t in kernels)
+def test_joined_nets_answer_for_the_face_and_for_its_mirror_image(
+    joined: Path, checkpoint: Path, second: Path
+) -> None:
+    chips = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    images = (torch.from_numpy(chips).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    seen_by = ((checkpoint, images), (second, images.flip(3)))
+    with torch.no_grad():
+        answers = [load_small(path).net(seen) for path, seen in seen_by]
+    ages, p_female = Model(joined).run(chips)
+    expected = torch.stack([age.softmax(1) for age, _, _ in answers]).mean(0)
+    np.testing.assert_allclose(ages, expected.numpy(), atol=1e-4)
+    np.testing.assert_allclose(p_female, sum(female.sigmoid() for _, female, _ in answers) / 2, atol=1e-4)
 
 
-def test_weights_that_halving_would_change_stay_in_single_precision() -> None:
-    module = SmallModule().eval()
-    example = torch.zeros(2, 3, SIDE, SIDE)
-    graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"}).graph
-    stored = {t.name: t.data_type for t in graph.initializer}
-    kernels = {type_ for name, type_ in stored.items() if "weight" in name}
-    assert kernels == {onnx.TensorProto.FLOAT}
+def test_joined_nets_keep_to_the_size_and_work_of_one_file(
+    joined: Path, checkpoint: Path, second: Path
+) -> None:
+    module = load_small(checkpoint)
+    module.join(load_small(second))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, 3, SIDE, SIDE))
+    assert joined.stat().st_size <= 12e6
+    assert counter.get_total_flops() / 2 <= 0.5e9
+
+
+def test_a_joined_file_names_the_training_data_of_both(joined: Path) -> None:
+    assert Model(joined).metadata.training_data == ("noise: 9 faces", "dots: 5 faces")
+
+
+@pytest.mark.parametrize(
+    ("recipes", "sentence"),
+    [
+        (("small",) * 3, "3 checkpoints are too many"),
+        (("small", "classic"), r"of the recipes 'small' and 'classic'; only checkpoints of one recipe"),
+        (("classic",) * 2, "only checkpoints of the recipe 'small' can be joined"),
+    ],
+)
+def test_checkpoints_that_cannot_be_joined_are_refused(
+    recipes: tuple[str, ...],
+    sentence: str,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(path: Path) -> tuple[FaceModule, dict[str, Any]]:
+        return get_recipe(path.stem).build(), {"recipe": path.stem, "training_data": []}
+
+    monkeypatch.setattr("mien.training.export.load_checkpoint", load)
+    with pytest.raises(TrainingError, match=sentence):
+        export([Path(f"{name}.ckpt") for name in recipes], [manifest], tmp_path / "joined.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_graph_that_differs_is_refused_and_leaves_no_file(
@@ -110,13 +168,13 @@ def test_a_graph_that_differs_is_refused_and_leaves_no_file(
 
     monkeypatch.setattr(Affine, "forward", shifted)
     with pytest.raises(TrainingError, match=r"differs from .*last\.ckpt"):
-        export(checkpoint, [manifest], tmp_path / "small.onnx")
+        export([checkpoint], [manifest], tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_checkpoint_is_named(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"none\.ckpt does not exist"):
-        export(tmp_path / "none.ckpt", [manifest], tmp_path / "small.onnx")
+        export([tmp_path / "none.ckpt"], [manifest], tmp_path / "small.onnx")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -145,4 +203,4 @@ def test_a_manifest_without_validation_rows_is_refused(
     table = pd.read_csv(manifest).assign(split="train")
     table.to_csv(manifest.parent / "train.csv", index=False)
     with pytest.raises(TrainingError, match="no row of the split 'validation'"):
-        export(checkpoint, [manifest.parent / "train.csv"], tmp_path / "small.onnx")
+        export([checkpoint], [manifest.parent / "train.csv"], tmp_path / "small.onnx")

@@ -8,7 +8,11 @@ import typer
 
 def export(
     source: Annotated[
-        Path, typer.Argument(help="A .ckpt file of a run, or an .onnx model file to calibrate anew.")
+        list[Path],
+        typer.Argument(
+            help="A .ckpt file of a run; two of the recipe small, which then answer together, the second for "
+            "the mirror image; or an .onnx model file to calibrate anew."
+        ),
     ],
     manifest: Annotated[
         list[Path],
@@ -23,7 +27,7 @@ def export(
         str | None, typer.Option(help="Version of the weights.", show_default="the model file's own, or 1")
     ] = None,
 ) -> None:
-    """Write a calibrated model file; from a checkpoint, run it and compare the two."""
+    """Write a calibrated model file; from checkpoints, run it and compare the answers."""
     from mien.training.export import export as run
 
     report = run(source, manifest, output, version=model_version)

@@ -53,29 +53,29 @@ class ExportReport:
 
 
 def export(
-    source: Path, manifests: Sequence[Path], output: Path, *, version: str | None = None
+    sources: Sequence[Path], manifests: Sequence[Path], output: Path, *, version: str | None = None
 ) -> ExportReport:
-    """Write a calibrated model file; from a checkpoint, prove that it answers as the checkpoint does.
+    """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
     Args:
-        source: A checkpoint written by :func:`mien.training.run.train`, or a model file (``.onnx``) that is
-            to be calibrated anew.
+        sources: A checkpoint written by :func:`mien.training.run.train`; two of them, whose nets are to
+            answer together; or a model file (``.onnx``) that is to be calibrated anew.
         manifests: Their ``validation`` rows calibrate the age intervals, where the age is exact, and the
             probabilities of gender, where it is known; those of the first give the file's figures.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
 
     Raises:
-        TrainingError: If the checkpoint is not one of ours, the first manifest has no validation rows with
-            exact ages, or the file's answers differ from the checkpoint's by more than 1e-3 years or 1e-4 in
-            probability; no file is left then.
+        TrainingError: If a checkpoint is not one of ours, several cannot be joined, the first manifest has
+            no validation rows with exact ages, or the file's answers differ from the checkpoints' by more
+            than 1e-3 years or 1e-4 in probability; no file is left then.
         ModelError: If the model file cannot be used.
         DataError: If a manifest cannot be used or holds too few faces.
     """
     tables = [_validation_rows(manifest) for manifest in manifests]
     if not (tables[0]["age_low"] == tables[0]["age_high"]).any():
         raise TrainingError(f"{manifests[0]} has no validation rows with exact ages to calibrate on.")
-    graph, metadata, module = _read_source(source)
+    graph, metadata, module = _read_sources(sources)
     if version is not None:
         metadata = metadata.model_copy(update={"version": version})
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def export(
             differences = compare(
                 module, Model(file), np.array(load_chips(some, module.spec.size, Path(folder)))
             )
-            _refuse_mismatch(differences, source)
+            _refuse_mismatch(differences, sources)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, output)
@@ -113,11 +113,23 @@ def _validation_rows(manifest: Path) -> pd.DataFrame:
     return rows
 
 
-def _read_source(source: Path) -> tuple[onnx.ModelProto, ModelMetadata, FaceModule | None]:
+def _read_sources(
+    sources: Sequence[Path],
+) -> tuple[onnx.ModelProto, ModelMetadata, FaceModule | None]:
     """The graph, what is known of it before it is calibrated, and the module it came from."""
-    if source.suffix == ".onnx":
-        return onnx.load(source), Model(source).metadata, None
-    module, note = load_checkpoint(source)
+    if len(sources) == 1 and sources[0].suffix == ".onnx":
+        return onnx.load(sources[0]), Model(sources[0]).metadata, None
+    if len(sources) > 2:
+        raise TrainingError(f"{len(sources)} checkpoints are too many for one model file; give one or two.")
+    (module, note), *others = (load_checkpoint(source) for source in sources)
+    for other, its_note in others:
+        if its_note["recipe"] != note["recipe"]:
+            raise TrainingError(
+                f"{sources[0]} and {sources[1]} are of the recipes {note['recipe']!r} and "
+                f"{its_note['recipe']!r}; only checkpoints of one recipe can be joined."
+            )
+        module.join(other)
+        note = note | {"training_data": dict.fromkeys([*note["training_data"], *its_note["training_data"]])}
     example = torch.zeros(2, 3, module.spec.size, module.spec.size)
     graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
     return graph, _metadata(module, note), module
@@ -162,13 +174,13 @@ def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, flo
     return float(age_difference), float(np.abs(p_female - expected_female.double().numpy()).max())
 
 
-def _refuse_mismatch(differences: tuple[float, float], checkpoint: Path) -> None:
+def _refuse_mismatch(differences: tuple[float, float], checkpoints: Sequence[Path]) -> None:
     age, probability = differences
     # Written so that a NaN is refused as well.
     if not (age <= MAX_AGE_DIFFERENCE and probability <= MAX_PROBABILITY_DIFFERENCE):
         raise TrainingError(
-            f"the exported graph differs from {checkpoint} by {age:.2g} years and {probability:.2g} in "
-            "probability; nothing was written."
+            f"the exported graph differs from {' and '.join(map(str, checkpoints))} by {age:.2g} years and "
+            f"{probability:.2g} in probability; nothing was written."
         )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAccuracy
 
+from mien.errors import TrainingError
 from mien.training.augment import to_images
 from mien.training.dataset import Batch
 
@@ -107,6 +108,14 @@ class FaceModule(L.LightningModule):
             ModelError: If it should be a model file and is none.
         """
         raise NotImplementedError
+
+    def join(self, other: "FaceModule") -> None:
+        """Let a second net of the same recipe, trained apart, answer too; a recipe may know how.
+
+        Raises:
+            TrainingError: If this one does not.
+        """
+        raise TrainingError("only checkpoints of the recipe 'small' can be joined; give a single one.")
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images in [0, 1], (n, 3, s, s), to the net's input."""

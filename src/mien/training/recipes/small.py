@@ -83,6 +83,7 @@ class SmallModule(FaceModule):
         """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
         super().__init__(InputSpec(size=SIDES[-1][1]))
         self.net = SmallNet()
+        self.mirror_net: SmallNet | None = None
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.gentle_augmentation = ChipAugmentation(gentle=True)
@@ -93,15 +94,21 @@ class SmallModule(FaceModule):
         self.continued = False
 
     def start_from(self, path: Path, chips: Tensor) -> None:
-        """Go on from a model file of this recipe."""
+        """Go on from a model file of this recipe; of two joined nets, from the first."""
         Model(path)  # says what is wrong with a file that is not ours
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self, self.net, path, images)
         self.continued = True
 
+    def join(self, other: FaceModule) -> None:
+        """Let another run's net answer for the mirror image: two nets err less alike than one does twice."""
+        assert isinstance(other, SmallModule)
+        self.mirror_net = other.net
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
-        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), self.net(images.flip(3))
+        mirror_net = self.net if self.mirror_net is None else self.mirror_net
+        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), mirror_net(images.flip(3))
         ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
         return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
 
