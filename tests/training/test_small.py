@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mien.training.dataset import Batch
+from mien.training.module import Outcome
 from mien.training.recipes.small import ResidualBlock, SmallModule, SmallNet
 
 
@@ -33,7 +34,7 @@ def test_training_images_grow_with_the_epochs(module: SmallModule, monkeypatch: 
     for epoch in range(20):
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         sides.append(module.side())
-    assert sides == [64] * 4 + [80] * 4 + [96] * 12
+    assert sides == [64] * 6 + [80] * 7 + [96] * 7
 
 
 def test_the_last_fifth_of_the_epochs_is_augmented_gently(
@@ -70,6 +71,42 @@ def test_faces_of_a_group_that_is_often_mistaken_count_more() -> None:
         weights = module._group_weights(mistaken, batch)
     assert weights[race == 1].min() > 5 * weights[race == 0].max()
     assert float(weights.mean()) == pytest.approx(1)
+
+
+def test_the_loss_of_mixed_faces_lies_between_those_of_their_labels(
+    module: SmallModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SmallModule().train()
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ages, gender = torch.linspace(1, 90, 16), torch.arange(16) % 2
+    batch = Batch(torch.zeros(16, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
+    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    judged: list[dict[str, float]] = []
+    compare = module._compare
+
+    def watch(answers: tuple[torch.Tensor, torch.Tensor, torch.Tensor], batch: Batch) -> Outcome:
+        outcome = compare(answers, batch)
+        judged.append({name: float(loss.detach()) for name, loss in outcome.losses.items()})
+        return outcome
+
+    monkeypatch.setattr(module, "_compare", watch)
+    mixed = float(module.judge(images, batch).losses["age_loss"].detach())
+    own, other = (losses["age_loss"] for losses in judged)
+    assert min(own, other) < mixed < max(own, other)
+
+
+def test_faces_are_not_mixed_when_they_are_judged_or_augmented_gently(
+    module: SmallModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
+    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    monkeypatch.setattr(Batch, "reordered", lambda *_: pytest.fail("faces were mixed"))
+    ages, gender = torch.linspace(1, 90, 4), torch.arange(4) % 2
+    batch = Batch(torch.zeros(4, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)
+    module.eval().judge(torch.rand(4, 3, 32, 32), batch)
+    monkeypatch.setattr(SmallModule, "current_epoch", 9)
+    SmallModule().train().judge(torch.rand(4, 3, 32, 32), batch)
 
 
 def test_a_block_may_halve_odd_maps() -> None:

@@ -42,6 +42,11 @@ class Batch(NamedTuple):
     taught_ages: torch.Tensor | None = None
     taught_female: torch.Tensor | None = None
 
+    def reordered(self, order: torch.Tensor) -> "Batch":
+        """The same faces in another order, (n,) indices."""
+        known = {name: part for name, part in self._asdict().items() if part is not None}
+        return self._replace(**{name: part[order] for name, part in known.items()})
+
 
 class Lessons(NamedTuple):
     """What teachers say of faces, on average.

@@ -19,12 +19,14 @@ from mien.training.warm_start import start_from_model_file
 
 WIDTHS = (64, 128, 256, 384)
 BLOCKS = (1, 2, 2, 1)
-SIDES = ((0.2, 64), (0.4, 80), (1.0, 96))
+SIDES = ((0.3, 64), (0.65, 80), (1.0, 96))
 """Side of the training images up to each share of the epochs: coarse first, where epochs are cheap."""
 CONTINUED_SIDES = ((0.3, 80), (1.0, 96))
 """The same where the net starts from a model file: it has seen the coarse images."""
 GENTLE_FROM = 0.8
-"""Share of the epochs from which on the augmentation is gentle, so that the net ends on faces as they are."""
+"""Share of the epochs after which faces are augmented gently and not mixed, so that it ends on real ones."""
+MIXED, MIXING = 0.5, 0.4
+"""Share of the batches whose faces are mixed; parameter of the beta distribution that says how much."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
 """Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
 GROUP_MEMORY = 0.998
@@ -64,7 +66,7 @@ class SmallNet(nn.Module):
             for i in range(count):
                 layers.append(ResidualBlock(channels, width, 2 if i == 0 else 1))
                 channels = width
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))
+        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3))
         self.heads = nn.Linear(channels, AGES + 1 + len(RACES))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +81,7 @@ class SmallModule(FaceModule):
     Where it starts from a model file, the learning rate peaks earlier and lower, lest it forget.
     """
 
-    def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
+    def __init__(self, max_learning_rate: float = 2e-3, weight_decay: float = 0.05) -> None:
         """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
         super().__init__(InputSpec(size=SIDES[-1][1]))
         self.net = SmallNet()
@@ -119,16 +121,35 @@ class SmallModule(FaceModule):
 
     def augmented(self, chips: Tensor) -> Tensor:
         """Chips at this epoch's side, augmented."""
-        augmentation = self.gentle_augmentation if self._done() > GENTLE_FROM else self.augmentation
+        augmentation = self.gentle_augmentation if self._gentle() else self.augmentation
         return augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
 
     def _done(self) -> float:
         """Share of the epochs that are over in the middle of this one."""
         return (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
 
+    def _gentle(self) -> bool:
+        return self._done() > GENTLE_FROM
+
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """The weighted sum of the three tasks' losses."""
-        age_logits, female, race_logits = self.net(images)
+        """The weighted sum of the three tasks' losses; of half of the training batches, mixed by pairs.
+
+        A mixture of two faces has the same mixture of their losses (Zhang et al., "mixup", ICLR 2018), so
+        that no face is learned by heart.
+        """
+        if self.training and not self._gentle() and float(torch.rand(())) < MIXED:
+            share = float(torch.distributions.Beta(MIXING, MIXING).sample())
+            order = torch.randperm(len(images), device=images.device)
+            answers = self.net(share * images + (1 - share) * images[order])
+            own, other = (self._compare(answers, faces) for faces in (batch, batch.reordered(order)))
+            losses = {
+                name: share * own.losses[name] + (1 - share) * other.losses[name] for name in own.losses
+            }
+            return own._replace(losses=losses)
+        return self._compare(self.net(images), batch)
+
+    def _compare(self, answers: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Outcome:
+        age_logits, female, race_logits = answers
         losses = {
             "age_loss": age_loss(age_logits, batch.age_low, batch.age_high, batch.taught_ages),
             "gender_loss": gender_loss(
