@@ -5,6 +5,7 @@ import torch
 
 from mien.training.dataset import Batch
 from mien.training.module import Outcome
+from mien.training.recipes import get_recipe
 from mien.training.recipes.small import ResidualBlock, SmallModule, SmallNet
 
 
@@ -35,6 +36,10 @@ def test_training_images_grow_with_the_epochs(module: SmallModule, monkeypatch: 
         monkeypatch.setattr(SmallModule, "current_epoch", epoch)
         sides.append(module.side())
     assert sides == [64] * 6 + [80] * 7 + [96] * 7
+
+
+def test_its_chips_are_resampled_once_as_those_of_prediction(module: SmallModule) -> None:
+    assert get_recipe("small").chip_side == module.spec.size
 
 
 def test_the_last_fifth_of_the_epochs_is_augmented_gently(

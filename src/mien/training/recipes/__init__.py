@@ -18,7 +18,8 @@ class Recipe:
         build: Makes the module with random weights.
         epochs: Number of epochs.
         batch_size: Faces in a batch.
-        chip_side: Side in pixels of the chips kept on disk.
+        chip_side: Side in pixels of the chips kept on disk; the net's own, so that training sees faces
+            resampled once, as prediction does.
         shares: Share of each data set drawn in an epoch; 1 where not named.
         ema_decay: Decay of the weights' moving average a step; None for none.
         teachable: Whether its losses heed a teacher.
@@ -42,7 +43,7 @@ RECIPES = {
             build=SmallModule,
             epochs=20,
             batch_size=64,
-            chip_side=128,
+            chip_side=96,
             shares={"fairface": 0.9, "all-age-faces": 0.6},
             ema_decay=0.999,
             teachable=True,
