@@ -17,7 +17,6 @@ from mien.evaluation.detection import (
     POINTS,
     average_precision,
     evaluate_detectors,
-    intersection_over_union,
     landmark_error,
     match,
     precision_recall,
@@ -102,12 +101,6 @@ def test_the_report_holds_the_same_figures(folder: Path) -> None:
     assert lines[2].startswith(
         "| fixed | 100.0% | 0.0% | 100.0% | 100.0% | 100.0% | 100.0% | 50.0% | 75.6% | 1 in 1 |"
     )
-
-
-def test_overlap_is_shared_over_joint_area() -> None:
-    a = np.array([[0.0, 0, 10, 10]])
-    b = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]])
-    assert intersection_over_union(a, b) == pytest.approx(np.array([[1, 1 / 3, 0]]))
 
 
 def test_a_face_is_found_once() -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mien.detect import Detector
+from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError, ImageError
 from mien.images import Pixels, read_photo
 
@@ -244,14 +245,6 @@ def _compare(found: _Findings, pair: _Pair, pixels: Pixels, marked: pd.DataFrame
         for face, row in zip(faces, rows, strict=False)
         if row >= 0 and face.landmarks is not None and np.isfinite(points[row]).all()
     ]
-
-
-def intersection_over_union(a: Floats, b: Floats) -> Floats:
-    """(n, m) shared area over joint area of (n, 4) and (m, 4) boxes."""
-    corner = np.maximum(a[:, None, :2], b[None, :, :2])
-    shared = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - corner, 0, None).prod(-1)
-    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (a, b))
-    return np.asarray(shared / (area_a[:, None] + area_b - shared), np.float64)
 
 
 def match(overlaps: Floats, least: float) -> npt.NDArray[np.int64]:

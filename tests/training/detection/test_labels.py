@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
 from mien.images import Pixels
 from mien.training.detection.labels import (
     cached,
     find_traps,
-    intersection_over_union,
     label_face,
     label_photo,
     no_faces,
@@ -96,12 +96,6 @@ def test_labels_are_read_back_as_they_were_kept(tmp_path: Path) -> None:
     for one, other in zip(pictures, again, strict=True):
         for part in ("pixels", "boxes", "points", "known"):
             assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=part == "points")
-
-
-def test_overlaps_of_boxes() -> None:
-    a = np.array([[0, 0, 10, 10]], np.float32)
-    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
-    assert intersection_over_union(a, b)[0] == pytest.approx([1, 1 / 3, 0])
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from mien.align import transform_of_crop
 from mien.data.duplicates import fingerprint, group_labels, near_identical_pairs
 from mien.data.split import split_validation
 from mien.detect import Detector
+from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
 from mien.images import Pixels, read_photo
 from mien.metadata import CANONICAL_GEOMETRY
@@ -164,15 +165,6 @@ def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]
             points = np.full((len(boxes), 5, 2), np.nan, np.float32)
             traps.append(Picture(picture.pixels, boxes, points, np.zeros(len(boxes), np.bool_)))
     return traps
-
-
-def intersection_over_union(a: Floats, b: Floats) -> Floats:
-    """(n, 4) and (m, 4) boxes to (n, m)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clip(0).prod(2)
-    areas = [(x[:, 2:] - x[:, :2]).clip(0).prod(1) for x in (a, b)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9), np.float32)
 
 
 def _taught(

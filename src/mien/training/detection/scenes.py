@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from mien.training.detection.labels import Floats, Picture, intersection_over_union, no_faces
+from mien.detect.overlap import intersection_over_union
+from mien.training.detection.labels import Floats, Picture, no_faces
 from mien.training.detection.photometry import spoil
 
 T = TypeVar("T")
