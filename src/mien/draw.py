@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mien.errors import ImageError
 from mien.images import Pixels
-from mien.types import Box, Estimate, whole_years
+from mien.types import Box, Estimate, whole_percent, whole_years
 
 AMBER, INK = (255, 202, 77), (24, 20, 12)
 
@@ -54,7 +54,7 @@ def label_of(estimate: Estimate, number: int | None = None) -> str:
     # A hyphen: Pillow's own font has no dash.
     first = f"{prefix}apparent age {whole_years(age.years)} ({whole_years(age.low)}-{whole_years(age.high)})"
     likelier = "" if gender.label == gender.likelier else f"{gender.likelier} "
-    return f"{first}\nperceived {gender.label} {likelier}{100 * gender.probability:.0f} %"
+    return f"{first}\nperceived {gender.label} {likelier}{whole_percent(gender.probability)} %"
 
 
 def save_drawing(image: Image.Image, path: Path) -> None:

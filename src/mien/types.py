@@ -82,7 +82,20 @@ def whole_years(years: float) -> int:
     >>> whole_years(31.46), whole_years(31.4), whole_years(30.5)
     (32, 31, 31)
     """
-    return math.floor(round(years, 1) + 0.5)
+    return _whole(years)
+
+
+def whole_percent(probability: float) -> int:
+    """A probability as a person reads it: the nearest whole percent of what the JSON says, halves up.
+
+    >>> whole_percent(0.7146), whole_percent(0.7144), whole_percent(0.575)
+    (72, 71, 58)
+    """
+    return _whole(100 * probability)
+
+
+def _whole(value: float) -> int:
+    return math.floor(round(value, 1) + 0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import typer
 from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
 from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ImageError
-from mien.types import Estimate, PhotoResult, whole_years
+from mien.types import Estimate, PhotoResult, whole_percent, whole_years
 
 if TYPE_CHECKING:
     from mien.images import EncodedPhoto
@@ -162,10 +162,10 @@ def _describe_face(face: Estimate) -> str:
     flags = "".join(f", {flag.replace('_', ' ')}" for flag in face.flags)
     interval = f"{100 * age.coverage:.0f} % interval {whole_years(age.low)} to {whole_years(age.high)}"
     likelier = "" if gender.label == gender.likelier else f"{gender.likelier} "
-    thresholds = "".join(f"{threshold} or older {100 * p:.0f} %, " for threshold, p in age.at_least)
+    thresholds = "".join(f"{threshold} or older {whole_percent(p)} %, " for threshold, p in age.at_least)
     return (
         f"apparent age {whole_years(age.years)} ({interval}), {thresholds}"
-        f"perceived gender {gender.label} ({likelier}{100 * gender.probability:.0f} %){flags}"
+        f"perceived gender {gender.label} ({likelier}{whole_percent(gender.probability)} %){flags}"
     )
 
 

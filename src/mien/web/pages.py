@@ -14,7 +14,7 @@ import mien
 from mien.errors import ImageError
 from mien.images import EncodedPhoto
 from mien.quality import SMALL_FACE
-from mien.types import whole_years
+from mien.types import whole_percent, whole_years
 from mien.web.card import card_html, shipped_card
 from mien.web.options import Options
 from mien.web.problems import Problem, problem_of
@@ -169,7 +169,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"facts": _photo_facts, "whole": whole_years}
+    environment.filters |= {"facts": _photo_facts, "whole": whole_years, "percent": whole_percent}
     environment.globals.update(t=ENGLISH, language=LANGUAGE, version=mien.__version__)
     return environment
 

@@ -3,7 +3,7 @@
 import { cutOut } from "./photos.js";
 import { fill, texts } from "./texts.js";
 
-const whole = (value) => Number(value).toFixed(0);
+const whole = (value) => Math.round(value.toFixed(1)); // halves up, as in every other answer
 const percent = (part, all) => `${(100 * part) / all}%`;
 
 export function clone(id) {
