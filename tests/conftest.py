@@ -1,5 +1,9 @@
 """What several tests need: a tiny model, the example photo, and paths of what may be absent."""
 
+import subprocess
+import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +41,19 @@ def yunet() -> Path:
     if not path.exists():
         pytest.skip("YuNet's file is not at hand")
     return path
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``mien`` and ``python`` where the built package is installed, as a user has it.
+
+    The environment is of its own; what the package depends on is borrowed from the one that runs the tests.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--ignore-installed"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", str(ROOT)], check=True)
+    return python.parent

@@ -15,6 +15,7 @@ from mien.errors import (
     ModelError,
     TrainingError,
 )
+from mien.telemetry import switch_off
 from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 _LAZY = {"EncodedPhoto": "mien.images", "Photo": "mien.images", "Predictor": "mien.predictor"}
+
+switch_off()  # before anything loads ONNX Runtime
 
 
 def __getattr__(name: str) -> object:

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, in its processes
 
 @pytest.fixture(scope="module")
 def cluster(tiny_model: Path, monkeypatch_module: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch_module.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch_module.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written to the user's home
     import ray
     from ray import serve

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
+
 app = typer.Typer(help="Index, audit, look at and split data sets of faces.", no_args_is_help=True)
 
 Faces = Annotated[Path, typer.Argument(metavar="MANIFEST|DIR", help="A manifest, or a data set's folder.")]
@@ -52,6 +54,7 @@ def audit(
 
 
 @app.command("show")
+@temporary_caches()
 def show(
     faces: Faces,
     output: Annotated[Path, typer.Option(help="Where the picture goes, e.g. sheet.png.")],

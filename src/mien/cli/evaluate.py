@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
 from mien.cli.options import DetectorName, Faces, Rotate
 from mien.cli.predict import printable
 from mien.defaults import DEFAULT_DETECTOR
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mien.predictor import Predictor
 
 
+@temporary_caches()
 def evaluate(
     manifest: Annotated[
         list[Path],

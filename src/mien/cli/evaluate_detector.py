@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
 from mien.cli.predict import printable
 
 
+@temporary_caches()
 def evaluate_detector(
     boxes: Annotated[
         list[Path],

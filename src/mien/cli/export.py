@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
 
+
+@temporary_caches()
 def export(
     source: Annotated[
         list[Path],

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
 
+
+@temporary_caches()
 def train(
     manifest: Annotated[
         list[Path], typer.Option(help="Manifest with a split column; repeat it. The first judges the run.")

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.caches import temporary_caches
 
+
+@temporary_caches()
 def train_detector(
     photos: Annotated[
         Path,
@@ -66,6 +69,7 @@ def train_detector(
     typer.echo(f"Trained: {checkpoint}")
 
 
+@temporary_caches()
 def export_detector(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A .ckpt file of 'mien train-detector'.")

@@ -6,6 +6,7 @@ are looked at as one batch. Settings are arguments of the command (``max_faces=2
 variables of the machine that runs it; address and port are Ray's.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from mien.web.engine import Engine
 from mien.web.options import Options
 from mien.web.service import Service
 from mien.web.settings import Settings, load_settings
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
 
 BATCH, PATIENCE = 16, 0.01
 """Photos looked at together, at most; and seconds for which the first waits for others."""
