@@ -12,7 +12,7 @@ RED_GREEN_BLUE = (0.299, 0.587, 0.114)
 
 
 class ChipAugmentation(nn.Module):
-    """What happens to faces in photos: turned, mis-framed, badly lit, coarse, grey, half hidden.
+    """What happens to faces in photos: turned, mis-framed, badly lit, coarse, grainy, sharpened, half hidden.
 
     Scale and shift match the jitter of a detector's box, so that a chip cut from a box is nothing new.
     """
@@ -26,8 +26,9 @@ class ChipAugmentation(nn.Module):
         """(n, 3, side, side) in [0, 1] to the same shape and range."""
         if self.gentle:
             return _light(_move(images, 8.0, 0.04, 0.08), 0.08, 0.1, 0.0, 0.0, 0.0).clamp(0, 1)
-        images = _light(_move(images, 15.0, 0.08, 0.16), 0.3, 0.3, 0.4, 0.06, 0.1)
-        return _hide(_coarsen(images, 0.15), 0.3).clamp(0, 1)
+        images = _light(_move(images, 15.0, 0.08, 0.16), 0.3, 0.3, 0.4, 0.06, 0.15, dark=0.1)
+        images = _sharpen(_coarsen(_trim(images, 0.1), 0.15), 0.2)
+        return _hide(_grain(images, 0.25), 0.3).clamp(0, 1)
 
 
 def _uniform(images: Tensor, reach: float, *shape: int) -> Tensor:
@@ -49,9 +50,17 @@ def _move(images: Tensor, degrees: float, shift: float, scale: float) -> Tensor:
 
 
 def _light(
-    images: Tensor, brightness: float, contrast: float, saturation: float, tint: float, grey: float
+    images: Tensor,
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    tint: float,
+    grey: float,
+    dark: float = 0.0,
 ) -> Tensor:
-    """Change brightness, contrast, saturation and tint by random shares; make a share of the images grey.
+    """Change brightness, contrast, saturation and tint by random shares; make some images grey, some dark.
+
+    A share of ``grey`` loses its colours; a share of ``dark`` keeps a fifth of its light or more.
 
     All are linear in a pixel's colour, so that one matrix of each image does it.
     """
@@ -62,7 +71,8 @@ def _light(
     factor = 1 + _uniform(images, contrast, 1, 1)
     middle = images.mean((1, 2, 3))[:, None, None]
     shift = middle * (1 - factor) + _uniform(images, brightness / 2, 1, 1) + _uniform(images, tint, 3, 1)
-    return torch.baddbmm(shift, factor * matrix, images.flatten(2)).view_as(images)
+    light = torch.where(torch.rand_like(factor) < dark, 0.6 + _uniform(images, 0.4, 1, 1), 1.0)
+    return torch.baddbmm(light * shift, light * factor * matrix, images.flatten(2)).view_as(images)
 
 
 def _coarsen(images: Tensor, share: float) -> Tensor:
@@ -72,6 +82,40 @@ def _coarsen(images: Tensor, share: float) -> Tensor:
     small = round(side * float(torch.empty(1).uniform_(0.3, 0.8)))
     coarse = F.interpolate(images[chosen], size=(small, small), mode="bilinear", antialias=True)
     images[chosen] = F.interpolate(coarse, size=(side, side), mode="bilinear")
+    return images
+
+
+def _trim(images: Tensor, share: float) -> Tensor:
+    """Repeat the edges of a smaller middle in a share of the images, as where a crop was cut too tight."""
+    chosen = torch.rand(len(images), device=images.device) < share
+    side = images.shape[-1]
+    left, top, right, bottom = (round(side * float(torch.rand(())) * 0.2) for _ in range(4))
+    middle = images[chosen][:, :, top : side - bottom, left : side - right]
+    images[chosen] = F.pad(middle, (left, right, top, bottom), mode="replicate")
+    return images
+
+
+def _sharpen(images: Tensor, share: float) -> Tensor:
+    """Sharpen a share of the images by unsharp masking, or blur it a little."""
+    chosen = torch.rand(len(images), device=images.device) < share
+    some = images[chosen]
+    width = 3 if float(torch.rand(())) < 0.5 else 5
+    blurred = F.avg_pool2d(some, width, 1, width // 2, count_include_pad=False)
+    images[chosen] = some + (0.6 + _uniform(some, 1.4, 1, 1, 1)) * (some - blurred)
+    return images
+
+
+def _grain(images: Tensor, share: float) -> Tensor:
+    """Grey or coloured noise, fine or blotchy, on a share of the images: film, scans, high sensitivities."""
+    chosen = torch.rand(len(images), device=images.device) < share
+    some = images[chosen]
+    n, channels, height, width = some.shape
+    coarseness = 1 + int(torch.randint(3, ()))
+    colours = 1 if float(torch.rand(())) < 0.5 else channels
+    shape = (n, colours, -(-height // coarseness), -(-width // coarseness))
+    noise = torch.randn(shape, device=images.device)
+    noise = F.interpolate(noise, size=(height, width), mode="bilinear") if coarseness > 1 else noise
+    images[chosen] = some + 0.1 * torch.rand(n, 1, 1, 1, device=images.device) * noise
     return images
 
 

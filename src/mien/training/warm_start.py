@@ -1,7 +1,7 @@
-"""Going on from a model file: its weights back in the net, its batch norms' statistics found anew.
+"""Starting from weights whose batch norms are one scale and one shift per channel.
 
-A model file holds each batch norm as one scale and one shift by channel, which is all that prediction needs.
-To train on, the norm must be taken apart again: statistics of its input, and what it does beyond them.
+Model files and dlib's nets hold them so, which is all that prediction needs. To train on, each norm must be
+taken apart again: the statistics of its input, and what it does beyond them.
 """
 
 from pathlib import Path
@@ -34,14 +34,36 @@ def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images:
         name.removeprefix(prefix): values for name, values in stored_weights(onnx.load(path).graph).items()
     }
     try:
-        net.load_state_dict(_with_unit_norms(net, weights))
+        net.load_state_dict(_with_unit_norms(net, _affine(net, weights)))
     except (KeyError, RuntimeError):
         raise TrainingError(f"{path} does not fit this recipe; give a file exported from it.") from None
     _find_statistics(net, images)
 
 
+def start_from_trunk(trunk: nn.Module, weights: dict[str, Tensor], images: Tensor) -> None:
+    """Give a trunk published weights; it then answers as the published net does.
+
+    Args:
+        trunk: Their names and shapes are its own.
+        weights: Kernels, and each norm's scale and shift as its ``weight`` and ``bias``.
+        images: Normalised faces (n, 3, side, side) from which the norms' statistics are taken; some hundreds.
+    """
+    trunk.load_state_dict(_with_unit_norms(trunk, weights))
+    _find_statistics(trunk, images)
+
+
 def _norms(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
     return {name: part for name, part in net.named_modules() if isinstance(part, nn.BatchNorm2d)}
+
+
+def _affine(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A model file's weights by the net's own names; each norm's scale and shift are called otherwise there."""
+    named = {
+        f"{name}.{own}": weights[f"{name}.{filed}"].flatten()
+        for name in _norms(net)
+        for own, filed in (("weight", "scale"), ("bias", "shift"))
+    }
+    return weights | named
 
 
 def _with_unit_norms(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -50,12 +72,10 @@ def _with_unit_norms(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Te
     norms = _norms(net)
     for name, value in net.state_dict().items():
         parent, _, leaf = name.rpartition(".")
-        if parent not in norms:
-            state[name] = weights[name]
-        elif leaf in ("weight", "bias"):
-            state[name] = weights[f"{parent}.{'scale' if leaf == 'weight' else 'shift'}"].flatten()
-        else:
+        if parent in norms and leaf not in ("weight", "bias"):
             state[name] = torch.full_like(value, 1 - norms[parent].eps if leaf == "running_var" else 0)
+        else:
+            state[name] = weights[name]
     return state
 
 

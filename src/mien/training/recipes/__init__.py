@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mien.errors import TrainingError
 from mien.training.module import FaceModule
 from mien.training.recipes.classic import ClassicModule
+from mien.training.recipes.dlib import DlibModule
 from mien.training.recipes.small import SmallModule
 
 
@@ -45,6 +46,16 @@ RECIPES = {
             batch_size=64,
             chip_side=96,
             shares={"fairface": 0.9, "all-age-faces": 0.6},
+            ema_decay=0.999,
+            teachable=True,
+        ),
+        Recipe(
+            name="dlib",
+            build=DlibModule,
+            epochs=16,
+            batch_size=64,
+            chip_side=128,
+            shares={"fairface": 0.4, "all-age-faces": 0.4},
             ema_decay=0.999,
             teachable=True,
         ),

@@ -1,0 +1,198 @@
+"""What the recipes of one net with three heads share: losses, mixing, groups, schedule, warm start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.data.sources import RACES
+from mien.model import Model
+from mien.training.augment import ChipAugmentation, to_images
+from mien.training.dataset import Batch
+from mien.training.losses import age_loss, gender_loss, race_loss
+from mien.training.module import AGES, FaceModule, InputSpec, Outcome
+from mien.training.storage import round_kernels
+from mien.training.warm_start import start_from_model_file
+
+Sides = Sequence[tuple[float, int]]
+"""Side of the training images up to each share of the epochs."""
+
+GENTLE_FROM = 0.8
+"""Share of the epochs after which faces are augmented gently and not mixed, so that it ends on real ones."""
+MIXED, MIXING = 0.5, 0.4
+"""Share of the batches whose faces are mixed; parameter of the beta distribution that says how much."""
+GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
+"""Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
+GROUP_MEMORY = 0.998
+"""Weight of what is known of a group's loss when one more of its faces is seen."""
+
+
+class ThreeHeads(nn.Module):
+    """A trunk, dropout, and one linear layer that all heads share."""
+
+    def __init__(self, trunk: nn.Sequential, features: int, dropout: float) -> None:
+        """Take a trunk that maps images to (n, features)."""
+        super().__init__()
+        self.trunk = trunk
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.Linear(features, AGES + 1 + len(RACES))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised images to age logits (n, 117), the logit of "female" (n,) and race logits (n, 5)."""
+        out = self.heads(self.dropout(self.trunk(images))).float()
+        return out[:, :AGES], out[:, AGES], out[:, AGES + 1 :]
+
+
+class MultiTaskModule(FaceModule):
+    """Training of :class:`ThreeHeads`: AdamW, one cycle, images growing with the epochs.
+
+    Where it starts from a model file, the learning rate peaks earlier and lower, lest it forget.
+    """
+
+    def __init__(
+        self,
+        net: ThreeHeads,
+        spec: InputSpec,
+        *,
+        sides: Sides,
+        continued_sides: Sides,
+        max_learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        """Take the net and how to train it.
+
+        Args:
+            net: With random weights.
+            spec: Form of its input.
+            sides: Sides of the training images in pixels: coarse first, where epochs are cheap.
+            continued_sides: The same where the net starts from a model file and has seen coarse images.
+            max_learning_rate: Peak of the cycle.
+            weight_decay: Of the convolutions and the linear layer.
+        """
+        super().__init__(spec)
+        self.net = net
+        self.mirror_net: ThreeHeads | None = None
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
+        self.augmentation = ChipAugmentation()
+        self.gentle_augmentation = ChipAugmentation(gentle=True)
+        self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
+        self.group_losses: Tensor
+        self.sides, self.continued_sides = sides, continued_sides
+        self.max_learning_rate = max_learning_rate
+        self.weight_decay = weight_decay
+        self.continued = False
+
+    def start_from(self, path: Path, chips: Tensor) -> None:
+        """Go on from a model file of this recipe; of two joined nets, from the first."""
+        Model(path)  # says what is wrong with a file that is not ours
+        images = self.normalise(to_images(chips, self.spec.size))
+        start_from_model_file(self, self.net, path, images)
+        self.continued = True
+
+    def join(self, other: FaceModule) -> None:
+        """Let another run's net answer for the mirror image: two nets err less alike than one does twice."""
+        assert isinstance(other, MultiTaskModule)
+        self.mirror_net = other.net
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
+        mirror_net = self.net if self.mirror_net is None else self.mirror_net
+        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), mirror_net(images.flip(3))
+        ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
+        return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
+
+    def side(self) -> int:
+        """Side of this epoch's images in pixels; the input's own outside of training."""
+        sides = self.continued_sides if self.continued else self.sides
+        return next(side for until, side in sides if self._done() <= until)
+
+    def augmented(self, chips: Tensor) -> Tensor:
+        """Chips at this epoch's side, augmented."""
+        augmentation = self.gentle_augmentation if self._gentle() else self.augmentation
+        return augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
+
+    def _done(self) -> float:
+        """Share of the epochs that are over in the middle of this one."""
+        return (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
+
+    def _gentle(self) -> bool:
+        return self._done() > GENTLE_FROM
+
+    def judge(self, images: Tensor, batch: Batch) -> Outcome:
+        """The weighted sum of the three tasks' losses; of half of the training batches, mixed by pairs.
+
+        A mixture of two faces has the same mixture of their losses (Zhang et al., "mixup", ICLR 2018), so
+        that no face is learned by heart.
+        """
+        if self.training and not self._gentle() and float(torch.rand(())) < MIXED:
+            share = float(torch.distributions.Beta(MIXING, MIXING).sample())
+            order = torch.randperm(len(images), device=images.device)
+            answers = self.net(share * images + (1 - share) * images[order])
+            own, other = (self._compare(answers, faces) for faces in (batch, batch.reordered(order)))
+            losses = {
+                name: share * own.losses[name] + (1 - share) * other.losses[name] for name in own.losses
+            }
+            return own._replace(losses=losses)
+        return self._compare(self.net(images), batch)
+
+    def _compare(self, answers: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Outcome:
+        age_logits, female, race_logits = answers
+        losses = {
+            "age_loss": age_loss(age_logits, batch.age_low, batch.age_high, batch.taught_ages),
+            "gender_loss": gender_loss(
+                female, batch.gender, self._group_weights(female.detach(), batch), batch.taught_female
+            ),
+            "race_loss": race_loss(race_logits, batch.race),
+        }
+        helpers = GENDER_WEIGHT * losses["gender_loss"] + RACE_WEIGHT * losses["race_loss"]
+        losses["loss"] = losses["age_loss"] + helpers
+        return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
+
+    def _group_weights(self, female: Tensor, batch: Batch) -> Tensor:
+        """(n,) weights of the gender's loss: how hard each face's group of race and gender is of late.
+
+        A group counts in proportion to its own loss, so that no group is left behind for being small or
+        hard; a plain form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
+        exponential. In training the losses are averaged over some hundred batches.
+        """
+        known = batch.gender >= 0
+        race, gender = batch.race[known], batch.gender[known]
+        if self.training:
+            losses = F.binary_cross_entropy_with_logits(female[known], gender.float(), reduction="none")
+            sums, counts = torch.zeros_like(self.group_losses), torch.zeros_like(self.group_losses)
+            sums.index_put_((race, gender), losses, accumulate=True)
+            counts.index_put_((race, gender), torch.ones_like(losses), accumulate=True)
+            kept = GROUP_MEMORY**counts
+            self.group_losses.mul_(kept).add_((1 - kept) * sums / counts.clamp(min=1))
+        weights = self.group_losses[batch.race, batch.gender]
+        return weights / weights[known].mean()
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
+        """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        peak = self.max_learning_rate * (0.75 if self.continued else 1)
+        optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            peak,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.15 if self.continued else 0.3,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Round kernels to bytes: a file of a quarter of the size holds the very same weights."""
+        checkpoint |= {"continued": self.continued, "group_losses": self.group_losses}
+        round_kernels(checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A resumed run keeps to its schedule."""
+        self.continued, self.group_losses = checkpoint["continued"], checkpoint["group_losses"]
