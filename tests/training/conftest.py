@@ -11,7 +11,7 @@ from PIL import Image
 
 from mien.training import recipes
 from mien.training.module import InputSpec
-from mien.training.recipes import Recipe, small
+from mien.training.recipes import Recipe
 from mien.training.recipes.small import SmallModule, SmallNet
 from mien.training.run import train
 
@@ -25,6 +25,7 @@ class TinyModule(SmallModule):
         super().__init__()
         self.spec = InputSpec(size=32)
         self.net = SmallNet((8, 8, 8, 8), (1, 1, 1, 1))
+        self.sides = ((0.5, 24), (1.0, 32))
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,6 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    monkeypatch.setattr(small, "SIDES", ((0.5, 24), (1.0, 32)))
     recipe = Recipe(
         name="tiny",
         build=TinyModule,

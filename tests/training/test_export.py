@@ -141,7 +141,7 @@ def test_a_joined_file_names_the_training_data_of_both(joined: Path) -> None:
     [
         (("small",) * 3, "3 checkpoints are too many"),
         (("small", "classic"), r"of the recipes 'small' and 'classic'; only checkpoints of one recipe"),
-        (("classic",) * 2, "only checkpoints of the recipe 'small' can be joined"),
+        (("classic",) * 2, "checkpoints of this recipe cannot be joined"),
     ],
 )
 def test_checkpoints_that_cannot_be_joined_are_refused(

@@ -86,7 +86,7 @@ def test_the_loss_of_mixed_faces_lies_between_those_of_their_labels(
     ages, gender = torch.linspace(1, 90, 16), torch.arange(16) % 2
     batch = Batch(torch.zeros(16, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
     judged: list[dict[str, float]] = []
     compare = module._compare
 
@@ -105,7 +105,7 @@ def test_faces_are_not_mixed_when_they_are_judged_or_augmented_gently(
     module: SmallModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
     monkeypatch.setattr(Batch, "reordered", lambda *_: pytest.fail("faces were mixed"))
     ages, gender = torch.linspace(1, 90, 4), torch.arange(4) % 2
     batch = Batch(torch.zeros(4, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)

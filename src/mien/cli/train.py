@@ -14,7 +14,7 @@ def train(
         list[Path], typer.Option(help="Manifest with a split column; repeat it. The first judges the run.")
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run.")],
-    recipe: Annotated[str, typer.Option(help="small or classic.")] = "small",
+    recipe: Annotated[str, typer.Option(help="small, dlib or classic.")] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     weights: Annotated[
@@ -22,13 +22,13 @@ def train(
         typer.Option(
             "--weights",
             "--trunk-weights",
-            help="Start from these: for small a model file, for classic VGGFace's "
-            "rcmalli_vggface_tf_notop_vgg16.h5.",
+            help="Start from these: a model file of the recipe small or dlib, or the trunk's published file, "
+            "for dlib dlib_face_recognition_resnet_model_v1.dat, for classic rcmalli_vggface_tf_notop_vgg16.h5.",
         ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(help="Model file whose answers count beside the labels, for small; repeat it."),
+        typer.Option(help="Model file whose answers count beside the labels, for small and dlib; repeat it."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     limit_train_batches: Annotated[

@@ -1,7 +1,7 @@
 """dlib's face-recognition ResNet without its last layer, and the reader of its published weights.
 
-The net is ``anet_type`` of dlib's example ``dnn_face_recognition_ex.cpp``: a ResNet (He et al., CVPR 2016) with
-29 convolutions, trained by Davis King on about three million faces. Its file,
+The net is ``anet_type`` of dlib's example ``dnn_face_recognition_ex.cpp``: a ResNet of 29 convolutions (He et
+al., CVPR 2016), trained on about three million faces. Its file,
 ``dlib_face_recognition_resnet_model_v1.dat``, is in the public domain (CC0).
 """
 
@@ -22,8 +22,13 @@ RGB_MEANS = (122.782, 117.001, 104.298)
 """Means of red, green and blue on the scale from 0 to 255 that the net subtracts; it then divides by 256."""
 
 FIRST_WIDTH = 32
-BLOCKS = ((32, 1),) * 3 + ((64, 2),) + ((64, 1),) * 3 + ((128, 2),) + ((128, 1),) * 2
-BLOCKS += ((256, 2),) + ((256, 1),) * 2 + ((256, 2),)
+BLOCKS = (
+    *((32, 1),) * 3,
+    *((64, 2), (64, 1), (64, 1), (64, 1)),
+    *((128, 2), (128, 1), (128, 1)),
+    *((256, 2), (256, 1), (256, 1)),
+    (256, 2),
+)
 """Channels and stride of each residual block."""
 
 FEATURES = BLOCKS[-1][0]

@@ -115,7 +115,7 @@ class FaceModule(L.LightningModule):
         Raises:
             TrainingError: If this one does not.
         """
-        raise TrainingError("only checkpoints of the recipe 'small' can be joined; give a single one.")
+        raise TrainingError("checkpoints of this recipe cannot be joined; give a single one.")
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images in [0, 1], (n, 3, s, s), to the net's input."""

@@ -57,7 +57,7 @@ def _norms(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 def _affine(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A model file's weights by the net's own names; each norm's scale and shift are called otherwise there."""
+    """A model file's weights by the names that the net itself gives them."""
     named = {
         f"{name}.{own}": weights[f"{name}.{filed}"].flatten()
         for name in _norms(net)
