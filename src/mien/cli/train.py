@@ -22,8 +22,8 @@ def train(
         typer.Option(
             "--weights",
             "--trunk-weights",
-            help="Start from these: a model file of the recipe small or dlib, or the trunk's published file, "
-            "for dlib dlib_face_recognition_resnet_model_v1.dat, for classic rcmalli_vggface_tf_notop_vgg16.h5.",
+            help="Start from these: a model file of small or dlib, or the published file of a trunk: "
+            "dlib: dlib_face_recognition_resnet_model_v1.dat; classic: rcmalli_vggface_tf_notop_vgg16.h5.",
         ),
     ] = None,
     teacher: Annotated[
