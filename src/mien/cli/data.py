@@ -24,8 +24,10 @@ def index(
     """Turn a data set's folder into a manifest; every misnamed or unlabelled picture is named."""
     from mien.data.manifest import write_manifest
     from mien.data.sources import index_folder
+    from mien.files import refuse_overwriting
 
     faces = index_folder(folder, dataset)
+    refuse_overwriting([output], [folder / "labels.csv", *map(Path, [*faces.table["path"], *faces.left_out])])
     write_manifest(faces.table, output)
     if "problem" in faces.table:
         odd = faces.table[faces.table["problem"] != ""]
@@ -65,8 +67,10 @@ def show(
     """Draw a sheet of faces with these labels, or plots of their ages and genders."""
     from mien.data.explore import face_sheet, save_sheet, select
     from mien.data.sources import load_faces
+    from mien.files import refuse_overwriting
 
     table = select(load_faces(faces).table, age=age, gender=gender, split=split)
+    refuse_overwriting([output], [faces, *map(Path, table["path"])])
     filters = [text for text in (age and f"age {age}", gender, split) if text]
     title = " · ".join([faces.resolve().name, *filters, f"{len(table):,} faces"])
     unreadable: Mapping[str, str] = {}
@@ -106,8 +110,10 @@ def split(
     from mien.data.protocols import read_names
     from mien.data.sources import load_faces
     from mien.data.split import divide
+    from mien.files import refuse_overwriting
 
     found = load_faces(faces)
+    refuse_overwriting([output], [faces, names, *map(Path, found.table["path"])])
     everything = read_names(names) if names else None
     division = divide(found.table, protocol=protocol, names=everything, validation=validation)
     write_manifest(division.table, output)

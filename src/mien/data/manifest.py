@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mien.errors import DataError
+from mien.files import written_beside
 
 MAX_AGE = 130
 GENDERS = ("male", "female")
@@ -81,8 +82,8 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
     table = table.assign(path=[relative_path(p, folder) for p in table["path"]])
     table = table.dropna(axis="columns", how="all")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
+        with written_beside(path) as partial:
+            table.to_csv(partial, index=False)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another --output.") from None
     except UnicodeEncodeError as error:

@@ -20,6 +20,7 @@ from mien.evaluation.predictions import (
 )
 from mien.evaluation.report import write_report
 from mien.evaluation.result import Evaluation
+from mien.files import refuse_overwriting
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor
@@ -59,6 +60,7 @@ def evaluate(
     if recalibrate and faces != "aligned":
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
     table = read_rows(manifest, split)
+    refuse_overwriting([predictions], [manifest, *map(Path, table["path"])])
     if report is not None:
         make_folder(report)
     question = ask(predictor.model.metadata, predictor.coverage, (), None)
