@@ -106,7 +106,7 @@ def test_a_batch_without_labels_costs_nothing() -> None:
 def test_a_bin_at_or_between_the_ages_that_are_known_has_a_finite_loss(low: float, high: float) -> None:
     logits = torch.zeros(2, AGES, requires_grad=True)
     loss = age_loss(logits, torch.tensor([low, 30.0]), torch.tensor([high, 30.0]))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # PyTorch has no types here
     assert loss.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
 
 

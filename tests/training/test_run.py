@@ -147,10 +147,10 @@ def test_what_makes_a_run_is_the_same_when_it_is_resumed(
     with pytest.raises(TrainingError, match="interrupted"):
         train([manifest], stopping, tmp_path / "run", **settings)
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    changes = {"weights": {"weights": last}, "precision": {"precision": "bf16-mixed"}}.get(setting, {})
+    changed: dict[str, dict[str, Any]] = {"weights": {"weights": last}, "precision": {"precision": "64-true"}}
     read = [other] if setting == "manifests" else [manifest]
     with pytest.raises(TrainingError, match=f"was started with {setting}.*resume it with the same"):
-        train(read, tiny_recipe, tmp_path / "run", resume=True, **settings | changes)
+        train(read, tiny_recipe, tmp_path / "run", resume=True, **settings | changed.get(setting, {}))
 
 
 @pytest.mark.parametrize(

@@ -15,25 +15,44 @@ Manifest = Annotated[Path, typer.Option(help="Where the manifest goes (CSV).")]
 
 @app.command("index")
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the data set was unpacked.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR|CSV", help="Where the data set was unpacked, or a table of faces.")
+    ],
     output: Manifest,
     dataset: Annotated[
         str | None, typer.Option(help="utkface, fairface or all-age-faces; found out where not given.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=OWN", help="The table's own name of a column, e.g. path=image_file."),
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:OWN=WORD", help="What a value means, e.g. gender:0=male; repeat it."),
+    ] = None,
 ) -> None:
-    """Turn a data set's folder into a manifest; every misnamed or unlabelled picture is named."""
+    """Turn a data set's folder, or a table of faces, into a manifest; every picture left out is named."""
+    from mien.data.layout import Layout
     from mien.data.manifest import write_manifest
-    from mien.data.sources import index_folder
+    from mien.data.sources import index_folder, index_table
     from mien.files import refuse_overwriting
 
-    faces = index_folder(folder, dataset)
-    refuse_overwriting([output], [folder / "labels.csv", *map(Path, [*faces.table["path"], *faces.left_out])])
+    layout = Layout.parse(column or (), value or ())
+    if source.is_dir():
+        if column or value:
+            raise typer.BadParameter("A folder has no columns; give a table (CSV).")
+        faces = index_folder(source, dataset)
+        read = [source / "labels.csv"]
+    else:
+        faces, read = index_table(source, layout), [source]
+    refuse_overwriting([output], [*read, *map(Path, [*faces.table["path"], *faces.left_out])])
     write_manifest(faces.table, output)
     if "problem" in faces.table:
         odd = faces.table[faces.table["problem"] != ""]
         _name("misnamed, but indexed", dict(zip(odd["path"], odd["problem"], strict=True)))
     _name("left out", faces.left_out)
-    typer.echo(f"{len(faces.table):,} faces of {faces.table['dataset'][0]}: {output}")
+    name = faces.table["dataset"][0] or source.name
+    typer.echo(f"{len(faces.table):,} faces of {name}: {output}")
     raise typer.Exit(1 if faces.left_out else 0)
 
 

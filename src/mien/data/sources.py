@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest
+from mien.data.layout import Layout, read_table
+from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
 from mien.errors import DataError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -57,6 +58,25 @@ def load_faces(path: Path) -> FaceSet:
     if path.is_dir():
         return index_folder(path)
     return FaceSet(read_manifest(path))
+
+
+def index_table(path: Path, layout: Layout) -> FaceSet:
+    """Index a table of one's own: any columns and words that are understood or that the layout explains.
+
+    Rows that cannot be used, for a label that is missing or wrong or for a picture that is not there, are
+    left out.
+
+    Raises:
+        DataError: If it cannot be read, a column is missing, or no row can be used.
+    """
+    table, left_out = usable_rows(read_table(path, layout), str(path), path.parent)
+    there = [Path(picture).is_file() for picture in table["path"]]
+    left_out |= {picture: "missing" for picture, found in zip(table["path"], there, strict=True) if not found}
+    table = table[there].reset_index(drop=True)
+    if table.empty:
+        what, why = next(iter(left_out.items()), (str(path), "has no rows"))
+        raise DataError(f"{path} has no row that can be used; the first: {what}: {why}.")
+    return FaceSet(table, left_out)
 
 
 def index_folder(folder: Path, dataset: str | None = None) -> FaceSet:

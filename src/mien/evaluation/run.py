@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mien.data.layout import read_table
 from mien.data.manifest import read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
@@ -99,7 +100,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
         DataError: If the manifest cannot be used or there is no such row.
     """
     table = read_manifest(manifest)
-    table["name"] = pd.read_csv(manifest, usecols=["path"], dtype=str)["path"]
+    table["name"] = read_table(manifest)["path"]
     if split is not None:
         known = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)
