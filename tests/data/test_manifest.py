@@ -87,7 +87,7 @@ def test_spaces_around_column_names_do_not_matter(write_csv: WriteCsv) -> None:
         ("path,age\n,30\n", "row 2, has no path"),
         ("path,age,gender\na.jpg,30,both\n", "a gender other than male or female"),
         ("path,age,gender\na.jpg,30,1\n", "a number for a gender, whose meaning differs between data sets"),
-        ("path,age,framing\na.jpg,30,tight\n", "a framing not in utkface, padded"),
+        ("path,age,framing\na.jpg,30,tight\n", "a framing not in utkface, padded, photo"),
         ("path,age\n", "has no rows"),
         ("", "is not a CSV file"),
         ('path,age\n"a.jpg,30\n', "is not a CSV file"),

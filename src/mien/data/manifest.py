@@ -17,7 +17,7 @@ from mien.files import written_beside
 
 MAX_AGE = 130
 GENDERS = ("male", "female")
-FRAMINGS = ("utkface", "padded")
+FRAMINGS = ("utkface", "padded", "photo")
 _TEXTS = ("gender", "race", "group", "split", "dataset", "framing")
 _AGES = ("age", "age_low", "age_high")
 _MEND = "mend or remove the row"
