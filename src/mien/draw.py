@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mien.errors import ImageError
+from mien.files import written_beside
 from mien.images import Pixels
 from mien.types import Box, Estimate, whole_percent, whole_years
 
@@ -64,7 +65,8 @@ def save_drawing(image: Image.Image, path: Path) -> None:
         ImageError: If it cannot be written.
     """
     try:
-        Image.fromarray(np.asarray(image)).save(path, quality=92)  # the pixels alone
+        with written_beside(path) as partial:
+            Image.fromarray(np.asarray(image)).save(partial, quality=92)  # the pixels alone
     except OSError as error:
         raise ImageError(f"{path} cannot be written ({error.strerror or error}).") from None
 

@@ -2,7 +2,13 @@
 
 
 class MienError(Exception):
-    """Base of every error a user of mien can cause; ``str(error)`` is the sentence to show."""
+    """Base of every error a user of mien can cause; ``str(error)`` is the sentence to show.
+
+    Attributes:
+        exit_status: What the command line ends with.
+    """
+
+    exit_status: int = 2
 
 
 class ImageError(MienError):
@@ -27,6 +33,20 @@ class DataError(MienError):
 
 class TrainingError(MienError):
     """A training run cannot start, resume or be exported as asked."""
+
+
+class StoppedError(TrainingError):
+    """A training run was stopped by a signal: Ctrl-C, or SIGTERM.
+
+    Args:
+        sentence: To show.
+        signum: The signal's number; the exit status is 128 more, as shells have it.
+    """
+
+    def __init__(self, sentence: str, signum: int) -> None:
+        """Take the sentence and the signal."""
+        super().__init__(sentence)
+        self.exit_status = 128 + signum
 
 
 class ServerError(MienError):

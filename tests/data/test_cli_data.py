@@ -50,6 +50,36 @@ def test_index_writes_a_manifest_and_names_what_it_left_out(utkface: Path, tmp_p
     assert result.stdout.startswith("5 faces of utkface: ")
 
 
+def test_index_names_ten_pictures_and_counts_the_rest(utkface: Path, draw: Draw, tmp_path: Path) -> None:
+    for i in range(14):
+        draw(f"UTKFace/stranger{i}.jpg", i)
+    result = mien_data("index", utkface, "--output", tmp_path / "m.csv")
+    assert "15 left out:" in result.stderr and "… and 5 more" in result.stderr
+    assert result.stderr.count("no labels in its name") == 10
+
+
+def test_index_takes_a_table_of_ones_own(manifest: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png;{20 + i};{i % 2}\n" for i in range(9))
+    manifest.write_text("image_of;Age;Sex\n" + rows)
+    options = ("--column", "path=image_of", "--value", "gender:0=male", "--value", "gender:1=female")
+    result = mien_data("index", manifest, *options, "--output", tmp_path / "m.csv")
+    assert result.exit_code == 1 and "8 faces of faces.csv" in result.stdout
+    assert "8.png: missing" in result.stderr
+    assert list(pd.read_csv(tmp_path / "m.csv")["gender"])[:2] == ["male", "female"]
+
+
+def test_index_names_the_data_sets_it_knows(tmp_path: Path) -> None:
+    result = mien_data("index", tmp_path, "--dataset", "list", "--output", tmp_path / "m.csv")
+    assert result.stdout.split() == ["utkface", "fairface", "all-age-faces", "adience"]
+
+
+def test_split_says_where_a_part_is_far_from_what_was_asked_for(manifest: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(manifest).assign(group=["one"] * 6 + ["other"] * 2)
+    table.to_csv(manifest, index=False)
+    result = mien_data("split", manifest, "--validation", 0.5, "--output", tmp_path / "m.csv")
+    assert "faces where 50 % were asked for" in result.stderr and "the largest has 6 faces" in result.stderr
+
+
 def test_index_exits_with_0_where_nothing_is_left_out(utkface: Path, tmp_path: Path) -> None:
     (utkface / "holiday.jpg").unlink()
     assert mien_data("index", utkface, "--output", tmp_path / "m.csv").exit_code == 0

@@ -75,7 +75,7 @@ def test_spaces_around_column_names_do_not_matter(write_csv: WriteCsv) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,age\na.jpg,30\n", "no column 'path'; it has file, age"),
+        ("thing,age\na.jpg,30\n", "no column 'path'; it has thing, age"),
         ("path,gender\na.jpg,male\n", "needs a column 'age'"),
         ("path,age_low\na.jpg,3\n", "needs a column 'age'"),
         ("path,age\na.jpg,30\nb.jpg,-3\n", r"row 3, has an age outside 0 to 130 \(b.jpg\)"),
@@ -85,9 +85,9 @@ def test_spaces_around_column_names_do_not_matter(write_csv: WriteCsv) -> None:
         ("path,age\na.jpg,inf\n", "row 2, has an age outside"),
         ("path,age_low,age_high\na.jpg,29,20\n", "an age_high below its age_low"),
         ("path,age\n,30\n", "row 2, has no path"),
-        ("path,age,gender\na.jpg,30,man\n", "a gender other than male or female"),
+        ("path,age,gender\na.jpg,30,both\n", "a gender other than male or female"),
         ("path,age,gender\na.jpg,30,1\n", "a number for a gender, whose meaning differs between data sets"),
-        ("path,age,framing\na.jpg,30,tight\n", "a framing not in utkface, padded"),
+        ("path,age,framing\na.jpg,30,tight\n", "a framing not in utkface, padded, photo"),
         ("path,age\n", "has no rows"),
         ("", "is not a CSV file"),
         ('path,age\n"a.jpg,30\n', "is not a CSV file"),

@@ -1,18 +1,24 @@
 from pathlib import Path
 
 import pytest
-from data_fakes import fairface_in, utkface_in
+from data_fakes import Draw, fairface_in, noise_in, utkface_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.data.layout import Layout
 from mien.data.manifest import GENDERS, MAX_AGE
-from mien.data.sources import RACES, index_folder, load_faces, parse_utkface_name
+from mien.data.sources import RACES, index_folder, index_table, load_faces, parse_utkface_name
 from mien.errors import DataError
 
 
 @pytest.fixture
 def utkface(tmp_path: Path) -> Path:
     return utkface_in(tmp_path)
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    return noise_in(tmp_path)
 
 
 @pytest.fixture
@@ -66,6 +72,100 @@ def test_every_utkface_picture_is_indexed_or_left_out_by_name(utkface: Path) -> 
     assert faces.left_out == {str(utkface / "holiday.jpg"): "no labels in its name"}
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("26_1_2_20170116184024662.png", (26, "female", "Asian", "")),
+        ("26_1_2_20170116184024662.jpg.chip.webp", (26, "female", "Asian", "")),
+        ("26_1_2_20170116184024662.JPG", (26, "female", "Asian", "")),
+        ("26_1_2_20170116184024662.jpg.chip (1).jpg", (26, "female", "Asian", "")),
+        ("26_1_2_20170116184024662 (1).jpg", (26, "female", "Asian", "")),
+        ("53__0_20170116184024662.jpg", (53, "", "White", "gender missing")),
+    ],
+)
+def test_converted_copied_and_in_the_wild_pictures_keep_their_labels(
+    name: str, labels: tuple[int, str, str, str]
+) -> None:
+    assert parse_utkface_name(name) == labels
+
+
+def test_links_to_folders_are_followed(utkface: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "faces").symlink_to(utkface)
+    assert len(index_folder(tmp_path / "data").table) == 5
+
+
+def test_links_that_go_round_are_survived_and_named(utkface: Path) -> None:
+    for name, target in (("round", utkface), ("up", utkface.parent)):
+        (utkface / name).symlink_to(target)
+    (utkface.parent / "more").mkdir()
+    (utkface / "more").symlink_to(utkface.parent / "more")
+    faces = index_folder(utkface)
+    assert len(faces.table) == 5
+    assert faces.left_out[str(utkface / "round")] == "a link to a folder that is read already"
+
+
+def test_a_folder_and_a_link_to_it_are_read_once(utkface: Path) -> None:
+    (utkface.parent / "again").symlink_to(utkface)
+    faces = index_folder(utkface.parent)
+    assert len(faces.table) == 5 and "read already" in " ".join(faces.left_out.values())
+
+
+def test_fairface_is_read_as_it_was_published(draw: Draw, tmp_path: Path) -> None:
+    for seed, name in enumerate(("train/1.jpg", "train/2.jpg", "val/1.jpg")):
+        draw(name, seed)
+    head = "file,age,gender,race,service_test\n"
+    (tmp_path / "fairface_label_train.csv").write_text(
+        f"{head}train/1.jpg,50-59,Male,East Asian,True\ntrain/2.jpg,more than 70,Female,Indian,False\n"
+    )
+    (tmp_path / "fairface_label_val.csv").write_text(f"{head}val/1.jpg,3-9,Male,Black,True\n")
+    faces = index_folder(tmp_path)
+    assert not faces.left_out and set(faces.table["dataset"]) == {"fairface"}
+    assert list(faces.table["split"]) == ["train", "train", "validation"]
+    assert list(faces.table["age_low"]) == [50, 70, 3] and list(faces.table["age_high"]) == [59, 116, 9]
+
+
+def test_all_age_faces_is_read_as_it_was_published(draw: Draw, tmp_path: Path) -> None:
+    for seed, name in enumerate(("00000A02.jpg", "07380A80.jpg", "07381A02.jpg")):
+        draw(f"original images/{name}", seed)
+    table = index_folder(tmp_path).table
+    assert list(table["age"]) == [2, 80, 2] and list(table["gender"]) == ["female", "female", "male"]
+    assert set(table["framing"]) == {"photo"} and set(table["dataset"]) == {"all-age-faces"}
+
+
+def test_adience_is_read_as_it_was_published(draw: Draw, tmp_path: Path) -> None:
+    user = "30601258@N03"
+    for seed, face in enumerate((1, 2, 3, 5)):
+        draw(f"faces/{user}/coarse_tilt_aligned_face.{face}.1040_o.jpg", seed)
+    rows = ["user_id\toriginal_image\tface_id\tage\tgender\tx\ty"]
+    rows += [f"{user}\t1040_o.jpg\t1\t(25, 32)\tf\t0\t414", f"{user}\t1040_o.jpg\t2\t35\tm\t301\t105"]
+    rows += [f"{user}\t1040_o.jpg\t3\tNone\tu\t1\t1", f"{user}\t1040_o.jpg\t4\t(4, 6)\tf\t1\t1"]
+    (tmp_path / "fold_0_data.txt").write_text("\n".join(rows) + "\n")
+    faces = index_folder(tmp_path)
+    assert list(zip(faces.table["age_low"], faces.table["age_high"], strict=True)) == [(25, 32), (35, 35)]
+    assert list(faces.table["gender"]) == ["female", "male"] and set(faces.table["fold"]) == {"fold_0"}
+    assert set(faces.table["framing"]) == {"photo"}
+    assert sorted(faces.left_out.values()) == [
+        "in no fold",
+        "named in a fold but missing",
+        "no age in its fold",
+    ]
+
+
+def test_a_table_of_ones_own_is_indexed_and_what_cannot_be_used_is_named(draw: Draw, tmp_path: Path) -> None:
+    draw("faces/a.png", 1)
+    lines = ["photo,years,sex", "faces/a.png,30,1", "faces/b.png,31,0", "faces/a.png,old,0", ",3,0"]
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    layout = Layout.parse(["path=photo", "age=years"], ["gender:0=male", "gender:1=female"])
+    faces = index_table(tmp_path / "own.csv", layout)
+    assert faces.table[["age", "gender"]].to_numpy().tolist() == [[30, "female"]]
+    assert list(faces.left_out.values()) == [
+        "has a value in 'age' that is no number",
+        "has no path",
+        "missing",
+    ]
+
+
 def test_utkface_pictures_in_subfolders_are_found(utkface: Path) -> None:
     assert len(index_folder(utkface.parent).table) == 5
 
@@ -97,7 +197,7 @@ def test_labels_without_race_are_all_age_faces(fairface: Path) -> None:
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones(utkface: Path) -> None:
-    with pytest.raises(DataError, match="choose from utkface, fairface, all-age-faces"):
+    with pytest.raises(DataError, match="choose from utkface, fairface, all-age-faces, adience"):
         index_folder(utkface, "imdb")
 
 
@@ -120,8 +220,8 @@ def test_a_folder_without_labels_csv_is_no_fairface(utkface: Path) -> None:
     ("labels", "message"),
     [
         ("file,age,race\nimages/0.webp,3-9,White\n", "lacks the column 'gender'"),
-        ("file,age,gender,race\nimages/0.webp,young,Male,White\n", "has 'young' where an age bin"),
-        ("file,age,gender,race\nimages/0.webp,,Male,White\n", "has 'nan' where an age bin"),
+        ("file,age,gender,race\nimages/0.webp,young,Male,White\n", "have 'young' where an age bin"),
+        ("file,age,gender,race\nimages/0.webp,,Male,White\n", "have '' where an age bin"),
         ("", "is not a readable CSV file"),
     ],
 )

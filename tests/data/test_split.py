@@ -246,7 +246,35 @@ def test_training_pictures_that_are_test_pictures_are_reported(draw: Draw) -> No
 
 def test_no_validation_leaves_train_and_test(draw: Draw) -> None:
     table = face_table([draw("a.png", 1), draw("b.png", 2)], split=["test", "validation"])
-    assert list(divide(table, validation=0).table["split"]) == ["test", "train"]
+    assert list(divide(table, validation=0, replace=True).table["split"]) == ["test", "train"]
+
+
+@pytest.mark.parametrize("own", ["validation", "fold1"])
+def test_a_division_is_replaced_only_when_told_to(draw: Draw, own: str) -> None:
+    table = face_table([draw("a.png", 1), draw("b.png", 2)], split=["train", own])
+    with pytest.raises(DataError, match=f"1 rows are of the splits {own} already.*--replace"):
+        divide(table)
+
+
+def test_a_test_part_is_made_of_whole_groups_and_stays_one(draw: Draw) -> None:
+    paths = [draw(f"{i}.png", i // 2) for i in range(40)]
+    table = divide(face_table(paths), test=0.3, validation=0.2).table
+    assert set(table["split"]) == {"train", "validation", "test"}
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    again = divide(table, validation=0.2, replace=True).table
+    assert list(again["split"] == "test") == list(table["split"] == "test")
+
+
+def test_a_seed_draws_others(draw: Draw) -> None:
+    table = face_table([draw(f"{i}.png", i) for i in range(30)])
+    splits = [list(divide(table, validation=0.3, test=0.3, seed=seed).table["split"]) for seed in (1, 1, 2)]
+    assert splits[0] == splits[1] != splits[2]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_few_faces_have_both_parts(draw: Draw, count: int) -> None:
+    table = face_table([draw(f"{i}.png", i) for i in range(count)])
+    assert set(divide(table, validation=0.1).table["split"]) == {"train", "validation"}
 
 
 def test_a_protocol_marks_the_test_side_before_validation_is_drawn(draw: Draw) -> None:

@@ -27,6 +27,20 @@ def test_chips_are_decoded_once(table: pd.DataFrame, tmp_path: Path, monkeypatch
     np.testing.assert_array_equal(load_chips(table, 16, tmp_path), first)
 
 
+def test_changed_pictures_are_decoded_again_and_that_is_said(
+    table: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, name in enumerate(("one.png", "other.png")):
+        Image.new("RGB", (40, 40), (i, i, i)).save(tmp_path / name)
+    table = table[:2].assign(path=[str(tmp_path / name) for name in ("one.png", "other.png")])
+    load_chips(table, 40, tmp_path / "chips")
+    assert not capsys.readouterr().err
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "other.png")
+    assert load_chips(table, 40, tmp_path / "chips")[:, 0, 0, 0].tolist() == [0, 9]
+    assert "Pictures have changed since they were read" in capsys.readouterr().err
+    assert len(list((tmp_path / "chips").iterdir())) == 1
+
+
 def test_another_side_or_table_has_another_file(table: pd.DataFrame, tmp_path: Path) -> None:
     load_chips(table, 16, tmp_path)
     load_chips(table, 8, tmp_path)

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mien.errors import TrainingError
 from mien.model import Model
 from mien.predictor import Predictor
-from mien.training.export import export, load_checkpoint
+from mien.training.checkpoint import load_checkpoint
+from mien.training.export import export
 from mien.training.graph import Affine
 from mien.training.module import FaceModule
 from mien.training.recipes import get_recipe

@@ -100,3 +100,16 @@ def test_a_batch_without_labels_costs_nothing() -> None:
     unknown = torch.full((2,), -1)
     assert gender_loss(torch.zeros(2), unknown) == 0
     assert race_loss(torch.zeros(2, 5), unknown) == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(117.0, 130.0), (110.0, 130.0), (120.0, 120.0), (40.2, 40.8)])
+def test_a_bin_at_or_between_the_ages_that_are_known_has_a_finite_loss(low: float, high: float) -> None:
+    logits = torch.zeros(2, AGES, requires_grad=True)
+    loss = age_loss(logits, torch.tensor([low, 30.0]), torch.tensor([high, 30.0]))
+    loss.backward()  # type: ignore[no-untyped-call]  # PyTorch has no types here
+    assert loss.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_an_age_beyond_the_last_is_the_last() -> None:
+    logits, last = logits_of(110, 3), torch.tensor([116.0])
+    assert age_loss(logits, torch.tensor([117.0]), torch.tensor([130.0])) == age_loss(logits, last, last)

@@ -8,14 +8,14 @@ import torch
 from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-untyped]  # it is not
 
 from mien.data.manifest import read_manifest, write_manifest
-from mien.errors import DataError, TrainingError
-from mien.training import vggface
+from mien.errors import DataError, MienError, TrainingError
+from mien.training import devices, vggface
 from mien.training.fit import moving_average
 from mien.training.module import InputSpec
 from mien.training.recipes import Recipe, classic, get_recipe
 from mien.training.run import read_tables, train
 
-from .conftest import TinyModule, Train
+from .conftest import TRAIN, VALIDATION, TinyModule, Train
 
 
 def load(checkpoint: Path) -> dict[str, Any]:
@@ -95,9 +95,120 @@ def test_the_last_checkpoint_is_the_last_epochs_even_if_an_earlier_was_better(
     assert load(last.with_name("best.ckpt"))["epoch"] == 0
 
 
-def test_a_finished_run_may_be_resumed_and_stays(start: Train) -> None:
-    before = load(start(epochs=1))["global_step"]
-    assert load(start(epochs=1, resume=True))["global_step"] == before
+def test_a_finished_run_may_be_resumed_and_stays(start: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    before = start(epochs=1).read_bytes()
+    capsys.readouterr()
+    assert start(epochs=1, resume=True).read_bytes() == before
+    assert capsys.readouterr().err.endswith("run has already finished its 1 epochs.\n")
+
+
+def test_a_finished_run_is_gone_on_with_from_its_weights(
+    start: Train, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    last = start(epochs=1)
+    with pytest.raises(TrainingError, match=r"start a new run.*--weights .*last\.ckpt --epochs 4") as refusal:
+        start(epochs=5, resume=True)
+    assert str(last) in str(refusal.value)
+
+    class Watched(TinyModule):
+        def on_fit_start(self) -> None:
+            self.before = {name: value.clone() for name, value in self.net.state_dict().items()}
+            started.append(self)
+
+    started: list[Watched] = []
+    start(replace(tiny_recipe, build=Watched), epochs=1, weights=last, output=tmp_path / "more")
+    weights = load(last)["state_dict"]
+    assert all(torch.equal(value, weights[f"net.{name}"]) for name, value in started[0].before.items())
+    assert started[0].continued
+
+
+def test_a_checkpoint_of_another_recipe_is_not_started_from(
+    start: Train, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    last = start(epochs=1)
+    with pytest.raises(TrainingError, match=r"last\.ckpt is of the recipe 'tiny', not 'other'"):
+        start(replace(tiny_recipe, name="other"), weights=last, output=tmp_path / "other")
+
+
+@pytest.mark.parametrize("setting", ["manifests", "weights", "precision"])
+def test_what_makes_a_run_is_the_same_when_it_is_resumed(
+    manifest: Path, tiny_recipe: Recipe, tmp_path: Path, setting: str
+) -> None:
+    other = tmp_path / "other.csv"
+    write_manifest(read_manifest(manifest).assign(dataset="other"), other)
+    settings: dict[str, Any] = {"epochs": 2, "devices": "1", "precision": "32-true"}
+
+    class Stopping(TinyModule):
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 1:
+                raise KeyboardInterrupt
+
+    stopping = replace(tiny_recipe, build=Stopping)
+    with pytest.raises(TrainingError, match="interrupted"):
+        train([manifest], stopping, tmp_path / "run", **settings)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    changed: dict[str, dict[str, Any]] = {"weights": {"weights": last}, "precision": {"precision": "64-true"}}
+    read = [other] if setting == "manifests" else [manifest]
+    with pytest.raises(TrainingError, match=f"was started with {setting}.*resume it with the same"):
+        train(read, tiny_recipe, tmp_path / "run", resume=True, **settings | changed.get(setting, {}))
+
+
+@pytest.mark.parametrize(
+    "missing", [{"precision": "7-bit"}, {"strategy": "guess"}, {"weights": Path("no.ckpt")}]
+)
+def test_mistakes_are_found_before_any_picture_is_read(
+    start: Train, monkeypatch: pytest.MonkeyPatch, missing: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("mien.training.dataset.read_photo", lambda path: pytest.fail("a picture is read"))
+    with pytest.raises(MienError):
+        start(**missing)
+
+
+def test_more_processes_than_cores_are_refused(start: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_has_gpu", lambda: False)
+    monkeypatch.setattr(devices, "_cores", lambda: 2)
+    with pytest.raises(TrainingError, match=r"5 devices are asked for.*all 2 cores.*--devices 1"):
+        start(devices="5")
+
+
+@pytest.mark.parametrize(("hardware", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_precision_is_what_the_device_is_fast_in(
+    start: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hardware: bool,
+    precision: str,
+) -> None:
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda: hardware)
+    assert load(start(epochs=1, precision="auto"))["mien"]["settings"]["precision"] == precision
+    assert f"Training on cpu in {precision}.\n" in capsys.readouterr().err
+
+
+def test_a_validation_face_does_not_train_under_another_name(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = read_manifest(manifest)
+    table["group"] = [f"{i:016x}" for i in range(len(table))]
+    write_manifest(table, tmp_path / "first.csv")
+    sides = table["split"].map({"train": "validation", "validation": "train"})
+    moved = table.assign(split=sides, path="/elsewhere/" + table["group"], dataset="copies")
+    write_manifest(moved, tmp_path / "second.csv")
+    training, validation = read_tables([tmp_path / "first.csv", tmp_path / "second.csv"])
+    assert not set(training["group"]) & set(validation["group"])
+    assert len(training) == TRAIN
+    assert f"{VALIDATION} training faces are validation faces too" in capsys.readouterr().err
+
+
+def test_people_of_two_data_sets_are_not_confused_by_their_numbers(manifest: Path, tmp_path: Path) -> None:
+    table = read_manifest(manifest).assign(dataset="one")
+    table["group"] = ["7" if part == "validation" else str(i) for i, part in enumerate(table["split"], 100)]
+    write_manifest(table, tmp_path / "one.csv")
+    write_manifest(
+        table.assign(dataset="two", group="7", split="train", path="/x/" + table["group"]),
+        tmp_path / "two.csv",
+    )
+    training, _ = read_tables([tmp_path / "one.csv", tmp_path / "two.csv"])
+    assert len(training) == TRAIN + len(table)
 
 
 def test_an_early_look_takes_so_many_batches(start: Train) -> None:
@@ -131,8 +242,8 @@ def test_a_run_is_resumed_with_its_own_recipe_and_settings(start: Train, tiny_re
     start(epochs=1)
     with pytest.raises(TrainingError, match=r"recipe 'tiny', not 'other'"):
         start(replace(tiny_recipe, name="other"), epochs=1, resume=True)
-    with pytest.raises(TrainingError, match=r"started with epochs 1, not 5"):
-        start(epochs=5, resume=True)
+    with pytest.raises(TrainingError, match=r"started with batch_size 4, not 5"):
+        start(epochs=1, batch_size=5, resume=True)
 
 
 def test_a_foreign_checkpoint_is_not_resumed(start: Train, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def main() -> None:
         app()
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_status) from None
     except ModuleNotFoundError as error:
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
         raise SystemExit(2) from None

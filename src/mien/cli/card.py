@@ -23,8 +23,11 @@ def card(
 ) -> None:
     """Write measured figures into documents, such as a model card, in place of those that stand there."""
     from mien.evaluation.card import fill, read_tables
+    from mien.files import refuse_overwriting, written_beside
 
+    refuse_overwriting(documents, figures.iterdir())
     tables = read_tables(figures)
     filled = {path: fill(path.read_text(encoding="utf-8"), tables, str(path)) for path in documents}
     for path, text in filled.items():
-        path.write_text(text, encoding="utf-8")
+        with written_beside(path) as partial:
+            partial.write_text(text, encoding="utf-8")

@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.caches import temporary_caches
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 app = typer.Typer(help="Index, audit, look at and split data sets of faces.", no_args_is_help=True)
+
+NAMED = 10
+"""Pictures that are named where there are many; the rest are counted."""
 
 Faces = Annotated[Path, typer.Argument(metavar="MANIFEST|DIR", help="A manifest, or a data set's folder.")]
 Manifest = Annotated[Path, typer.Option(help="Where the manifest goes (CSV).")]
@@ -17,23 +24,51 @@ Manifest = Annotated[Path, typer.Option(help="Where the manifest goes (CSV).")]
 
 @app.command("index")
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the data set was unpacked.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR|CSV", help="Where the data set was unpacked, or a table of faces.")
+    ],
     output: Manifest,
     dataset: Annotated[
-        str | None, typer.Option(help="utkface, fairface or all-age-faces; found out where not given.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="utkface, fairface, all-age-faces or adience, found out where not given; 'list' names them.",
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=OWN", help="The table's own name of a column, e.g. path=image_file."),
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:OWN=WORD", help="What a value means, e.g. gender:0=male; repeat it."),
     ] = None,
 ) -> None:
-    """Turn a data set's folder into a manifest; every misnamed or unlabelled picture is named."""
+    """Turn a data set's folder, or a table of faces, into a manifest; every picture left out is named."""
+    from mien.data.layout import Layout
     from mien.data.manifest import write_manifest
-    from mien.data.sources import index_folder
+    from mien.data.sources import SOURCES, index_folder, index_table, label_files
+    from mien.files import refuse_overwriting
 
-    faces = index_folder(folder, dataset)
+    if dataset == "list":
+        typer.echo("\n".join(SOURCES))
+        raise typer.Exit
+    layout = Layout.parse(column or (), value or ())
+    if source.is_dir():
+        if column or value:
+            raise typer.BadParameter("A folder has no columns; give a table (CSV).")
+        faces = index_folder(source, dataset)
+        read = label_files(source)
+    else:
+        faces, read = index_table(source, layout), [source]
+    refuse_overwriting([output], [*read, *map(Path, [*faces.table["path"], *faces.left_out])])
     write_manifest(faces.table, output)
     if "problem" in faces.table:
         odd = faces.table[faces.table["problem"] != ""]
         _name("misnamed, but indexed", dict(zip(odd["path"], odd["problem"], strict=True)))
     _name("left out", faces.left_out)
-    typer.echo(f"{len(faces.table):,} faces of {faces.table['dataset'][0]}: {output}")
+    name = faces.table["dataset"][0] or source.name
+    typer.echo(f"{len(faces.table):,} faces of {name}: {output}")
     raise typer.Exit(1 if faces.left_out else 0)
 
 
@@ -68,8 +103,10 @@ def show(
     """Draw a sheet of faces with these labels, or plots of their ages and genders."""
     from mien.data.explore import face_sheet, save_sheet, select
     from mien.data.sources import load_faces
+    from mien.files import refuse_overwriting
 
     table = select(load_faces(faces).table, age=age, gender=gender, split=split)
+    refuse_overwriting([output], [faces, *map(Path, table["path"])])
     filters = [text for text in (age and f"age {age}", gender, split) if text]
     title = " · ".join([faces.resolve().name, *filters, f"{len(table):,} faces"])
     unreadable: Mapping[str, str] = {}
@@ -101,32 +138,69 @@ def split(
         typer.Option(help="All file names of the data set, a line each, if pictures are missing."),
     ] = None,
     validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the training side to set apart; 0 for none.")
+        float, typer.Option(min=0, max=1, help="Share to set apart to judge runs by; 0 for none.")
     ] = 0.1,
+    test: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share to set apart to judge models by; 0 keeps the test rows there are."
+        ),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws other faces.")] = 0,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up the validation rows that the manifest has already.")
+    ] = False,
 ) -> None:
     """Mark each face as train, validation or test; pictures that are the same stay together."""
     from mien.data.manifest import write_manifest
     from mien.data.protocols import read_names
     from mien.data.sources import load_faces
     from mien.data.split import divide
+    from mien.files import refuse_overwriting
 
     found = load_faces(faces)
+    refuse_overwriting([output], [faces, names, *map(Path, found.table["path"])])
     everything = read_names(names) if names else None
-    division = divide(found.table, protocol=protocol, names=everything, validation=validation)
+    division = divide(
+        found.table,
+        protocol=protocol,
+        names=everything,
+        validation=validation,
+        test=test,
+        seed=seed,
+        replace=replace,
+    )
     write_manifest(division.table, output)
     _name("left out", found.left_out)
     _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
     _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
     counts = division.table["split"].value_counts()
+    if protocol is None:
+        _name_far_shares(division.table, {"validation": validation, "test": test})
     said = f"{protocol}: " if protocol else ""
     typer.echo(said + ", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
     raise typer.Exit(1 if found.left_out else 0)
 
 
+def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
+    """Say where whole groups have made a part far larger or smaller than it was to be."""
+    largest = int(table["group"].value_counts().iloc[0])
+    for part, share in asked.items():
+        got = float((table["split"] == part).mean())
+        if share and abs(got - share) > max(0.05, share / 3):
+            typer.echo(
+                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: a group "
+                f"stays together, there are {table['group'].nunique():,}, and the largest has {largest:,} faces.",
+                err=True,
+            )
+
+
 def _name(what: str, pictures: Mapping[str, str] | tuple[str, ...]) -> None:
-    """Say on stderr how many pictures something is true of, and of which."""
+    """Say on stderr how many pictures something is true of, and of which the first are."""
     if pictures:
         typer.echo(f"{len(pictures):,} {what}:", err=True)
-    for path in pictures:
+    for path in islice(pictures, NAMED):
         reason = f": {pictures[path]}" if isinstance(pictures, Mapping) else ""
         typer.echo(f"  {path}{reason}", err=True)
+    if len(pictures) > NAMED:
+        typer.echo(f"  … and {len(pictures) - NAMED:,} more", err=True)

@@ -10,6 +10,7 @@ from mien.cli.caches import temporary_caches
 from mien.cli.options import DetectorName, Faces, Rotate
 from mien.cli.predict import printable
 from mien.defaults import DEFAULT_DETECTOR
+from mien.files import refuse_overwriting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,7 @@ def evaluate(
     models: list[Path | None] = [*model] if model else [None]
     if len(manifest) * len(models) > 1 and predictions is not None:
         raise typer.BadParameter("--predictions takes one manifest and one model.")
+    refuse_overwriting([predictions], [*manifest, *models])
 
     def run(manifest: Path, predictor: "Predictor", report: Path | None) -> "Evaluation":
         from mien.evaluation import evaluate as run_one

@@ -22,7 +22,7 @@ def train(
         typer.Option(
             "--weights",
             "--trunk-weights",
-            help="Start from these: a model file of small or dlib, or the published file of a trunk: "
+            help="Start from these: a checkpoint, a model file of small or dlib, or a trunk's published file; "
             "dlib: dlib_face_recognition_resnet_model_v1.dat; classic: rcmalli_vggface_tf_notop_vgg16.h5.",
         ),
     ] = None,
@@ -35,15 +35,17 @@ def train(
         int | None, typer.Option(min=1, help="Batches in an epoch, for an early look.")
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="Lightning's name, e.g. bf16-mixed or 32-true.")
-    ] = "bf16-mixed",
+        str,
+        typer.Option(help="bf16-mixed, 32-true or another of Lightning's; auto: bfloat16 where it is fast."),
+    ] = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
     strategy: Annotated[str, typer.Option(help="Lightning's strategy for several devices.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
 ) -> None:
     """Train a recipe on manifests of face crops."""
     from mien.training.recipes import get_recipe
     from mien.training.run import train as run
+    from mien.training.running import is_first
 
     checkpoint = run(
         manifest,
@@ -60,4 +62,5 @@ def train(
         strategy=strategy,
         seed=seed,
     )
-    typer.echo(f"Trained: {checkpoint}")
+    if is_first():
+        typer.echo(f"Trained: {checkpoint}")

@@ -43,15 +43,17 @@ def train_detector(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     precision: Annotated[
-        str, typer.Option(help="Lightning's name, e.g. bf16-mixed or 32-true.")
-    ] = "bf16-mixed",
+        str,
+        typer.Option(help="bf16-mixed, 32-true or another of Lightning's; auto: bfloat16 where it is fast."),
+    ] = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights and scenes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and scenes.")] = 0,
 ) -> None:
     """Train mien's own face detector on photos with boxes, pictures without faces, and aligned faces."""
     from mien.detect import make_detector
     from mien.training.detection.labels import TAUGHT_SIDE, UNSURE
     from mien.training.detection.run import train_detector as run
+    from mien.training.running import is_first
 
     checkpoint = run(
         photos,
@@ -66,7 +68,8 @@ def train_detector(
         devices=devices,
         seed=seed,
     )
-    typer.echo(f"Trained: {checkpoint}")
+    if is_first():
+        typer.echo(f"Trained: {checkpoint}")
 
 
 @temporary_caches()

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from mien.data.audit import age_label
 from mien.data.manifest import GENDERS, MAX_AGE
 from mien.errors import DataError, ImageError
+from mien.files import written_beside
 from mien.images import read_photo
 from mien.progress import progress
 
@@ -113,8 +114,8 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
         DataError: If there is no such kind, or the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        with written_beside(path) as partial:
+            sheet.save(partial)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror or error}); choose another --output."

@@ -11,20 +11,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mien.data.layout import Layout, read_table
 from mien.errors import DataError
+from mien.files import written_beside
 
 MAX_AGE = 130
 GENDERS = ("male", "female")
-FRAMINGS = ("utkface", "padded")
+FRAMINGS = ("utkface", "padded", "photo")
 _TEXTS = ("gender", "race", "group", "split", "dataset", "framing")
 _AGES = ("age", "age_low", "age_high")
+_MEND = "mend or remove the row"
+
+_Problem = tuple["pd.Series[bool]", str, str]
+"""Which rows, what they have, what to do about it."""
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
     """Read and check a manifest.
 
     Args:
-        path: A CSV file.
+        path: A CSV file; other names of columns and values are understood, see :mod:`mien.data.layout`.
+        layout: What the file does not say itself.
 
     Returns:
         Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high`` always filled, ``age``
@@ -36,16 +43,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; make a manifest of it with 'mien data index'.")
-    try:
-        table = pd.read_csv(path, dtype={"path": str, **dict.fromkeys(_TEXTS, str)}, low_memory=False)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; make a manifest with 'mien data index'.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not a CSV file in UTF-8 ({reason}); save it as one.") from None
-    table = check_manifest(table, str(path), path.parent)
+    table = check_manifest(read_table(path, layout), str(path), path.parent)
     if table.empty:
         raise DataError(f"{path} has no rows; add one for each picture.")
     return table
@@ -55,20 +53,31 @@ def check_manifest(table: pd.DataFrame, source: str, folder: Path) -> pd.DataFra
     """Check a table against the manifest's form and fill what is optional; see :func:`read_manifest`.
 
     Genders are taken in upper or lower case.
+
+    Raises:
+        DataError: If a column is missing; of the first row with a label that is missing or out of range.
     """
-    table = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
-    _need_columns(table, source)
-    _refuse(table, table["path"].isna(), source, "no path")
-    for column in _TEXTS:
-        table[column] = table[column].astype(object).fillna("").astype(str) if column in table else ""
-    table["gender"] = table["gender"].str.strip().str.lower()
-    table["framing"] = table["framing"].replace("", "utkface")
-    coded = table["gender"].str.fullmatch(r"[0-9.]+")
-    _refuse(table, coded, source, "a number for a gender, whose meaning differs between data sets")
-    _refuse(table, ~table["gender"].isin([*GENDERS, ""]), source, "a gender other than male or female")
-    _refuse(table, ~table["framing"].isin(FRAMINGS), source, f"a framing not in {', '.join(FRAMINGS)}")
-    base = folder.resolve()
-    return _fill_ages(table, source).assign(path=[str(base / p) for p in table["path"]])
+    table, problems = _prepare(table, source)
+    for wrong, what, cure in problems:
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise DataError(f"{source}, row {row + 2}, has {what} ({table['path'][row]}); {cure}.")
+    return _with_whole_paths(table, folder)
+
+
+def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The rows of a table that have the manifest's form, and why each other one has not, by its path and row.
+
+    Raises:
+        DataError: If a column is missing.
+    """
+    table, problems = _prepare(table, source)
+    left_out: dict[int, str] = {}
+    for wrong, what, _ in problems:
+        for row in np.flatnonzero(wrong).tolist():
+            left_out.setdefault(row, what)
+    named = {f"{table['path'][row]} (row {row + 2})": f"has {what}" for row, what in sorted(left_out.items())}
+    return _with_whole_paths(table.drop(index=list(left_out)).reset_index(drop=True), folder), named
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
@@ -81,8 +90,8 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
     table = table.assign(path=[relative_path(p, folder) for p in table["path"]])
     table = table.dropna(axis="columns", how="all")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
+        with written_beside(path) as partial:
+            table.to_csv(partial, index=False)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another --output.") from None
     except UnicodeEncodeError as error:
@@ -105,28 +114,43 @@ def _need_columns(table: pd.DataFrame, source: str) -> None:
         raise DataError(f"{source} needs a column 'age', or 'age_low' and 'age_high'; it has {columns}.")
 
 
-def _fill_ages(table: pd.DataFrame, source: str) -> pd.DataFrame:
+def _prepare(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[_Problem]]:
+    """The table in the manifest's form, and what is wrong with which of its rows."""
+    table = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
+    _need_columns(table, source)
+    for column in _TEXTS:
+        table[column] = table[column].astype(object).fillna("").astype(str) if column in table else ""
+    table["gender"] = table["gender"].str.strip().str.lower()
+    table["framing"] = table["framing"].replace("", "utkface")
+    problems = [(table["path"].isna() | (table["path"] == ""), "no path", _MEND)]
+    meaning = f"say it with 'mien data index {source} --value gender:0=male --value gender:1=female'"
+    numbers = table["gender"].str.fullmatch(r"[0-9.]+")
+    problems += [
+        (numbers, "a number for a gender, whose meaning differs between data sets", meaning),
+        (~table["gender"].isin([*GENDERS, ""]), "a gender other than male or female", _MEND),
+        (~table["framing"].isin(FRAMINGS), f"a framing not in {', '.join(FRAMINGS)}", _MEND),
+    ]
+    return table, problems + _fill_ages(table)
+
+
+def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
+    """Make the columns of ages numbers, the bounds filled; return what is wrong with them."""
+    problems = []
     for column in _AGES:
-        table[column] = _numbers(table, column, source) if column in table else np.nan
+        given = table[column].replace("", np.nan) if column in table else pd.Series(np.nan, table.index)
+        table[column] = pd.to_numeric(given, errors="coerce").astype(float)
+        no_number = table[column].isna() & given.notna()
+        problems.append((no_number, f"a value in '{column}' that is no number", _MEND))
     table["age_low"] = table["age_low"].fillna(table["age"])
     table["age_high"] = table["age_high"].fillna(table["age"])
-    _refuse(table, table["age_low"].isna() | table["age_high"].isna(), source, "no age")
+    problems.append((table["age_low"].isna() | table["age_high"].isna(), "no age", _MEND))
     for column in _AGES:
         wrong = table[column].notna() & ~table[column].between(0, MAX_AGE)
-        _refuse(table, wrong, source, f"an age outside 0 to {MAX_AGE}")
-    _refuse(table, table["age_high"] < table["age_low"], source, "an age_high below its age_low")
-    return table
+        problems.append((wrong, f"an age outside 0 to {MAX_AGE}", _MEND))
+    problems.append((table["age_high"] < table["age_low"], "an age_high below its age_low", _MEND))
+    return problems
 
 
-def _numbers(table: pd.DataFrame, column: str, source: str) -> "pd.Series[float]":
-    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-    _refuse(table, numbers.isna() & table[column].notna(), source, f"a value in '{column}' that is no number")
-    return numbers
-
-
-def _refuse(table: pd.DataFrame, wrong: "pd.Series[bool]", source: str, what: str) -> None:
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            f"{source}, row {row + 2}, has {what} ({table['path'][row]}); mend or remove the row."
-        )
+def _with_whole_paths(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    base = folder.resolve()
+    return table.assign(path=[str(base / path) for path in table["path"]])

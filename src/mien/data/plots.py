@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mien.data.audit import UNKNOWN
 from mien.data.manifest import GENDERS
 from mien.errors import DataError
+from mien.files import written_beside
 
 PARTS = ("train", "validation", "test")
 _COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}
@@ -48,8 +49,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         DataError: If there is no such kind, or the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
+        with written_beside(path) as partial:
+            figure.savefig(partial, dpi=120)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror or error}); choose another --output."

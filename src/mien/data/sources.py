@@ -1,17 +1,21 @@
 """Index the data sets that mien knows: each folder becomes a table in the manifest's form.
 
-Sources: UTKFace (Zhang, Song and Qi, CVPR 2017), FairFace (Kärkkäinen and Joo, WACV 2021) and All-Age-Faces
-(Cheng et al., CVIU 2019). FairFace and All-Age-Faces pictures have the wider ``padded`` framing.
+Sources: UTKFace (Zhang, Song and Qi, CVPR 2017), FairFace (Kärkkäinen and Joo, WACV 2021), All-Age-Faces
+(Cheng et al., CVIU 2019) and Adience (Eidinger, Enbar and Hassner, TIFS 2014), as they were published; the
+second and third also with one ``labels.csv``. FairFace's pictures, and those of such an All-Age-Faces, have
+the wider ``padded`` framing. Those whose faces are not where a crop has them have the framing ``photo``.
 """
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest
+from mien.data.layout import Layout, parse_age, read_table
+from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
 from mien.errors import DataError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -29,10 +33,15 @@ TERMS = {
     "utkface": "non-commercial research only",
     "fairface": "CC BY 4.0",
     "all-age-faces": "research use",
+    "adience": "research use",
 }
 """Terms of use of the data sets, which weights trained on them inherit."""
-_COMPLETE = re.compile(r"^(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d+(?P<end>\s?\.?)jpg")
-_SHORT = re.compile(r"^(?P<age>\d{1,3})_\d_\d{8,}\s?\.?jpg")
+_ENDING = r"(?:\s?\(\d+\))?(?P<end>\s?\.?)(?:jpe?g|png|webp|bmp)"
+_COMPLETE = re.compile(rf"^(?P<age>\d{{1,3}})_(?P<gender>[01]?)_(?P<race>[0-4])_\d+{_ENDING}", re.IGNORECASE)
+_SHORT = re.compile(rf"^(?P<age>\d{{1,3}})_\d_\d{{8,}}{_ENDING}", re.IGNORECASE)
+_ALL_AGE_FACES = re.compile(r"^(?P<number>\d{5})A(?P<age>\d{2})\.")
+LAST_FEMALE = 7380
+"""All-Age-Faces numbers its people: women up to this one, men from the next on."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,31 @@ def load_faces(path: Path) -> FaceSet:
     return FaceSet(read_manifest(path))
 
 
+def index_table(path: Path, layout: Layout) -> FaceSet:
+    """Index a table of one's own: any columns and words that are understood or that the layout explains.
+
+    Rows that cannot be used, for a label that is missing or wrong or for a picture that is not there, are
+    left out.
+
+    Raises:
+        DataError: If it cannot be read, a column is missing, or no row can be used.
+    """
+    table, left_out = usable_rows(read_table(path, layout), str(path), path.parent)
+    there = [Path(picture).is_file() for picture in table["path"]]
+    left_out |= {picture: "missing" for picture, found in zip(table["path"], there, strict=True) if not found}
+    table = table[there].reset_index(drop=True)
+    if table.empty:
+        what, why = next(iter(left_out.items()), (str(path), "has no rows"))
+        raise DataError(f"{path} has no row that can be used; the first: {what}: {why}.")
+    return FaceSet(table, left_out)
+
+
 def index_folder(folder: Path, dataset: str | None = None) -> FaceSet:
     """Index a data set's folder.
 
     Args:
         folder: Where it was unpacked.
-        dataset: ``utkface``, ``fairface`` or ``all-age-faces``; by default what the folder looks like.
+        dataset: A name of :data:`SOURCES`; by default what the folder looks like.
 
     Raises:
         DataError: If the folder is missing or holds nothing of that data set, or its labels are wrong.
@@ -87,7 +115,8 @@ def parse_utkface_name(name: str) -> tuple[int, str, str, str] | None:
     Five files of the set are misnamed. Two lack the dot or hold a space; their labels are whole. Three have
     two fields where three belong, ``39_1_…`` and twice ``61_1_…``: the first is the age, the second may be
     the gender (female) or the race (Black). One picture looks more like the race, another more like the
-    gender, so no one rule can be trusted and both are left open.
+    gender, so no one rule can be trusted and both are left open. Pictures of the in-the-wild set may lack the
+    gender (``53__0_…``). Converted pictures, and copies such as ``… (1).jpg``, keep their labels.
 
     Returns:
         Age, gender, race (empty where not known) and what is wrong with the name (empty where nothing is);
@@ -103,7 +132,8 @@ def parse_utkface_name(name: str) -> tuple[int, str, str, str] | None:
     if "gender" not in fields:
         return age, "", "", "one field short, gender and race unknown"
     problem = "" if fields["end"] == "." else "misspelt extension"
-    return age, GENDERS[int(fields["gender"])], RACES[int(fields["race"])], problem
+    gender = GENDERS[int(fields["gender"])] if fields["gender"] else ""
+    return age, gender, RACES[int(fields["race"])], problem if gender else "gender missing"
 
 
 _Indexed = tuple[pd.DataFrame, dict[str, str]]
@@ -111,8 +141,9 @@ _Indexed = tuple[pd.DataFrame, dict[str, str]]
 
 def _index_utkface(folder: Path) -> _Indexed:
     """Rows sorted by file name; the column ``problem`` says what is odd about a name."""
-    rows, left_out = [], {}
-    for path in _pictures(folder):
+    rows = []
+    pictures, left_out = find_pictures(folder)
+    for path in pictures:
         if labels := parse_utkface_name(path.name):
             rows.append((str(path), *labels))
         else:
@@ -121,8 +152,11 @@ def _index_utkface(folder: Path) -> _Indexed:
 
 
 def _index_fairface(folder: Path) -> _Indexed:
-    """``labels.csv`` with file, age bin, gender and race beside the pictures."""
-    labels, left_out = _labels(folder, {"age", "gender", "race"})
+    """File, age bin, gender and race: in ``labels.csv``, or as published, in a table of each side."""
+    published = sorted(folder.glob("fairface_label_*.csv"))
+    parts = {"train": "train", "val": "validation"}
+    sides = {path: parts.get(path.stem.removeprefix("fairface_label_"), "") for path in published}
+    labels, left_out = _labels(folder, {"age", "gender", "race"}, sides or {folder / "labels.csv": ""})
     bounds = [_bin(text, folder) for text in labels["age"]]
     table = labels.assign(
         age_low=[low for low, _ in bounds],
@@ -130,65 +164,144 @@ def _index_fairface(folder: Path) -> _Indexed:
         race=labels["race"].map(FAIRFACE_RACES).fillna(""),
         framing="padded",
     )
-    return table[["path", "age_low", "age_high", "gender", "race", "framing"]], left_out
+    return table[["path", "age_low", "age_high", "gender", "race", "split", "framing"]], left_out
 
 
 def _index_all_age_faces(folder: Path) -> _Indexed:
-    """``labels.csv`` with file, age and gender beside the pictures."""
-    labels, left_out = _labels(folder, {"age", "gender"})
-    return labels[["path", "age", "gender"]].assign(framing="padded"), left_out
+    """File, age and gender: in ``labels.csv``, or as published, in the pictures' names."""
+    if (folder / "labels.csv").is_file():
+        labels, left_out = _labels(folder, {"age", "gender"}, {folder / "labels.csv": ""})
+        return labels[["path", "age", "gender"]].assign(framing="padded"), left_out
+    rows = []
+    pictures, left_out = find_pictures(folder)
+    for path in pictures:
+        if match := _ALL_AGE_FACES.match(path.name):
+            gender = "female" if int(match["number"]) <= LAST_FEMALE else "male"
+            rows.append((str(path), int(match["age"]), gender, "photo", path.name[:8]))
+        else:
+            left_out[str(path)] = "no labels in its name"
+    return pd.DataFrame(rows, columns=["path", "age", "gender", "framing", "group"]), left_out
+
+
+def _index_adience(folder: Path) -> _Indexed:
+    """Tables of the folds (``fold_0_data.txt``, tabs); a picture is named by its user, face and photo."""
+    tables = []
+    for file in sorted(folder.glob("fold_*_data.txt")):
+        table = _read_labels(file, sep="\t")
+        if missing := {"user_id", "original_image", "face_id", "age", "gender"} - set(table.columns):
+            raise DataError(f"{file} lacks the column '{min(missing)}'; unpack the data set again.")
+        tables.append(table.assign(fold=file.name.split("_data")[0]))
+    if not tables:
+        raise DataError(f"{folder} has no fold_0_data.txt; give the folder the data set was unpacked into.")
+    labels = pd.concat(tables, ignore_index=True)
+    keys = (labels["user_id"] + "/" + labels["face_id"] + "." + labels["original_image"]).tolist()
+    pictures, left_out = find_pictures(folder)
+    known = {_adience_key(path): str(path) for path in pictures}
+    labels["path"] = [known.get(key, "") for key in keys]
+    left_out |= {key: "named in a fold but missing" for key in keys if key not in known}
+    left_out |= {str(path): "in no fold" for path in pictures if _adience_key(path) not in set(keys)}
+    bounds = [parse_age(age) for age in labels["age"]]
+    labels = labels.assign(
+        age_low=[low for low, _ in bounds],
+        age_high=[high for _, high in bounds],
+        gender=labels["gender"].map({"m": "male", "f": "female"}).fillna(""),
+        framing="photo",
+    )
+    unknown = (labels["path"] != "") & labels["age_low"].isna()
+    left_out |= dict.fromkeys(labels["path"][unknown], "no age in its fold")
+    labels = labels[(labels["path"] != "") & ~unknown].reset_index(drop=True)
+    return labels[["path", "age_low", "age_high", "gender", "framing", "fold"]], left_out
+
+
+def _adience_key(path: Path) -> str:
+    """``coarse_tilt_aligned_face.2174.9523333835_o.jpg`` in a user's folder: user/2174.9523333835_o.jpg."""
+    return f"{path.parent.name}/{path.name.partition('.')[2]}"
 
 
 SOURCES: dict[str, Callable[[Path], _Indexed]] = {
     "utkface": _index_utkface,
     "fairface": _index_fairface,
     "all-age-faces": _index_all_age_faces,
+    "adience": _index_adience,
 }
 
 
+def label_files(folder: Path) -> list[Path]:
+    """The tables that a data set's folder has its labels in."""
+    return [path for pattern in ("*.csv", "*.txt") for path in folder.glob(pattern)]
+
+
 def _recognise(folder: Path) -> str:
-    if not (folder / "labels.csv").is_file():
-        return "utkface"
-    return "fairface" if "race" in _read_labels(folder) else "all-age-faces"
+    if any(folder.glob("fold_*_data.txt")):
+        return "adience"
+    if any(folder.glob("fairface_label_*.csv")):
+        return "fairface"
+    if (folder / "labels.csv").is_file():
+        return "fairface" if "race" in _read_labels(folder / "labels.csv") else "all-age-faces"
+    pictures, _ = find_pictures(folder)
+    return "all-age-faces" if pictures and _ALL_AGE_FACES.match(pictures[0].name) else "utkface"
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Every picture below a folder, sorted by file name; not the hidden ones, which other systems leave."""
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return sorted((p for p in files if not p.name.startswith(".")), key=lambda p: p.name)
+def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """Every picture below a folder, sorted by file name; not the hidden ones, which other systems leave.
+
+    Links to folders are followed, each folder is read once.
+
+    Returns:
+        The pictures, and why a folder was not read, by its path.
+    """
+    pictures: list[Path] = []
+    skipped: dict[str, str] = {}
+    seen: dict[tuple[int, int], str] = {}
+
+    def unreadable(error: OSError) -> None:
+        skipped[str(error.filename)] = f"cannot be read ({error.strerror})"
+
+    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        folders.sort()
+        for name in list(folders):
+            path = Path(here, name)
+            state = path.stat()
+            first = seen.setdefault((state.st_dev, state.st_ino), str(path))
+            if first != str(path) or path.samefile(folder):
+                skipped[str(path)] = "a link to a folder that is read already"
+                folders.remove(name)
+        wanted = (Path(here, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        pictures += (path for path in wanted if path.is_file() and not path.name.startswith("."))
+    return sorted(pictures, key=lambda path: path.name), skipped
 
 
-def _labels(folder: Path, needed: set[str]) -> _Indexed:
-    """Rows of ``labels.csv`` whose picture exists, with absolute paths; what lacks a picture or a row."""
-    table = _read_labels(folder)
-    if missing := ({"file"} | needed) - set(table.columns):
-        raise DataError(
-            f"{folder / 'labels.csv'} lacks the column '{min(missing)}'; unpack the data set again."
-        )
+def _labels(folder: Path, needed: set[str], sides: Mapping[Path, str]) -> _Indexed:
+    """Rows of tables of labels whose picture exists, with absolute paths; what lacks a picture or a row."""
+    tables = []
+    for file, split in sides.items():
+        table = _read_labels(file)
+        if missing := ({"file"} | needed) - set(table.columns):
+            raise DataError(f"{file} lacks the column '{min(missing)}'; unpack the data set again.")
+        tables.append(table.assign(split=split))
+    table = pd.concat(tables, ignore_index=True)
     table = table.assign(path=[str(folder / str(name)) for name in table["file"]])
-    pictures = {str(path) for path in _pictures(folder)}
-    left_out = {path: "no row in labels.csv" for path in sorted(pictures - set(table["path"]))}
-    found = table["path"].isin(pictures)
-    left_out |= dict.fromkeys(table["path"][~found], "named in labels.csv but missing")
-    return table[found], left_out
+    where = " or ".join(file.name for file in sides)
+    found, left_out = find_pictures(folder)
+    pictures = {str(path) for path in found}
+    left_out |= {path: f"no row in {where}" for path in sorted(pictures - set(table["path"]))}
+    there = table["path"].isin(pictures)
+    left_out |= dict.fromkeys(table["path"][~there], f"named in {where} but missing")
+    return table[there], left_out
 
 
-def _read_labels(folder: Path) -> pd.DataFrame:
-    path = folder / "labels.csv"
+def _read_labels(path: Path, sep: str = ",") -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"{folder} has no labels.csv; give the folder the data set was unpacked into.")
+        raise DataError(f"{path.parent} has no {path.name}; give the folder the data set was unpacked into.")
     try:
-        return pd.read_csv(path, dtype=str)
+        return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
         raise DataError(f"{path} is not a readable CSV file; unpack the data set again.") from None
 
 
-def _bin(text: object, folder: Path) -> tuple[int, int]:
+def _bin(text: str, folder: Path) -> tuple[float, float]:
     """Bounds of an age bin, both inclusive: ``20-29``, ``70+`` or ``more than 70``."""
-    words = str(text)
-    numbers = [int(n) for n in re.findall(r"\d+", words)]
-    if len(numbers) == 2:
-        return numbers[0], numbers[1]
-    if len(numbers) == 1 and ("+" in words or "more" in words):
-        return numbers[0], 116
-    raise DataError(f"{folder}: labels.csv has {words!r} where an age bin such as 20-29 belongs; mend it.")
+    low, high = parse_age(text)
+    if low < high:
+        return low, high
+    raise DataError(f"{folder}: the labels have {text!r} where an age bin such as 20-29 belongs; mend it.")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,9 @@ def divide(
     protocol: str | None = None,
     names: Sequence[str] | None = None,
     validation: float = 0.1,
+    test: float = 0.0,
+    seed: int = 0,
+    replace: bool = False,
 ) -> Division:
     """Mark test, validation and train rows.
 
@@ -46,26 +50,51 @@ def divide(
         names: All file names of the data set, where the table holds only a part of them.
         validation: Share of the groups outside the test side to set apart, in [0, 1); 0 for none. A protocol
             that names its own validation side keeps it.
+        test: Share of the groups to set apart for judging; 0 keeps the rows whose ``split`` is ``test``.
+        seed: Draws other groups.
+        replace: Whether a division that the table has already may be given up.
 
     Raises:
-        DataError: If a picture cannot be read, the table does not fit the protocol, or the share is wrong.
+        DataError: If a picture cannot be read, the table does not fit the protocol, the shares are wrong, or
+            the table is divided already.
     """
-    if not 0 <= validation < 1:
-        raise DataError(f"the validation share must be 0 or lie between 0 and 1, got {validation}.")
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise DataError(f"the shares must lie between 0 and 1, together too, got {validation} and {test}.")
+    if protocol is not None and test:
+        raise DataError("a protocol has its own test side; leave out --test.")
+    if not replace:
+        _refuse_divided(table, all_parts=protocol is not None or test > 0)
     if protocol is not None:
         table = get_protocol(protocol)(table, names)
     elif names is not None:
         raise DataError("a list of names is of use to a protocol alone; name one with --protocol.")
     prints = _readable(table)
-    test = table["split"] == "test"
+    how: dict[str, Any] = {"seed": seed, "never_empty": True}
+    if test:
+        table = split_part(table.assign(group=_groups(table, prints), split=""), "test", test, **how)
+    judging = table["split"] == "test"
     groups = np.empty(len(table), object)
-    for side in (test, ~test):
+    for side in (judging, ~judging):
         groups[side.to_numpy()] = _groups(table[side], _part(prints, side))
     own = protocol is not None and bool((table["split"] == "validation").any())
-    kept = test | (table["split"] == "validation") if own else test
+    kept = judging | (table["split"] == "validation") if own else judging
     table = table.assign(group=groups, split=table["split"].where(kept, "train"))
     identical, near = _shared_with_test(table, prints)
-    return Division(split_validation(table, validation) if validation and not own else table, identical, near)
+    if validation and not own:
+        table = split_part(table, "validation", validation / (1 - test), **how)
+    return Division(table, identical, near)
+
+
+def _refuse_divided(table: pd.DataFrame, *, all_parts: bool) -> None:
+    """Refuse to give up parts that someone has chosen: rows for validation would be trained on."""
+    mine = {"", "train"} if all_parts else {"", "train", "test"}
+    parts = sorted(set(table["split"]) - mine)
+    if parts:
+        count = int(table["split"].isin(parts).sum())
+        raise DataError(
+            f"{count} rows are of the splits {', '.join(parts)} already; keep them, or give --replace to "
+            "divide anew."
+        )
 
 
 def assign_groups(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,14 +121,36 @@ def split_validation(table: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     Raises:
         DataError: If ``share`` is out of range or a group is empty.
     """
+    return split_part(table, "validation", share)
+
+
+def split_part(
+    table: pd.DataFrame, part: str, share: float, *, seed: int = 0, never_empty: bool = False
+) -> pd.DataFrame:
+    """Mark whole groups of the rows that are not for testing as one part; the rest become ``train``.
+
+    Args:
+        table: A manifest with ``group`` filled.
+        part: ``validation`` or ``test``.
+        share: Expected share of groups, in (0, 1).
+        seed: Chooses other groups; each part has its own choice.
+        never_empty: Choose one group at least, and leave one, where there are two.
+
+    Raises:
+        DataError: If ``share`` is out of range or a group is empty.
+    """
     if not 0 < share < 1:
-        raise DataError(f"the validation share must lie between 0 and 1, got {share}.")
+        raise DataError(f"the {part} share must lie between 0 and 1, got {share}.")
     if (table["group"] == "").any():
-        raise DataError("every row needs a group before a validation part can be carved out.")
-    chosen = table["group"].map(_fraction) < share
+        raise DataError(f"every row needs a group before a {part} part can be carved out.")
     free = table["split"] != "test"
-    split = table["split"].mask(free & chosen, "validation").mask(free & ~chosen, "train")
-    return table.assign(split=split)
+    salt = "" if (part, seed) == ("validation", 0) else f"{part} {seed} "
+    fractions = (salt + table["group"]).map(_fraction)
+    chosen = free & (fractions < share)
+    if never_empty and fractions[free].nunique() > 1:  # a few groups may all fall on one side
+        chosen |= free & (fractions == fractions[free].min())
+        chosen &= fractions != fractions[free].max()
+    return table.assign(split=table["split"].mask(chosen, part).mask(free & ~chosen, "train"))
 
 
 def _readable(table: pd.DataFrame) -> Fingerprints:

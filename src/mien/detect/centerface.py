@@ -42,7 +42,8 @@ class CenterFaceDetector:
         """Load the net."""
         self.longest_side = longest_side
         self.threshold = threshold
-        self._session = _open(Path(path) if path is not None else _installed_path())
+        self.path = Path(path) if path is not None else _installed_path()
+        self._session = _open(self.path)
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.detect.Detector`."""

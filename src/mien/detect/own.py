@@ -82,6 +82,7 @@ class MienDetector:
 
     Attributes:
         metadata: What the file says of itself.
+        path: The file.
 
     Raises:
         DetectorError: If the file is missing or is not a detector of mien.
@@ -96,6 +97,7 @@ class MienDetector:
     ) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_detector_path()
+        self.path = source
         self._session = _open(source)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = DetectorMetadata.from_properties(properties, str(source))

@@ -9,6 +9,7 @@ from mien.evaluation.groups import Measurements
 from mien.evaluation.metrics import Metric
 from mien.evaluation.report import page_environment, shown_metrics
 from mien.evaluation.result import Evaluation
+from mien.files import written_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def write_comparison(tables: Sequence[Table], folder: Path) -> None:
     """
     page = page_environment().get_template("comparison.html.j2").render(tables=tables)
     try:
-        (folder / "index.html").write_text(page, encoding="utf-8")
+        with written_beside(folder / "index.html") as partial:
+            partial.write_text(page, encoding="utf-8")
     except OSError as error:
         raise DataError(f"The page in {folder} cannot be written ({error.strerror}).") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.detection import DetectionEvaluation, DetectorScores
+from mien.files import written_beside
 
 
 def to_json(evaluation: DetectionEvaluation) -> dict[str, Any]:
@@ -44,11 +45,12 @@ def write_report(evaluation: DetectionEvaluation, folder: Path) -> None:
         DataError: If the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(to_json(evaluation), indent=1)
-        (folder / "detectors.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "detectors.md").write_text(to_markdown(evaluation) + "\n", encoding="utf-8")
-        _plot(evaluation, folder / "precision-recall.png")
+        texts = {"json": json.dumps(to_json(evaluation), indent=1), "md": to_markdown(evaluation)}
+        for ending, text in texts.items():
+            with written_beside(folder / f"detectors.{ending}") as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
+        with written_beside(folder / "precision-recall.png") as partial:
+            _plot(evaluation, partial)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another.") from None
 

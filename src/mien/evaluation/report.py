@@ -30,6 +30,7 @@ from mien.evaluation.metrics import METRICS, Measurement, Metric
 from mien.evaluation.plots import DARK, LIGHT, Theme, age_scatter, confusion, error_by_age, heat_map, to_png
 from mien.evaluation.result import Evaluation
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE, THRESHOLD_METRICS
+from mien.files import written_beside
 
 OUTSIDE = "none"
 MEANINGS = {
@@ -77,7 +78,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> None:
     files["index.html"] = render_page(evaluation, plots).encode()
     try:
         for name, content in files.items():
-            (folder / name).write_bytes(content)
+            with written_beside(folder / name) as file:
+                file.write_bytes(content)
     except OSError as error:
         raise DataError(f"The report in {folder} cannot be written ({error.strerror}).") from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mien.data.layout import read_table
 from mien.data.manifest import read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
@@ -20,6 +21,7 @@ from mien.evaluation.predictions import (
 )
 from mien.evaluation.report import write_report
 from mien.evaluation.result import Evaluation
+from mien.files import refuse_overwriting
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor
@@ -59,6 +61,7 @@ def evaluate(
     if recalibrate and faces != "aligned":
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
     table = read_rows(manifest, split)
+    refuse_overwriting([predictions], [manifest, *map(Path, table["path"])])
     if report is not None:
         make_folder(report)
     question = ask(predictor.model.metadata, predictor.coverage, (), None)
@@ -97,7 +100,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
         DataError: If the manifest cannot be used or there is no such row.
     """
     table = read_manifest(manifest)
-    table["name"] = pd.read_csv(manifest, usecols=["path"], dtype=str)["path"]
+    table["name"] = read_table(manifest)["path"]
     if split is not None:
         known = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)

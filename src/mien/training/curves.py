@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mien.files import written_beside
+
 PARTS = {"train": "training", "val": "validation"}
 METRICS = {
     "age_mae": ("age: mean absolute error", "years"),
@@ -63,10 +65,8 @@ def append_row(path: Path, row: dict[str, float]) -> pd.DataFrame:
     if path.exists():
         before = pd.read_csv(path)
         table = pd.concat([before[before["epoch"] < row["epoch"]], table], ignore_index=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    table.to_csv(partial, index=False)
-    partial.replace(path)  # whoever reads along finds a whole table
+    with written_beside(path) as partial:  # whoever reads along finds a whole table
+        table.to_csv(partial, index=False)
     return table
 
 
@@ -92,7 +92,6 @@ def draw_curves(table: pd.DataFrame, folder: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     columns = sorted(column for column in table.columns if "/" in column)
     written = []
     for name in sorted({column.split("/", 1)[1] for column in columns}):
@@ -108,7 +107,8 @@ def draw_curves(table: pd.DataFrame, folder: Path) -> list[Path]:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
         written.append(folder / f"{name}.png")
-        figure.savefig(written[-1], dpi=120)
+        with written_beside(written[-1]) as partial:
+            figure.savefig(partial, dpi=120)
     return written
 
 

@@ -1,7 +1,10 @@
 """Training data: chips decoded once into one file that every epoch maps into memory, and their labels."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from mien.align import extract_chip, transform_of_crop
 from mien.data.sources import RACES
 from mien.errors import DataError, ImageError
+from mien.files import reserve, written_beside
 from mien.images import read_photo
 from mien.progress import progress
 
@@ -129,8 +133,16 @@ def digest(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
+def state_of(paths: Iterable[str | Path]) -> str:
+    """A short name for what files hold now, by their sizes and times of change; it changes when one does."""
+    stats = (os.stat(path) if os.path.exists(path) else None for path in paths)
+    return digest(*((stat.st_size, stat.st_mtime_ns) if stat else "missing" for stat in stats))
+
+
 def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.uint8]:
     """Decode a manifest's pictures into chips, once; later calls map the same file.
+
+    Pictures that have changed since are decoded again, and that is said.
 
     Args:
         table: A checked manifest whose pictures are face crops framed as ``framing`` says.
@@ -141,23 +153,46 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
         (n, side, side, 3) RGB, memory-mapped.
 
     Raises:
-        DataError: If a picture cannot be read; run ``mien data audit`` to list all such.
+        DataError: If a picture cannot be read (run ``mien data audit`` to list all such), or the disk is too
+            small for the chips.
     """
-    path = folder / f"chips-{digest(side, *table['path'], *table['framing'])}.npy"
+    name = f"chips-{digest(side, *table['path'], *table['framing'])}"
+    path = folder / f"{name}-{state_of(table['path'])}.npy"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        shape = (len(table), side, side, 3)
-        chips = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        jobs = [(p, f, side) for p, f in zip(table["path"], table["framing"], strict=True)]
-        with ThreadPoolExecutor() as pool:
-            decoded = pool.map(_decode, jobs)
-            for i, chip in enumerate(progress(decoded, "Reading faces", len(jobs))):
-                chips[i] = chip
-        chips.flush()
-        partial.rename(path)  # a file of the final name is always whole
+        for stale in folder.glob(f"{name}*.npy"):
+            print("Pictures have changed since they were read; reading them again.", file=sys.stderr)
+            stale.unlink()
+        _write_chips(table, side, path)
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return mapped
+
+
+def decode(table: pd.DataFrame, side: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The chips of a manifest's rows, in order, (side, side, 3) RGB each.
+
+    Raises:
+        DataError: If a picture cannot be read.
+    """
+    jobs = [(p, f, side) for p, f in zip(table["path"], table["framing"], strict=True)]
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_decode, jobs)
+
+
+def _write_chips(table: pd.DataFrame, side: int, path: Path) -> None:
+    """Decode into a file; a mapped one would crash the process where the disk is full."""
+    shape = (len(table), side, side, 3)
+    try:
+        with written_beside(path) as partial, partial.open("wb") as file:
+            reserve(file, math.prod(shape))
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for chip in progress(decode(table, side), "Reading faces", len(table)):
+                file.write(chip.tobytes())
+    except OSError as error:
+        raise DataError(
+            f"{len(table):,} decoded faces need {math.prod(shape) / 1e6:,.0f} MB in {path.parent} "
+            f"({error.strerror}); make room there or choose another --output."
+        ) from None
 
 
 def _rank() -> tuple[int, int]:

@@ -1,7 +1,5 @@
 """From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +15,16 @@ from mien.data.sources import TERMS
 from mien.errors import TrainingError
 from mien.estimate import calibrated_p_female
 from mien.evaluation.calibration import Answers, calibrated, observe
+from mien.files import refuse_overwriting, written_beside
 from mien.images import Pixels
 from mien.intervals import median_age
 from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
 from mien.model import Model
 from mien.training.augment import to_images
-from mien.training.dataset import load_chips
-from mien.training.fit import read_checkpoint
+from mien.training.checkpoint import load_checkpoint
+from mien.training.dataset import decode
 from mien.training.graph import to_onnx
 from mien.training.module import AGES, FaceModule
-from mien.training.recipes import get_recipe
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -72,37 +70,46 @@ def export(
         ModelError: If the model file cannot be used.
         DataError: If a manifest cannot be used or holds too few faces.
     """
+    refuse_overwriting([output], [*sources, *manifests])
     tables = [_validation_rows(manifest) for manifest in manifests]
     if not (tables[0]["age_low"] == tables[0]["age_high"]).any():
         raise TrainingError(f"{manifests[0]} has no validation rows with exact ages to calibrate on.")
     graph, metadata, module = _read_sources(sources)
     if version is not None:
         metadata = metadata.model_copy(update={"version": version})
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / output.name
-        _save(graph, metadata, file)
-        model = Model(file)
-        answers = [observe(model, table) for table in tables]
-        every = Answers(
-            np.concatenate([a.age_probabilities for a in answers]),
-            np.concatenate([a.p_female for a in answers]),
-        )
-        metadata = calibrated(metadata, pd.concat(tables, ignore_index=True), every)
-        metrics = _metrics(metadata, tables[0], answers[0])
-        _save(graph, metadata.model_copy(update={"metrics": metrics}), file)
-        differences = None
-        if module is not None:
-            some = tables[0][:COMPARED]
-            differences = compare(
-                module, Model(file), np.array(load_chips(some, module.spec.size, Path(folder)))
-            )
-            _refuse_mismatch(differences, sources)
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(file, output)
-        except OSError as error:
-            raise TrainingError(f"{output} cannot be written ({error.strerror}).") from None
-    return ExportReport(output, output.stat().st_size / 1e6, differences, metrics)
+    differences = None
+    try:
+        with written_beside(output) as file:
+            metadata = _calibrate(graph, metadata, tables, file)
+            if module is not None:
+                differences = compare(module, Model(file), _some_chips(tables[0], module.spec.size))
+                _refuse_mismatch(differences, sources)
+    except OSError as error:
+        raise TrainingError(
+            f"{output} cannot be written ({error.strerror}); choose another --output."
+        ) from None
+    return ExportReport(output, output.stat().st_size / 1e6, differences, metadata.metrics)
+
+
+def _calibrate(
+    graph: onnx.ModelProto, metadata: ModelMetadata, tables: Sequence[pd.DataFrame], file: Path
+) -> ModelMetadata:
+    """Write the graph, run it on all tables' faces, and write it anew with what was found."""
+    _save(graph, metadata, file)
+    model = Model(file)
+    answers = [observe(model, table) for table in tables]
+    every = Answers(
+        np.concatenate([a.age_probabilities for a in answers]),
+        np.concatenate([a.p_female for a in answers]),
+    )
+    metadata = calibrated(metadata, pd.concat(tables, ignore_index=True), every)
+    metadata = metadata.model_copy(update={"metrics": _metrics(metadata, tables[0], answers[0])})
+    _save(graph, metadata, file)
+    return metadata
+
+
+def _some_chips(table: pd.DataFrame, side: int) -> Pixels:
+    return np.stack(list(decode(table[:COMPARED], side)))
 
 
 def _validation_rows(manifest: Path) -> pd.DataFrame:
@@ -133,25 +140,6 @@ def _read_sources(
     example = torch.zeros(2, 3, module.spec.size, module.spec.size)
     graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
     return graph, _metadata(module, note), module
-
-
-def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
-    """Build the module that a checkpoint describes, in evaluation mode, with its note.
-
-    Raises:
-        TrainingError: If the file is missing or not a checkpoint of a mien run.
-    """
-    content = read_checkpoint(path)
-    note = content["mien"]
-    module = get_recipe(note["recipe"]).build()
-    try:
-        lacking, unknown = module.load_state_dict(content["state_dict"], strict=False)
-    except RuntimeError:
-        lacking, unknown = [], ["weights of another shape"]
-    # The augmentation of earlier versions kept its settings as weights.
-    if lacking or any("augmentation" not in name for name in unknown):
-        raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.")
-    return module.eval(), note
 
 
 def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, float]:

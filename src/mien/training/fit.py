@@ -1,11 +1,9 @@
 """What every training shares: Lightning's trainer, checkpoints that describe themselves, resuming."""
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -18,10 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mien.errors import TrainingError
+from mien.training.checkpoint import WholeFiles, read_checkpoint
 from mien.training.curves import EpochRecord
+from mien.training.devices import check_devices
 from mien.training.quiet import quiet_lightning
+from mien.training.running import LAST, RefuseInfinite, say
 
-LAST = "last.ckpt"
 Settings = dict[str, float | str]
 
 
@@ -30,13 +30,17 @@ class DescribeCheckpoint(Callback):
 
     def __init__(self, recipe: str, training_data: Sequence[str], settings: Settings) -> None:
         """Take the recipe's name, a line for each data set, and what a resumed run must not change."""
-        self._note = {"recipe": recipe, "training_data": list(training_data), "settings": settings}
+        self.recipe, self.training_data, self.settings = recipe, training_data, settings
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, object]
     ) -> None:
         """Add the note under ``mien``."""
-        checkpoint["mien"] = self._note
+        checkpoint["mien"] = {
+            "recipe": self.recipe,
+            "training_data": list(self.training_data),
+            "settings": self.settings,
+        }
 
 
 class SeedEpochs(Callback):
@@ -52,8 +56,17 @@ class SeedEpochs(Callback):
         torch.manual_seed(int(sequence.generate_state(1)[0]))
 
 
-def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) -> None:
+def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) -> bool:
     """Refuse to overwrite a run, and to resume what is not there or was another run.
+
+    Args:
+        output: Folder of the run.
+        resume: Whether it is to go on.
+        recipe: The recipe's name.
+        settings: What makes the run what it is, by name.
+
+    Returns:
+        Whether the run to be resumed has finished already.
 
     Raises:
         TrainingError: If the folder already holds a run, or another one, or none that could be resumed.
@@ -62,52 +75,39 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
     if not last.exists():
         if resume:
             raise TrainingError(f"{output} holds no checkpoint to resume from; leave out --resume to start.")
-        return
+        return False
     if not resume:
         raise TrainingError(f"{output} already holds a run; give --resume to go on, or another --output.")
-    note = read_checkpoint(last)["mien"]
+    content = read_checkpoint(last)
+    note = content["mien"]
     if note.get("recipe") != recipe:
         raise TrainingError(f"{output} holds a run of the recipe {note.get('recipe')!r}, not {recipe!r}.")
-    before = note.get("settings", settings)
+    before = settings | note.get("settings", {})  # a checkpoint of an earlier version knows fewer settings
+    done = int(content["epoch"]) + 1
+    if done == before["epochs"] != settings["epochs"]:
+        raise TrainingError(_how_to_go_on(output, done, int(settings["epochs"])))
     for name, value in settings.items():
-        if before.get(name, value) != value:  # a checkpoint of an earlier version knows fewer settings
+        if before[name] != value:
             raise TrainingError(
                 f"{output} was started with {name} {before[name]}, not {value}; resume it with the same."
             )
+    return bool(done == before["epochs"])
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content; what it says of itself is under ``mien``.
-
-    Raises:
-        TrainingError: If the file is missing or was not written by a run of mien.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist; give a .ckpt file of a run.") from None
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-        raise TrainingError(f"{path} is not a readable checkpoint ({type(error).__name__}).") from None
-    if not isinstance(content, dict) or "mien" not in content:
-        raise TrainingError(f"{path} was not written by 'mien train'.")
-    return content
+def _how_to_go_on(output: Path, done: int, epochs: int) -> str:
+    """A finished run's learning rate has come to its end: more epochs are another run's."""
+    more = epochs - done if epochs > done else epochs
+    return (
+        f"{output} has finished its {done} epochs, which its learning rate was planned for; start a new run "
+        f"from its weights instead: --weights {output / 'checkpoints' / LAST} --epochs {more} and another "
+        "--output, without --resume."
+    )
 
 
-def _trainer(output: Path, callbacks: list[Callback], **settings: object) -> L.Trainer:
-    try:
-        return L.Trainer(
-            default_root_dir=output,
-            logger=TensorBoardLogger(output, "logs", ""),
-            callbacks=callbacks,
-            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=20,
-            use_distributed_sampler=False,  # ShareSampler shares out an epoch itself
-            **settings,  # type: ignore[arg-type]  # checked by Lightning, which names the choices
-        )
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise TrainingError(f"the trainer cannot be set up so: {error}") from None
+def say_finished(output: Path, epochs: int) -> Path:
+    """Say that there is nothing left to do; return the last checkpoint."""
+    say(f"The run in {output} has already finished its {epochs} epochs.")
+    return output / "checkpoints" / LAST
 
 
 def _callbacks(output: Path, monitor: str, ema_decay: float | None, seed: int) -> list[Callback]:
@@ -115,6 +115,7 @@ def _callbacks(output: Path, monitor: str, ema_decay: float | None, seed: int) -
     each = partial(ModelCheckpoint, folder, save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks: list[Callback] = [
         SeedEpochs(seed),
+        RefuseInfinite(),
         EpochRecord(output),
         # Two, since one that watches a metric leaves its last.ckpt at the best epoch.
         each(filename="best", monitor=monitor),
@@ -140,50 +141,83 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Ten
     return average
 
 
-def fit(
-    module: L.LightningModule,
-    loaders: tuple[DataLoader[Any], DataLoader[Any]],
+def make_trainer(
     output: Path,
     *callbacks: Callback,
     monitor: str,
     ema_decay: float | None,
     seed: int,
-    resume: bool,
+    precision: str,
+    devices: str,
     **settings: object,
-) -> Path:
-    """Train a module, leaving checkpoints, logs and curves.
+) -> L.Trainer:
+    """Lightning's trainer, which leaves checkpoints, logs and curves; made before any picture is read.
 
     Args:
-        module: Logs what is to be recorded under ``train/`` and ``val/`` names.
-        loaders: Of training and validation batches.
         output: Folder of the run, which :func:`check_folder` has passed.
         *callbacks: Besides those of every run; among them what checkpoints say of themselves.
         monitor: The metric whose least value makes the best epoch.
         ema_decay: Decay of the weights' moving average a step; None for none.
         seed: Of the epochs.
-        resume: Go on from the folder's last checkpoint.
+        precision: Lightning's name of it.
+        devices: Lightning's number of devices, or ``auto``.
         **settings: Of Lightning's trainer.
+
+    Raises:
+        TrainingError: If Lightning refuses the settings, or there are not as many devices.
+    """
+    check_devices(devices)
+    every = [*_callbacks(output, monitor, ema_decay, seed), *callbacks]
+    try:
+        with quiet_lightning():
+            trainer = L.Trainer(
+                default_root_dir=output,
+                logger=TensorBoardLogger(output, "logs", ""),
+                callbacks=every,
+                plugins=[WholeFiles()],
+                enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in every),
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                log_every_n_steps=20,
+                use_distributed_sampler=False,  # ShareSampler shares out an epoch itself
+                precision=precision,  # type: ignore[arg-type]  # checked by Lightning, which names the choices
+                devices=devices,
+                **settings,  # type: ignore[arg-type]  # likewise
+            )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise TrainingError(f"the trainer cannot be set up so: {error}") from None
+    say(f"Training on {trainer.strategy.root_device.type} in {precision}.")
+    return trainer
+
+
+def fit(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    loaders: tuple[DataLoader[Any], DataLoader[Any]],
+    output: Path,
+    *,
+    resume: bool,
+) -> Path:
+    """Train a module, within :func:`~mien.training.running.running`.
+
+    Args:
+        trainer: As :func:`make_trainer` makes it.
+        module: Logs what is to be recorded under ``train/`` and ``val/`` names.
+        loaders: Of training and validation batches.
+        output: Folder of the run.
+        resume: Go on from the folder's last checkpoint.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
-        TrainingError: If Lightning refuses the settings, the device is too small, or the run was interrupted.
+        TrainingError: If Lightning cannot train so.
     """
     last = output / "checkpoints" / LAST
     checkpoint = last if resume else None
-    with quiet_lightning():
-        trainer = _trainer(output, [*_callbacks(output, monitor, ema_decay, seed), *callbacks], **settings)
-        try:
+    try:
+        with quiet_lightning():
             trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
-        except MisconfigurationException as error:
-            raise TrainingError(f"training cannot go on: {error}") from None
-        except torch.OutOfMemoryError:
-            raise TrainingError("the device has too little memory; give a smaller --batch-size.") from None
-        except SystemExit as leaving:  # Lightning's answer to Ctrl-C; from then on it ignores further ones
-            if not isinstance(leaving.__context__, KeyboardInterrupt):
-                raise
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            then = "--resume goes on after the last whole epoch" if last.exists() else "no epoch was finished"
-            raise TrainingError(f"training was interrupted; {then}.") from None
+    except MisconfigurationException as error:
+        raise TrainingError(f"training cannot go on: {error}") from None
     return last

@@ -36,10 +36,13 @@ def age_loss(
         The mean over the batch, a scalar.
     """
     ages = torch.arange(logits.shape[1], device=logits.device, dtype=logits.dtype)
+    low, high = low.clamp(max=ages[-1]), high.clamp(max=ages[-1])  # an older face is of the last age
     log_p = F.log_softmax(logits, dim=1)
     target = torch.softmax(-((ages - low[:, None]) ** 2) / (2 * sigma**2), dim=1)
     exact = -(target * log_p).sum(1)
-    inside = (ages >= low[:, None]) & (ages <= high[:, None])
+    inside = (ages >= low.floor()[:, None]) & (
+        ages <= high.ceil()[:, None]
+    )  # at least one age, whatever the bin
     binned = -torch.logsumexp(log_p.masked_fill(~inside, -torch.inf), dim=1)
     labelled = torch.where(low == high, exact, binned)
     if taught is not None:

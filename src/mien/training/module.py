@@ -70,7 +70,12 @@ class FaceModule(L.LightningModule):
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
     whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
+
+    Attributes:
+        continued: Whether it started from weights of its own recipe.
     """
+
+    continued = False
 
     def __init__(self, spec: InputSpec) -> None:
         """Take the form of the input."""

@@ -12,9 +12,15 @@ from torch.utils.data import DataLoader
 
 from mien.data.manifest import read_manifest
 from mien.errors import TrainingError
-from mien.training.dataset import Batch, ChipDataset, ShareSampler, load_chips
-from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
+from mien.files import contents_of, refuse_overwriting
+from mien.intervals import LEAST_FACES
+from mien.training.checkpoint import SUFFIX, load_checkpoint
+from mien.training.dataset import Batch, ChipDataset, ShareSampler, decode, load_chips
+from mien.training.devices import choose_precision
+from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer, say_finished
+from mien.training.module import FaceModule
 from mien.training.recipes import Recipe
+from mien.training.running import LAST, running, say
 from mien.training.teacher import learn_from, open_teachers
 
 STARTING_FACES = 512
@@ -23,6 +29,8 @@ STARTING_FACES = 512
 
 def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training rows of all manifests, and validation rows of the first: the set a run is judged on.
+
+    Faces that one manifest has for training and the first for validation do not train; their number is said.
 
     Raises:
         DataError: If a manifest cannot be read.
@@ -42,7 +50,26 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
             f"{manifests[0]} has no validation row with an exact age to judge the run by; name a manifest "
             "that has some first."
         )
-    return train, validation
+    seen = faces_of(validation)
+    shared = train["path"].isin(validation["path"]) | faces_of(train).isin(seen[seen != ""])
+    if shared.all():
+        raise TrainingError(
+            "every training face is a validation face too; divide them with 'mien data split'."
+        )
+    if shared.any():
+        say(f"{shared.sum():,} training faces are validation faces too and are left out of training.")
+    return train[~shared].reset_index(drop=True), validation
+
+
+def faces_of(table: pd.DataFrame) -> "pd.Series[str]":
+    """What tells rows of one face, in whichever manifest: their group; empty where there is none.
+
+    The groups that ``mien data split`` makes are named after what the pictures hold. Other names mean
+    something within their data set alone.
+    """
+    group = table["group"]
+    own = group.where(group.str.fullmatch("[0-9a-f]{16}"), table["dataset"] + "/" + group)
+    return own.where(group != "", "")
 
 
 def train(
@@ -56,7 +83,7 @@ def train(
     teachers: Sequence[Path] = (),
     resume: bool = False,
     limit_train_batches: float | int = 1.0,
-    precision: str = "bf16-mixed",
+    precision: str = "auto",
     devices: str = "auto",
     strategy: str = "auto",
     seed: int = 0,
@@ -69,11 +96,12 @@ def train(
         output: Folder of the run: ``checkpoints/``, ``logs/``, ``curves/``.
         epochs: Instead of the recipe's.
         batch_size: Instead of the recipe's; on several devices, of each.
-        weights: File to start from, see the recipe's ``start_from``; a resumed run has its own.
+        weights: A checkpoint of the recipe to start from, or a file that its ``start_from`` reads; a resumed
+            run has its own.
         teachers: Model files whose answers on the training faces, averaged, count beside the labels.
         resume: Go on from the folder's last checkpoint.
         limit_train_batches: Share (float) or number (int) of batches in an epoch, for an early look.
-        precision: Lightning's name of it.
+        precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
         strategy: Lightning's strategy for several devices.
         seed: Of weights, order and augmentation.
@@ -89,47 +117,89 @@ def train(
         DataError: If a manifest or picture is at fault.
     """
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
+    precision = choose_precision(precision)
+    if teachers and not recipe.teachable:
+        raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
+    open_teachers(teachers)
+    train_rows, validation_rows = read_tables(manifests)
     settings: Settings = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "limit_train_batches": limit_train_batches,
         "seed": seed,
+        "precision": precision,
+        "manifests of content": contents_of(manifests),
         "teachers": ", ".join(path.name for path in teachers) or "none",
+        "teachers of content": contents_of(teachers),
     }
-    if teachers and not recipe.teachable:
-        raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
-    open_teachers(teachers)
-    check_folder(output, resume, recipe.name, settings)
-    train_rows, validation_rows = read_tables(manifests)
-    torch.manual_seed(seed)
-    module = recipe.build()
-    folder = output / "chips"
+    if weights is not None or not resume:
+        settings["weights of content"] = contents_of([weights] if weights else [])
+    with running(output) as signals:
+        if check_folder(output, resume, recipe.name, settings):
+            return say_finished(output, recipe.epochs)
+        if not resume:
+            kept = [output / "checkpoints" / name for name in ("best.ckpt", LAST)]
+            refuse_overwriting(kept, [*manifests, weights, *teachers])
+        trainer = make_trainer(
+            output,
+            signals,
+            DescribeCheckpoint(recipe.name, _describe(train_rows), settings),
+            monitor="val/age_mae",
+            ema_decay=recipe.ema_decay,
+            seed=seed,
+            max_epochs=recipe.epochs,
+            limit_train_batches=limit_train_batches,
+            precision=precision,
+            devices=devices,
+            strategy=strategy,
+        )
+        torch.manual_seed(seed)
+        module = recipe.build()
+        if weights is not None and not resume:
+            _start(module, recipe, weights, train_rows)
+        _say_what_is_missing(train_rows, validation_rows)
+        loaders = _loaders(train_rows, validation_rows, recipe, teachers, output / "chips", seed)
+        return fit(trainer, module, loaders, output, resume=resume)
+
+
+def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame) -> None:
+    """Take the weights of a file, on some of the faces where it has to measure what it lacks."""
+    if weights.suffix == SUFFIX:
+        other, note = load_checkpoint(weights)
+        if note["recipe"] != recipe.name:
+            raise TrainingError(f"{weights} is of the recipe {note['recipe']!r}, not {recipe.name!r}.")
+        module.load_state_dict(other.state_dict())
+        module.continued = True
+        return
+    some = np.linspace(0, len(rows) - 1, STARTING_FACES, dtype=np.intp)
+    module.start_from(weights, torch.from_numpy(np.stack(list(decode(rows.iloc[some], recipe.chip_side)))))
+
+
+def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> None:
+    """Say what the model will not know, before the hours it takes."""
+    genders = sorted(set(train_rows["gender"]) - {""})
+    if not genders:
+        say("No training row has a gender: the age alone is learned, and p(female) will mean nothing.")
+    elif len(genders) == 1:
+        say(f"All known genders are {genders[0]}: p(female) will mean nothing.")
+    exact = int((validation_rows["age_low"] == validation_rows["age_high"]).sum())
+    if exact < LEAST_FACES:
+        say(f"{exact} validation rows have an exact age; 'mien export' will need at least {LEAST_FACES}.")
+
+
+def _loaders(
+    train_rows: pd.DataFrame,
+    validation_rows: pd.DataFrame,
+    recipe: Recipe,
+    teachers: Sequence[Path],
+    folder: Path,
+    seed: int,
+) -> tuple["DataLoader[Batch]", "DataLoader[Batch]"]:
     chips = load_chips(train_rows, recipe.chip_side, folder)
     lessons = learn_from(teachers, train_rows, chips, folder) if teachers else None
     sampler = ShareSampler(train_rows["dataset"], recipe.shares, seed)
-    loaders = (
-        _loader(ChipDataset(train_rows, chips, lessons), recipe, sampler),
-        _loader(ChipDataset(validation_rows, load_chips(validation_rows, recipe.chip_side, folder)), recipe),
-    )
-    if weights is not None and not resume:
-        some = np.linspace(0, len(train_rows) - 1, STARTING_FACES, dtype=np.intp)
-        module.start_from(weights, torch.from_numpy(np.asarray(chips[some])))
-    describe = DescribeCheckpoint(recipe.name, _describe(train_rows), settings)
-    return fit(
-        module,
-        loaders,
-        output,
-        describe,
-        monitor="val/age_mae",
-        ema_decay=recipe.ema_decay,
-        seed=seed,
-        resume=resume,
-        max_epochs=recipe.epochs,
-        limit_train_batches=limit_train_batches,
-        precision=precision,
-        devices=devices,
-        strategy=strategy,
-    )
+    judged = ChipDataset(validation_rows, load_chips(validation_rows, recipe.chip_side, folder))
+    return _loader(ChipDataset(train_rows, chips, lessons), recipe, sampler), _loader(judged, recipe)
 
 
 def _loader(dataset: ChipDataset, recipe: Recipe, sampler: ShareSampler | None = None) -> "DataLoader[Batch]":

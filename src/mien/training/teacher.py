@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 
 from mien.errors import TrainingError
+from mien.files import written_beside
 from mien.model import Model
 from mien.progress import progress
 from mien.training.augment import to_images
-from mien.training.dataset import Lessons, digest
+from mien.training.dataset import Lessons, digest, state_of
 from mien.training.module import AGES
 
 PART = 256
@@ -60,7 +61,8 @@ def learn_from(
         TrainingError: If its ages are not those a recipe estimates.
     """
     files = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
-    path = folder / f"lessons-{digest(chips.shape, *table['path'], *table['framing'], *files)}.npz"
+    shown = digest(chips.shape, *table["path"], *table["framing"], state_of(table["path"]), *files)
+    path = folder / f"lessons-{shown}.npz"
     if not path.exists():
         teachers = open_teachers(paths)
         ages, female = np.zeros((len(chips), AGES), np.float16), np.zeros(len(chips), np.float16)
@@ -70,10 +72,8 @@ def learn_from(
             answers = [teacher.run(_sized(images, teacher.metadata.input_size)) for teacher in teachers]
             ages[part] = np.mean([a for a, _ in answers], 0)
             female[part] = np.mean([f for _, f in answers], 0)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, ages=ages, female=female)
-        partial.rename(path)  # a file of the final name is always whole
+        with written_beside(path) as partial:
+            np.savez(partial, ages=ages, female=female)
     with np.load(path) as kept:
         return Lessons(kept["ages"], kept["female"])
 

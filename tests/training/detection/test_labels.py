@@ -1,18 +1,22 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from mien.detect import MienDetector
 from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
 from mien.images import Pixels
 from mien.training.detection.labels import (
     cached,
     find_traps,
+    identify,
     label_face,
     label_photo,
+    label_photos,
     no_faces,
     read_boxes,
 )
@@ -26,6 +30,7 @@ class Teacher:
 
     def __init__(self, score: float, at: float = 0.1) -> None:
         self.score, self.at = score, at
+        self.path: Path | None = None
 
     def detect(self, photo: Pixels) -> list[Face]:
         scale = photo.shape[1] / 100
@@ -96,6 +101,31 @@ def test_labels_are_read_back_as_they_were_kept(tmp_path: Path) -> None:
     for one, other in zip(pictures, again, strict=True):
         for part in ("pixels", "boxes", "points", "known"):
             assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=part == "points")
+
+
+def test_labels_are_kept_apart_by_the_teachers_file_the_pictures_and_the_boxes(folder: Path) -> None:
+    table, cache, teacher = read_boxes(folder)[0], folder / "cache", Teacher(0.9)
+
+    def files(table: pd.DataFrame = table) -> int:
+        label_photos(folder, table, [teacher], cache)
+        return len(list(cache.iterdir()))
+
+    teacher.path = folder / "teacher.onnx"
+    teacher.path.write_bytes(b"one")
+    assert (files(), files()) == (1, 1)
+    teacher.path.write_bytes(b"other")
+    assert files() == 2
+    Image.new("RGB", (40, 40)).save(folder / "3.png")
+    assert files() == 3
+    assert files(table.assign(x2=table["x2"] + 1)) == 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"threshold": 0.3}, {"threshold": 0.4}), ({}, {"longest_side": 320})]
+)
+def test_teachers_of_other_settings_are_others(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert identify(MienDetector(**one)) != identify(MienDetector(**other))
+    assert identify(MienDetector(**one)) == identify(MienDetector(**one))
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from mien.detect import MienDetector
 from mien.errors import DetectorError, TrainingError
 from mien.evaluation.detection import read_boxes
 from mien.images import Pixels
+from mien.training.checkpoint import read_checkpoint
 from mien.training.detection import run as running
 from mien.training.detection.export import export_detector
 from mien.training.detection.module import Deployed, DetectorModule
 from mien.training.detection.run import train_detector
-from mien.training.fit import read_checkpoint
 from mien.types import Box, Face
 
 Train = Callable[..., Path]

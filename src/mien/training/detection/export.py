@@ -1,7 +1,5 @@
 """From a checkpoint to the detector's file: graph, metadata, comparison."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +11,10 @@ from torch import nn
 
 from mien.detect.own import DetectorMetadata
 from mien.errors import TrainingError
+from mien.files import refuse_overwriting, written_beside
+from mien.training.checkpoint import read_checkpoint
 from mien.training.detection.module import Deployed, DetectorModule
 from mien.training.detection.run import RECIPE
-from mien.training.fit import read_checkpoint
 from mien.training.graph import to_onnx
 
 OUTPUTS = ("scores", "boxes", "landmarks")
@@ -64,6 +63,7 @@ def export_detector(
     Raises:
         TrainingError: If the checkpoint is not one of a detector, or the file's answers differ from its.
     """
+    refuse_overwriting([output], [checkpoint])
     content = read_checkpoint(checkpoint)
     if content["mien"]["recipe"] != RECIPE:
         raise TrainingError(f"{checkpoint} is no checkpoint of 'mien train-detector'.")
@@ -89,17 +89,16 @@ def export_detector(
         metrics={},
     )
     onnx.helper.set_model_props(graph, {"mien": metadata.model_dump_json()})
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / output.name
-        onnx.save(graph, file)
-        score, pixel = _compare(deployed, file)
-        if not (score <= MAX_SCORE_DIFFERENCE and pixel <= MAX_PIXEL_DIFFERENCE):  # refuses NaN as well
-            raise TrainingError(f"the exported graph differs from {checkpoint}; nothing was written.")
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(file, output)
-        except OSError as error:
-            raise TrainingError(f"{output} cannot be written ({error.strerror}).") from None
+    try:
+        with written_beside(output) as file:
+            onnx.save(graph, file)
+            score, pixel = _compare(deployed, file)
+            if not (score <= MAX_SCORE_DIFFERENCE and pixel <= MAX_PIXEL_DIFFERENCE):  # refuses NaN as well
+                raise TrainingError(f"the exported graph differs from {checkpoint}; nothing was written.")
+    except OSError as error:
+        raise TrainingError(
+            f"{output} cannot be written ({error.strerror}); choose another --output."
+        ) from None
     return DetectorReport(output, output.stat().st_size / 1e6, score, pixel)
 
 

@@ -5,7 +5,6 @@ teachers, fill in both: points for the boxes they agree with, faces where they a
 left alone where they are not.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,9 +22,11 @@ from mien.data.split import split_validation
 from mien.detect import Detector
 from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
+from mien.files import contents_of, written_beside
 from mien.images import Pixels, read_photo
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.progress import progress
+from mien.training.dataset import digest, state_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,6 +38,9 @@ TAUGHT_SIDE = 1280
 
 AGREED = 0.35
 """Intersection over union from which a teacher's box and a person's are of one face."""
+
+TABLES = {"boxes.csv": {"image", "x1", "y1", "x2", "y2"}, "no-face.csv": {"image"}}
+"""The tables of a folder of photos, and the columns that they must have."""
 
 LEAST_FACE = 9
 """Labelled faces with a shorter side, in pixels, are left alone."""
@@ -74,7 +78,7 @@ def read_boxes(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         DataError: If a table is missing or lacks a column.
     """
     tables = []
-    for name, columns in (("boxes.csv", {"image", "x1", "y1", "x2", "y2"}), ("no-face.csv", {"image"})):
+    for name, columns in TABLES.items():
         try:
             table = pd.read_csv(folder / name)
         except (OSError, ValueError):
@@ -193,12 +197,10 @@ def _taught(
 def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> list[Picture]:
     """Pictures from a file, which is made where it is missing."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         pictures = list(progress(make(), "Labelling pictures", count))
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with written_beside(path) as partial:
             np.savez(
-                file,
+                partial,
                 shapes=np.array([p.pixels.shape[:2] for p in pictures]),
                 counts=np.array([len(p.boxes) for p in pictures]),
                 pixels=np.concatenate([p.pixels.ravel() for p in pictures]),
@@ -206,7 +208,6 @@ def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> lis
                 points=np.concatenate([p.points for p in pictures]),
                 known=np.concatenate([p.known for p in pictures]),
             )
-        partial.rename(path)
     with np.load(path) as file:
         shapes, counts, pixels = file["shapes"], file["counts"], file["pixels"]
         boxes, points, known = file["boxes"], file["points"], file["known"]
@@ -237,7 +238,9 @@ def label_photos(
         with ThreadPoolExecutor(2) as pool:
             yield from pool.map(label, groups)
 
-    return cached(_cache_file(cache, "photos", table["image"], teachers), make, len(groups))
+    pictures = state_of([folder / str(image) for image, _ in groups])
+    labels = table.to_csv(index=False)
+    return cached(_cache_file(cache, "photos", [str(folder), pictures, labels], teachers), make, len(groups))
 
 
 def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:
@@ -250,10 +253,17 @@ def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) 
         with ThreadPoolExecutor(2) as pool:
             yield from pool.map(label, zip(table["path"], table["framing"], strict=True))
 
-    return cached(_cache_file(cache, "faces", table["path"], teachers[:1]), make, len(table))
+    faces = [*table["path"], *table["framing"], state_of(table["path"])]
+    return cached(_cache_file(cache, "faces", faces, teachers[:1]), make, len(table))
 
 
-def _cache_file(cache: Path, kind: str, paths: "pd.Series[str]", teachers: Sequence[Detector]) -> Path:
-    names = [type(teacher).__name__ for teacher in teachers]
-    key = hashlib.sha256("\n".join([*names, *paths.astype(str)]).encode()).hexdigest()[:16]
-    return cache / f"{kind}-{key}.npz"
+def identify(teacher: Detector) -> str:
+    """What tells a teacher from another: its class, the content of its file, its settings."""
+    path = getattr(teacher, "path", None)
+    content = contents_of([Path(path)]) if path is not None else ""
+    settings = {name: getattr(teacher, name, None) for name in ("longest_side", "threshold")}
+    return f"{type(teacher).__name__} {content} {settings}"
+
+
+def _cache_file(cache: Path, kind: str, pictures: Sequence[str], teachers: Sequence[Detector]) -> Path:
+    return cache / f"{kind}-{digest(*map(identify, teachers), *pictures)}.npz"

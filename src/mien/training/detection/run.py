@@ -11,10 +11,22 @@ from torch.utils.data import DataLoader
 from mien.data.manifest import read_manifest
 from mien.detect import Detector
 from mien.detect.own import MienDetector
-from mien.training.detection.labels import TAUGHT_SIDE, find_traps, label_faces, label_photos, read_boxes
+from mien.files import contents_of, refuse_overwriting, written_beside
+from mien.training.dataset import digest
+from mien.training.detection.labels import (
+    TABLES,
+    TAUGHT_SIDE,
+    find_traps,
+    identify,
+    label_faces,
+    label_photos,
+    read_boxes,
+)
 from mien.training.detection.module import DetectorModule
 from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
-from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit
+from mien.training.devices import choose_precision
+from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer, say_finished
+from mien.training.running import running
 
 RECIPE = "detector"
 SIDE = 320
@@ -37,7 +49,7 @@ def train_detector(
     batch_size: int = 16,
     weights: Path | None = None,
     resume: bool = False,
-    precision: str = "bf16-mixed",
+    precision: str = "auto",
     devices: str = "auto",
     seed: int = 0,
 ) -> Path:
@@ -54,7 +66,7 @@ def train_detector(
         weights: A detector's file to start from; pictures without faces in which it sees some are then drawn
             more often. A resumed run has its own.
         resume: Go on from the folder's last checkpoint.
-        precision: Lightning's name of it.
+        precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
         seed: Of weights and scenes.
 
@@ -66,38 +78,54 @@ def train_detector(
         DataError: If a table or picture is at fault.
         DetectorError: If the file to start from is no detector.
     """
-    settings: Settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-    check_folder(output, resume, RECIPE, settings)
-    tables = read_boxes(folder)
-    _write_validation(folder, tables, output / "validation.csv")
-    training, validation = (
-        _sources(folder, tables, manifests, teachers, output / "cache", split)
-        for split in ("train", "validation")
-    )
-    if weights is not None:
-        before = MienDetector(weights, longest_side=TAUGHT_SIDE, threshold=TRAPPED)
-        training = replace(training, traps=find_traps(training.empty, before))
-    scenes = SceneDataset(training, SCENES, SIDE, seed)
-    judged = SceneDataset(validation, VALIDATION_SCENES, SIDE, seed)
-    torch.manual_seed(seed)
-    note = DescribeCheckpoint(RECIPE, _describe(training), settings)
-    module = DetectorModule(max_learning_rate=3e-3 if weights is None else 2e-3)
-    if weights is not None and not resume:
-        module.start_from(weights, torch.stack([judged[i].images for i in range(STARTING_SCENES)]))
-    return fit(
-        module,
-        (_loader(scenes, batch_size, training=True), _loader(judged, batch_size, training=False)),
-        output,
-        note,
-        monitor="val/loss",
-        ema_decay=0.999,
-        seed=seed,
-        resume=resume,
-        max_epochs=epochs,
-        precision=precision,
-        devices=devices,
-        gradient_clip_val=5.0,
-    )
+    precision = choose_precision(precision)
+    before = None if weights is None else MienDetector(weights, longest_side=TAUGHT_SIDE, threshold=TRAPPED)
+    settings: Settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": precision,
+        "tables of content": contents_of(
+            [*(folder / name for name in TABLES if (folder / name).exists()), *manifests]
+        ),
+        "teachers of content": digest(*map(identify, teachers)),
+    }
+    if weights is not None or not resume:
+        settings["weights of content"] = contents_of([weights] if weights else [])
+    refuse_overwriting([output / "validation.csv"], manifests)
+    with running(output) as signals:
+        if check_folder(output, resume, RECIPE, settings):
+            return say_finished(output, epochs)
+        note = DescribeCheckpoint(RECIPE, [], settings)
+        trainer = make_trainer(
+            output,
+            signals,
+            note,
+            monitor="val/loss",
+            ema_decay=0.999,
+            seed=seed,
+            max_epochs=epochs,
+            precision=precision,
+            devices=devices,
+            gradient_clip_val=5.0,
+        )
+        tables = read_boxes(folder)
+        _write_validation(folder, tables, output / "validation.csv")
+        training, validation = (
+            _sources(folder, tables, manifests, teachers, output / "cache", split)
+            for split in ("train", "validation")
+        )
+        if before is not None:
+            training = replace(training, traps=find_traps(training.empty, before))
+        note.training_data = _describe(training)
+        scenes = SceneDataset(training, SCENES, SIDE, seed)
+        judged = SceneDataset(validation, VALIDATION_SCENES, SIDE, seed)
+        torch.manual_seed(seed)
+        module = DetectorModule(max_learning_rate=3e-3 if weights is None else 2e-3)
+        if weights is not None and not resume:
+            module.start_from(weights, torch.stack([judged[i].images for i in range(STARTING_SCENES)]))
+        loaders = _loader(scenes, batch_size, training=True), _loader(judged, batch_size, training=False)
+        return fit(trainer, module, loaders, output, resume=resume)
 
 
 def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLoader[Scenes]":
@@ -115,8 +143,10 @@ def _write_validation(folder: Path, tables: Sequence[pd.DataFrame], path: Path) 
     """Leave the pictures that judge the run as ``mien evaluate-detector`` takes them."""
     table = pd.concat(tables)
     table = table[table["split"] == "validation"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.assign(image=[(folder / image).resolve() for image in table["image"]]).to_csv(path, index=False)
+    with written_beside(path) as partial:
+        table.assign(image=[(folder / image).resolve() for image in table["image"]]).to_csv(
+            partial, index=False
+        )
 
 
 def _sources(

@@ -168,7 +168,7 @@ class MultiTaskModule(FaceModule):
             kept = GROUP_MEMORY**counts
             self.group_losses.mul_(kept).add_((1 - kept) * sums / counts.clamp(min=1))
         weights = self.group_losses[batch.race, batch.gender]
-        return weights / weights[known].mean()
+        return weights / weights[known].mean() if known.any() else torch.ones_like(weights)
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""

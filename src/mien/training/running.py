@@ -1,0 +1,132 @@
+"""While a run lasts: one process in its folder, signals heeded, and one sentence for whatever stops it."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import filelock
+import lightning as L
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback
+
+from mien.errors import StoppedError, TrainingError
+
+LAST = "last.ckpt"
+_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""What PyTorch's allocators say, of each device in its own words."""
+
+
+class Signals(Callback):
+    """Stop a run at Ctrl-C and SIGTERM, wherever they fall.
+
+    Python raises KeyboardInterrupt in whatever is being done, which may be a library's callback that swallows
+    it (matplotlib's reading of fonts does). So what was received is looked at again before every batch.
+    """
+
+    def __init__(self) -> None:
+        """Start without any received."""
+        self.received = 0
+
+    def interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """The signals' handler."""
+        self.received = signum
+        raise KeyboardInterrupt
+
+    def _look(self, *hook: Any, **arguments: Any) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+
+    on_train_batch_start = on_validation_batch_start = on_train_epoch_end = on_fit_end = _look
+
+
+def is_first() -> bool:
+    """Whether this process, of those that train together, is the one that speaks and writes."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def say(sentence: str) -> None:
+    """Say something of a run on standard error, once."""
+    if is_first():
+        print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def running(output: Path) -> Iterator[Signals]:
+    """Hold the folder of a run; give what its trainer has to call back to heed signals.
+
+    Raises:
+        StoppedError: At Ctrl-C or SIGTERM.
+        TrainingError: If another process trains into the folder, it cannot be written, or memory ends.
+    """
+    signals = Signals()
+    try:
+        with ExitStack() as stack:
+            output.mkdir(parents=True, exist_ok=True)
+            if is_first():  # processes that train together share the folder
+                stack.enter_context(filelock.FileLock(output / ".lock", timeout=0))
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    stack.callback(signal.signal, number, signal.signal(number, signals.interrupt))
+            yield signals
+    except filelock.Timeout:
+        raise TrainingError(
+            f"{output} is being trained into by another process; choose another --output."
+        ) from None
+    except (KeyboardInterrupt, SystemExit) as leaving:  # the latter is Lightning's answer to the former
+        if not (signals.received or _is_interrupt(leaving) or _is_interrupt(leaving.__context__)):
+            raise
+        raise _stopped(output, signals.received or signal.SIGINT) from None
+    except OSError as error:
+        raise TrainingError(
+            f"the run in {output} cannot be written ({error.strerror or error}); make room there or choose "
+            f"another --output; {_then(output)}."
+        ) from None
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(
+            words in str(error) for words in _TOO_LITTLE_MEMORY
+        ):
+            raise
+        raise TrainingError("there is too little memory for this run; give a smaller --batch-size.") from None
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _stopped(output: Path, signum: int) -> StoppedError:
+    how = "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
+    return StoppedError(f"training was {how}; {_then(output)}.", signum)
+
+
+def _then(output: Path) -> str:
+    saved = (output / "checkpoints" / LAST).exists()
+    return "--resume goes on after the last whole epoch" if saved else "no epoch was finished"
+
+
+class RefuseInfinite(Callback):
+    """Stop a run whose loss is no longer a number: what follows would be worthless, and is not saved."""
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the batch's loss."""
+        self._check(trainer, "training loss", outputs["loss"])
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the validation's losses and metrics, before a checkpoint is written."""
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("val/"):
+                self._check(trainer, name, value)
+
+    def _check(self, trainer: L.Trainer, name: str, value: torch.Tensor) -> None:
+        if not bool(torch.isfinite(value).all()):
+            raise TrainingError(
+                f"the {name} of epoch {trainer.current_epoch + 1} is {float(value)}, so training has "
+                "stopped; earlier checkpoints stand. Look for wrong labels, or give --precision 32-true."
+            )
