@@ -61,9 +61,9 @@ def evaluate(
     table = read_rows(manifest, split)
     if report is not None:
         make_folder(report)
-    question = ask(predictor.model.metadata, predictor.coverage, (), None)
+    question = ask(predictor.model.metadata, predictor.coverage, (), predictor.gender_threshold)
     if recalibrate:
-        stream = predict_crosswise(table, predictor.model, question)
+        stream = predict_crosswise(table, predictor)
     else:
         stream = predict_manifest(table, predictor, faces=faces)
     if predictions is not None:
