@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -53,3 +54,12 @@ def test_the_likelier_gender_can_be_read_from_the_rounded_probability(p_female: 
 def test_the_nearest_whole_percent_of_being_so_old_is_the_same_too(probability: float) -> None:
     written = face(at_least=probability)["age"]["at_least"]["18"]
     assert whole_percent(written) == whole_percent(probability)
+
+
+@pytest.mark.parametrize(("p_female", "label"), [(0.75, "female"), (0.25, "male"), (0.7499, "uncertain")])
+def test_a_label_is_given_from_its_threshold_on(p_female: float, label: str) -> None:
+    assert GenderEstimate(p_female, unsure_below=0.75).label == label
+
+
+def test_a_coin_toss_is_called_female() -> None:
+    assert (GenderEstimate(0.5).likelier, GenderEstimate(0.5).label) == ("female", "female")

@@ -176,3 +176,29 @@ def test_recalibration_is_said_in_the_figures(noise: Path, tiny_model: Path) -> 
 def test_recalibration_needs_crops(noise: Path, tiny_model: Path) -> None:
     with pytest.raises(DataError, match="leave out --recalibrate"):
         evaluate(noise, Predictor(tiny_model), faces="detect", recalibrate=True)
+
+
+def error_by_hand(p_female: Floats, female: Booleans, bins: int) -> float:
+    sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
+    total = 0.0
+    for i in range(bins):
+        inside = (sure >= i / bins) & ((sure < (i + 1) / bins) | (i == bins - 1))
+        if inside.any():
+            total += inside.mean() * abs(sure[inside].mean() - right[inside].mean())
+    return total
+
+
+def test_the_error_of_calibration_has_15_bins_of_the_confidence() -> None:
+    rng = np.random.default_rng(0)
+    p_female, female = rng.random(300), rng.random(300) < 0.5
+    found = expected_calibration_error(p_female, female)
+    assert found == pytest.approx(error_by_hand(p_female, female, 15))
+    assert min(abs(found - error_by_hand(p_female, female, bins)) for bins in (10, 12, 14, 16, 20)) > 1e-4
+
+
+def test_full_confidence_is_in_the_last_bin() -> None:
+    assert expected_calibration_error(np.array([1.0, 0.0]), np.array([True, True])) == pytest.approx(0.5)
+
+
+def test_a_label_as_sure_as_the_threshold_counts_as_given() -> None:
+    assert unsure_below(np.array([0.9] * 9 + [0.75]), np.array([True] * 9 + [False])) == 0.76
