@@ -116,3 +116,21 @@ def test_odd_crops_give_a_chip(shape: tuple[int, int]) -> None:
     for framing in ("utkface", "padded"):
         transform = transform_of_crop(shape[1], shape[0], framing)
         assert extract_chip(smooth(*shape), transform, 32).shape == (32, 32, 3)
+
+
+def test_enlarging_interpolates_between_pixels() -> None:
+    steps = np.repeat(np.array([0, 100, 200], np.uint8)[None, :, None], 3, axis=0).repeat(3, axis=2)
+    chip = extract_chip(steps, transform_of_crop(3, 3), 30)[15, :, 0].astype(int)
+    assert np.diff(chip[5:25]) == pytest.approx(np.full(19, 10), abs=1)
+
+
+def test_a_chip_of_a_turned_face_is_interpolated_too() -> None:
+    ramp = np.tile(np.arange(100, dtype=np.uint8)[None, :, None], (100, 1, 3))
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]) / 60
+    transform = np.column_stack([turn, (0.5, 0.5) - turn @ (50, 50)])
+    chip = extract_chip(ramp, transform, 120)[..., 0].astype(int)
+    assert set(np.abs(np.diff(chip, axis=1)).ravel()) <= {
+        0,
+        1,
+    }  # nearest neighbours would jump by a pixel less often
+    assert (np.diff(chip, axis=1) == 1).mean() == pytest.approx(np.cos(0.3) / 2, abs=0.02)

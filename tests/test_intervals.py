@@ -35,6 +35,14 @@ def faces(n: int, seed: int) -> tuple[Mass, npt.NDArray[np.int64]]:
     return normal_mass(centres, spread), ages
 
 
+def two_kinds(n: int, seed: int) -> tuple[Mass, npt.NDArray[np.int64]]:
+    """A model that is surer of children than it may be, and less sure of adults; as many of each."""
+    rng = np.random.default_rng(seed)
+    ages = np.where(np.arange(n) % 2, rng.integers(12, 20, n), rng.integers(20, 28, n))
+    centres = rng.normal(ages, np.where(ages < 20, 4.0, 1.5))
+    return normal_mass(centres, np.full(n, 2.5), bins=40), ages
+
+
 @given(masses, coverages, st.sampled_from([0, 10]))
 def test_interval_is_ordered_and_within_the_ages(mass: Mass, coverage: float, age_min: int) -> None:
     low, high = age_interval(mass, CALIBRATION, coverage, age_min=age_min)
@@ -100,6 +108,17 @@ def test_calibration_covers_at_least_its_share_of_its_own_faces(n: int, seed: in
     for coverage in (0.5, 0.77, 0.9, 0.99):
         low, high = age_interval(mass, calibration, coverage)
         assert np.sum((low <= ages + 1e-6) & (ages - 1e-6 <= high)) >= np.floor(n * coverage)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
+def test_the_promise_is_kept_on_average_over_many_small_calibrations_in_every_band(coverage: float) -> None:
+    held = np.zeros(2)
+    for seed in range(150):
+        mass, ages = two_kinds(300, seed)
+        low, high = age_interval(mass[:100], calibrate(mass[100:], ages[100:]), coverage)
+        inside = (low <= ages[:100]) & (ages[:100] <= high)
+        held += [inside[ages[:100] < 20].sum() / 50, inside[ages[:100] >= 20].sum() / 50]
+    assert (held / 150 >= coverage - 0.01).all(), held / 150
 
 
 def test_few_faces_cannot_promise_much_and_give_all_mass() -> None:

@@ -290,3 +290,26 @@ def test_the_shipped_model_sees_a_woman_of_about_her_age(astronaut: Path) -> Non
     assert estimate.gender.label == "female"
     assert 22 <= estimate.age.years <= 48  # she was 35
     assert estimate.age.high - estimate.age.low < 45
+
+
+def labels(predictor: Predictor, photo: Path, threshold: float | None) -> tuple[str, str]:
+    """Of one photo, as a single one and as a stream."""
+    [face] = predictor.predict(photo, gender_threshold=threshold)
+    [result] = predictor.predict_many([photo], gender_threshold=threshold)
+    return face.gender.label, result.faces[0].gender.label
+
+
+def test_the_gender_threshold_of_one_call_overrides_the_predictors(tiny_model: Path, astronaut: Path) -> None:
+    strict, lenient = (Predictor(tiny_model, gender_threshold=t) for t in (0.999, 0.5))
+    likelier = labels(lenient, astronaut, None)
+    assert set(likelier) <= {"female", "male"}
+    assert labels(strict, astronaut, None) == labels(lenient, astronaut, 0.999) == ("uncertain",) * 2
+    assert labels(strict, astronaut, 0.5) == likelier
+
+
+@pytest.mark.parametrize("threshold", [0.4, 1.0, 1.5])
+def test_gender_thresholds_out_of_range_are_refused_at_once(tiny_model: Path, threshold: float) -> None:
+    with pytest.raises(ValueError, match="gender_threshold must lie between"):
+        Predictor(tiny_model, gender_threshold=threshold)
+    with pytest.raises(ValueError, match="gender_threshold must lie between"):
+        Predictor(tiny_model).predict(grey(), gender_threshold=threshold)

@@ -125,3 +125,30 @@ def test_eyes_in_one_place_are_a_profile(chip: Pixels) -> None:
     assert flags_of(ANY_FACE, quality(asymmetry=seen(chip, Face(Box(0, 0, 9, 9), 1, points)).asymmetry)) == (
         "profile",
     )
+
+
+def board(side: int) -> Pixels:
+    """Black and white pixels in turn."""
+    return np.asarray(np.indices((side, side)).sum(0)[..., None].repeat(3, 2) % 2 * 255, np.uint8)
+
+
+def test_sharpness_is_measured_at_64_pixels_whatever_the_chips_size() -> None:
+    assert seen(board(64)).sharpness > 1
+    assert seen(board(128)).sharpness == 0  # averaged to grey
+    coarse = board(64).repeat(2, axis=0).repeat(2, axis=1)
+    assert seen(coarse).sharpness == pytest.approx(seen(board(64)).sharpness)
+
+
+def test_only_the_middle_of_a_chip_is_measured() -> None:
+    framed = np.full((64, 64, 3), 100, np.uint8)
+    framed[[0, 1, 2, -3, -2, -1]] = board(64)[[0, 1, 2, -3, -2, -1]]
+    framed[:, [0, 1, 2, -3, -2, -1]] = 255
+    assert (seen(framed).sharpness, seen(framed).brightness) == (0, 100)
+
+
+def test_brightness_is_what_a_tenth_of_the_face_exceeds() -> None:
+    chip = np.full((64, 64, 3), 50, np.uint8)
+    chip[8:14, 8:56] = 200  # an eighth of the middle
+    assert seen(chip).brightness == 200
+    chip[8:11, 8:56] = 50  # half of that
+    assert seen(chip).brightness == 50

@@ -47,7 +47,7 @@ def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
 def age_interval(
     age_probabilities: npt.ArrayLike, calibration: IntervalCalibration, coverage: float, *, age_min: int = 0
 ) -> tuple[Floats, Floats]:
-    """The interval of each face that holds its labelled age with probability ``coverage``.
+    """The interval of each face that holds its labelled age with a probability of at least ``coverage``.
 
     It reaches from the least to the greatest age y with ``|F(y) - 1/2|`` no larger than the calibrated half
     mass of y's band, cut to the ages from 0 to the last bin; the median is always inside.
@@ -90,9 +90,10 @@ def calibrate(
 ) -> IntervalCalibration:
     """Measure the half masses on faces that were not trained on (split conformal prediction).
 
-    In each band of ages the half mass of level c is the ceil((n + 1) c)-th smallest of the band's n scores
-    ``|F(y) - 1/2|``. An interval is the hull of what the bands allow and so holds a little more often than
-    its level; the level of each coverage is the least that reaches it over all faces.
+    In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
+    ``|F(y) - 1/2|``. The interval of a new face like these then holds its age with a probability of at least
+    c in every band. Being the hull of what the bands allow, it holds a little more often than that. To narrow
+    it until it holds c of these same faces would take the guarantee away.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
@@ -110,19 +111,13 @@ def calibrate(
     position = np.clip(years - age_min, 0, cdf.shape[1] - 2) + 0.5
     scores, starts = np.abs(_reached(cdf, position) - 0.5), _bands(position - 0.5)
     band = np.searchsorted(starts, position - 0.5, side="right") - 1
-    levels = np.array(COVERAGES)
     columns = [np.sort(scores[band == i]) for i in range(len(starts))]
-    table = np.array([[_conformal_quantile(column, level) for column in columns] for level in COVERAGES])
-    held = []
-    for half_mass in table:
-        low, high = _hull(cdf, starts, half_mass.tolist())
-        held.append(float(((low <= position) & (position <= high)).sum() / (len(years) + 1)))
-    level_of_coverage = np.interp(levels, np.maximum.accumulate(held), levels)
-    rows = np.column_stack([np.interp(level_of_coverage, levels, column) for column in table.T])
     return IntervalCalibration(
         coverage=COVERAGES,
         ages=tuple(int(start) + age_min for start in starts),
-        half_mass=tuple(tuple(row.tolist()) for row in rows),
+        half_mass=tuple(
+            tuple(_conformal_quantile(column, level) for column in columns) for level in COVERAGES
+        ),
         n=len(years),
     )
 

@@ -1,7 +1,7 @@
 """Frozen value objects that the whole of mien speaks in; validated where they are made."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,25 +77,46 @@ class Face:
 
 
 def whole_years(years: float) -> int:
-    """Years as a person reads them: the nearest whole year of what the JSON says, halves up.
+    """Years as a person reads them: the nearest whole year, halves up.
 
     >>> whole_years(31.46), whole_years(31.4), whole_years(30.5)
-    (32, 31, 31)
+    (31, 31, 31)
     """
-    return _whole(years)
+    return math.floor(years + 0.5)
 
 
 def whole_percent(probability: float) -> int:
-    """A probability as a person reads it: the nearest whole percent of what the JSON says, halves up.
+    """A probability as a person reads it: the nearest whole percent, halves up.
 
-    >>> whole_percent(0.7146), whole_percent(0.7144), whole_percent(0.575)
-    (72, 71, 58)
+    >>> whole_percent(0.7146), whole_percent(0.7154), whole_percent(0.575)
+    (71, 72, 58)
     """
-    return _whole(100 * probability)
+    return math.floor(100 * probability + 0.5 + 1e-9)  # 100 * 0.575 is a little less than 57.5
 
 
-def _whole(value: float) -> int:
-    return math.floor(round(value, 1) + 0.5)
+def rounded_years(years: float, digits: int = 1) -> float:
+    """Years as a file has them: the nearest number of so many digits with the same nearest whole year.
+
+    So 30.46 is 30.4 in a file: from 30.5 a reader would make 31, which it is not.
+
+    >>> rounded_years(31.44), rounded_years(31.46), rounded_years(31.5), rounded_years(31.56)
+    (31.4, 31.4, 31.5, 31.6)
+    """
+    return _rounded(years, digits, whole_years)
+
+
+def rounded_probability(probability: float, digits: int = 3) -> float:
+    """A probability likewise, with the same nearest whole percent.
+
+    >>> rounded_probability(0.7141), rounded_probability(0.7146), rounded_probability(0.7151)
+    (0.714, 0.714, 0.715)
+    """
+    return _rounded(probability, digits, whole_percent)
+
+
+def _rounded(value: float, digits: int, whole: Callable[[float], int]) -> float:
+    nearest = round(value, digits)
+    return nearest if whole(nearest) == whole(value) else round(nearest - 10**-digits, digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +124,7 @@ class AgeEstimate:
     """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``.
 
     Attributes:
-        years: The expected age.
+        years: The median of the predicted distribution: as likely too high as too low.
         low: Lower end of the interval.
         high: Upper end.
         coverage: Of the interval.
@@ -173,27 +194,32 @@ class Estimate:
     def to_json(self) -> dict[str, Any]:
         """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001.
 
+        Years and probabilities are rounded so that their nearest whole years and percents stay as they are.
         ``age.at_least`` is there only if thresholds were asked for.
         """
         age: dict[str, Any] = {
-            "years": round(self.age.years, 1),
-            "low": round(self.age.low, 1),
-            "high": round(self.age.high, 1),
+            "years": rounded_years(self.age.years),
+            "low": rounded_years(self.age.low),
+            "high": rounded_years(self.age.high),
             "coverage": self.age.coverage,
         }
         if self.age.at_least:
-            age["at_least"] = {str(threshold): round(p, 3) for threshold, p in self.age.at_least}
+            age["at_least"] = {str(threshold): rounded_probability(p) for threshold, p in self.age.at_least}
         return {
             "box": [round(v, 1) for v in self.box],
             "detection_score": round(self.detection_score, 3),
             "age": age,
-            "gender": {
-                "label": self.gender.label,
-                "probability": round(self.gender.probability, 3),
-                "p_female": round(self.gender.p_female, 3),
-            },
+            "gender": _gender_json(self.gender),
             "flags": list(self.flags),
         }
+
+
+def _gender_json(gender: GenderEstimate) -> dict[str, Any]:
+    probability = rounded_probability(gender.probability)
+    if gender.likelier == "female":
+        return {"label": gender.label, "probability": probability, "p_female": probability}
+    probability = max(probability, 0.501)  # a reader of p_female must not take 0.4996 for female
+    return {"label": gender.label, "probability": probability, "p_female": round(1 - probability, 3)}
 
 
 @dataclass(frozen=True, slots=True)

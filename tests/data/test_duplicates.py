@@ -2,6 +2,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from data_fakes import Draw, noise_in
 from hypothesis import given, settings
@@ -93,3 +94,13 @@ def test_group_names_do_not_depend_on_the_order(hashes: list[str], rng: random.R
     rng.shuffle(order)
     names = group_labels(hashes, NO_PAIRS)
     assert group_labels([hashes[i] for i in order], NO_PAIRS) == [names[i] for i in order]
+
+
+def at_correlation(correlation: float) -> npt.NDArray[np.float32]:
+    """Two thumbnails that correlate so."""
+    return np.array([[1, 0], [correlation, np.sqrt(1 - correlation**2)]], np.float32)
+
+
+@pytest.mark.parametrize(("correlation", "pairs"), [(0.97, 1), (0.96, 0), (0.91, 0), (-0.97, 0)])
+def test_pictures_are_near_identical_above_a_correlation_of_0_965(correlation: float, pairs: int) -> None:
+    assert len(near_identical_pairs(at_correlation(correlation))) == pairs

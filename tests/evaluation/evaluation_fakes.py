@@ -23,6 +23,7 @@ class FakePredictor(Predictor):
         self.answers = answers
         self.model = Model(model)
         self.coverage = 0.9
+        self.gender_threshold: float | None = None
         self.calls: list[tuple[str, str, list[str]]] = []
 
     def predict_many(

@@ -1,5 +1,6 @@
 """Calibrating a model on faces, and what is said of how well that holds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from evaluation_fakes import labels
 from PIL import Image
 
+from mien.data.manifest import read_manifest
 from mien.errors import DataError
-from mien.estimate import ask, calibrated_p_female
-from mien.evaluation import evaluate
+from mien.estimate import calibrated_p_female
+from mien.evaluation import calibration, evaluate
 from mien.evaluation.calibration import (
     Answers,
     calibrate_gender,
@@ -22,7 +24,7 @@ from mien.evaluation.calibration import (
     predict_crosswise,
     unsure_below,
 )
-from mien.metadata import GenderCalibration
+from mien.metadata import GenderCalibration, ModelMetadata
 from mien.model import Model
 from mien.predictor import Predictor
 
@@ -93,7 +95,8 @@ def test_a_calibration_set_of_three_faces_is_refused(tiny_model: Path) -> None:
 
 def test_figures_tell_how_many_faces_have_a_label_and_how_many_labels_are_right() -> None:
     rows = labels(path=["a", "b", "c", "d"], gender=["female", "female", "male", ""])
-    predictions = pd.DataFrame({"p_female": [0.9, 0.55, 0.95, 0.9]})
+    given = ["female", "uncertain", "female", "female"]
+    predictions = pd.DataFrame({"p_female": [0.9, 0.55, 0.95, 0.9], "gender": given})
     figures = gender_figures(rows, predictions, 0.6)
     assert figures["n"] == 3
     assert figures["labelled"] == pytest.approx(2 / 3)
@@ -104,22 +107,61 @@ def test_faces_without_labels_of_gender_have_no_figures() -> None:
     assert gender_figures(labels(path=["a"]), pd.DataFrame({"p_female": [0.9]}), 0.6) == {}
 
 
-def test_no_face_is_judged_by_a_calibration_it_was_part_of(noise: Path, tiny_model: Path) -> None:
-    from mien.data.manifest import read_manifest
+def intervals(table: pd.DataFrame, predictor: Predictor) -> list[tuple[float, float]]:
+    return [(p.age_low, p.age_high) for p in predict_crosswise(table, predictor)]
 
-    model, table = Model(tiny_model), read_manifest(noise)
-    question = ask(model.metadata, 0.9, (), None)
-    before = {p.path: (p.age_low, p.age_high) for p in predict_crosswise(table, model, question)}
-    one = table["path"].iloc[0]
-    table.loc[table["path"] == one, ["age_low", "age_high"]] = 100.0
-    after = {p.path: (p.age_low, p.age_high) for p in predict_crosswise(table, model, question)}
-    assert after[one] == before[one]
+
+@pytest.mark.parametrize("row", [0, 4, 20, 30])
+def test_no_face_is_judged_by_a_calibration_that_it_or_its_group_was_part_of(
+    noise: Path, tiny_model: Path, row: int
+) -> None:
+    predictor, table = Predictor(tiny_model), read_manifest(noise)
+    before = intervals(table, predictor)
+    table.loc[row, ["age_low", "age_high"]] = 100.0
+    after = intervals(table, predictor)
+    assert after[row : row + 2] == before[row : row + 2]  # itself and the other row of its group
     assert after != before
 
 
-def test_observed_answers_are_the_models(noise: Path, tiny_model: Path) -> None:
-    from mien.data.manifest import read_manifest
+def test_every_face_is_judged_once_and_by_a_calibration_of_about_four_fifths(
+    noise: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, counts = read_manifest(noise), []
 
+    def count(metadata: ModelMetadata, rows: pd.DataFrame, answers: Answers) -> ModelMetadata:
+        counts.append(len(rows))
+        return calibrated(metadata, rows, answers)
+
+    monkeypatch.setattr(calibration, "calibrated", count)
+    judged = [p.path for p in predict_crosswise(table, Predictor(tiny_model))]
+    assert judged == table["path"].tolist()
+    assert counts == [32] * 5
+
+
+def test_labels_are_judged_by_the_threshold_of_the_other_faces(
+    noise: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = GenderCalibration(unsure_below=0.99)
+    monkeypatch.setattr(calibration, "calibrate_gender", lambda p_female, female: strict)
+    table, predictor = read_manifest(noise), Predictor(tiny_model)
+    assert {p.gender for p in predict_crosswise(table, predictor)} == {"uncertain"}
+    predictor.gender_threshold = 0.5
+    assert {p.gender for p in predict_crosswise(table, predictor)} <= {"female", "male"}
+
+
+@pytest.mark.parametrize("recalibrate", [False, True])
+def test_the_threshold_of_the_predictor_is_the_one_that_is_judged(
+    noise: Path, tiny_model: Path, recalibrate: bool
+) -> None:
+    def figures(threshold: float) -> Mapping[str, float]:
+        predictor = Predictor(tiny_model, gender_threshold=threshold)
+        return evaluate(noise, predictor, recalibrate=recalibrate).gender_probabilities
+
+    assert (figures(0.5)["unsure_below"], figures(0.5)["labelled"]) == (0.5, 1.0)
+    assert (figures(0.999)["unsure_below"], figures(0.999)["labelled"]) == (0.999, 0.0)
+
+
+def test_observed_answers_are_the_models(noise: Path, tiny_model: Path) -> None:
     model, table = Model(tiny_model), read_manifest(noise)
     [face] = Predictor(model).predict(table["path"].iloc[3], faces="aligned")
     assert observe(model, table).p_female[3] == pytest.approx(face.gender.p_female)
@@ -134,3 +176,29 @@ def test_recalibration_is_said_in_the_figures(noise: Path, tiny_model: Path) -> 
 def test_recalibration_needs_crops(noise: Path, tiny_model: Path) -> None:
     with pytest.raises(DataError, match="leave out --recalibrate"):
         evaluate(noise, Predictor(tiny_model), faces="detect", recalibrate=True)
+
+
+def error_by_hand(p_female: Floats, female: Booleans, bins: int) -> float:
+    sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
+    total = 0.0
+    for i in range(bins):
+        inside = (sure >= i / bins) & ((sure < (i + 1) / bins) | (i == bins - 1))
+        if inside.any():
+            total += inside.mean() * abs(sure[inside].mean() - right[inside].mean())
+    return total
+
+
+def test_the_error_of_calibration_has_15_bins_of_the_confidence() -> None:
+    rng = np.random.default_rng(0)
+    p_female, female = rng.random(300), rng.random(300) < 0.5
+    found = expected_calibration_error(p_female, female)
+    assert found == pytest.approx(error_by_hand(p_female, female, 15))
+    assert min(abs(found - error_by_hand(p_female, female, bins)) for bins in (10, 12, 14, 16, 20)) > 1e-4
+
+
+def test_full_confidence_is_in_the_last_bin() -> None:
+    assert expected_calibration_error(np.array([1.0, 0.0]), np.array([True, True])) == pytest.approx(0.5)
+
+
+def test_a_label_as_sure_as_the_threshold_counts_as_given() -> None:
+    assert unsure_below(np.array([0.9] * 9 + [0.75]), np.array([True] * 9 + [False])) == 0.76

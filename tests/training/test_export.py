@@ -108,6 +108,7 @@ def test_small_model_keeps_to_its_size_and_work(exported: Path) -> None:
     assert counter.get_total_flops() / 2 <= 0.5e9
 
 
+@pytest.mark.slow
 def test_joined_nets_answer_for_the_face_and_for_its_mirror_image(
     joined: Path, checkpoint: Path, second: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_joined_nets_answer_for_the_face_and_for_its_mirror_image(
     np.testing.assert_allclose(p_female, sum(female.sigmoid() for _, female, _ in answers) / 2, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_joined_nets_keep_to_the_size_and_work_of_one_file(
     joined: Path, checkpoint: Path, second: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_joined_nets_keep_to_the_size_and_work_of_one_file(
     assert counter.get_total_flops() / 2 <= 0.5e9
 
 
+@pytest.mark.slow
 def test_a_joined_file_names_the_training_data_of_both(joined: Path) -> None:
     assert Model(joined).metadata.training_data == ("noise: 9 faces", "dots: 5 faces")
 

@@ -54,6 +54,7 @@ def test_a_checkpoint_says_what_it_is(start: Train) -> None:
     assert note["training_data"] == ["one: 15 faces", "two: 5 faces"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_as_if_it_never_stopped(
     start: Train, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

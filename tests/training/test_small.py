@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -121,3 +122,109 @@ def test_a_block_may_halve_odd_maps() -> None:
 def test_every_head_has_its_logits() -> None:
     ages, female, races = SmallNet((8, 8, 8, 8), (1, 1, 1, 1))(torch.zeros(2, 3, 32, 32))
     assert ages.shape == (2, 117) and female.shape == (2,) and races.shape == (2, 5)
+
+
+class OneSided(torch.nn.Module):
+    """Says one age of images that are bright on the left, another of others; the age says p(female)."""
+
+    def __init__(self, bright: int, dark: int) -> None:
+        super().__init__()
+        self.answers = torch.tensor([dark, bright])
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        left, right = (half.mean((1, 2, 3)) for half in images.chunk(2, dim=3))
+        age = self.answers[(left > right).long()]
+        logits = 100 * torch.nn.functional.one_hot(age, 117).float()
+        return logits, (age - 50.0), torch.zeros(len(images), 5)
+
+
+def test_the_first_net_sees_the_face_and_the_second_its_mirror_image() -> None:
+    module, other = SmallModule(), SmallModule()
+    module.net, other.net = OneSided(10, 20), OneSided(30, 40)  # type: ignore[assignment]  # stand-ins
+    module.join(other)
+    bright_on_the_left = torch.zeros(1, 3, 4, 4)
+    bright_on_the_left[..., :2] = 1
+    ages, p_female = module(bright_on_the_left)
+    assert (ages[0] > 0.1).nonzero().flatten().tolist() == [10, 40]
+    assert float(p_female) == pytest.approx((torch.tensor([-40.0, -10.0]).sigmoid()).mean())
+
+
+def test_a_single_net_sees_both() -> None:
+    module = SmallModule()
+    module.net = OneSided(10, 20)  # type: ignore[assignment]  # a stand-in
+    bright_on_the_left = torch.zeros(1, 3, 4, 4)
+    bright_on_the_left[..., :2] = 1
+    assert (module(bright_on_the_left)[0][0] > 0.1).nonzero().flatten().tolist() == [10, 20]
+
+
+@pytest.mark.parametrize("share", [0.9, 0.2])
+def test_losses_are_mixed_by_the_shares_of_the_faces(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    module, order = SmallModule().train(), torch.tensor([1, 2, 3, 0])
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
+    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(share))
+    monkeypatch.setattr(torch, "randperm", lambda *_, **__: order)
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(module.net, "forward", lambda images: seen.append(images))
+    years = torch.tensor([10.0, 20, 40, 80])
+
+    def compare(answers: object, batch: Batch) -> Outcome:
+        loss = batch.age_low @ torch.tensor([1.0, 10, 100, 1000])
+        return Outcome({"loss": loss, "age_loss": 2 * loss}, years, years)
+
+    monkeypatch.setattr(module, "_compare", compare)
+    images, gender = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
+    batch = Batch(torch.zeros(4, 1, 1, 3, dtype=torch.uint8), years, years, gender, gender)
+    losses = module.judge(images, batch).losses
+    assert torch.allclose(seen[0], share * images + (1 - share) * images[order])
+    own, other = 84_210.0, 20 + 400 + 8_000 + 10_000.0
+    assert float(losses["loss"]) == pytest.approx(share * own + (1 - share) * other, rel=1e-5)
+    assert float(losses["age_loss"]) == pytest.approx(2 * float(losses["loss"]), rel=1e-5)
+
+
+def test_half_of_the_training_batches_are_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, mixed = SmallModule().train(), []
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
+    monkeypatch.setattr(module.net, "forward", lambda images: None)
+    outcome = Outcome({"loss": torch.zeros(())}, torch.zeros(2), torch.zeros(2))
+    monkeypatch.setattr(module, "_compare", lambda *_: outcome)
+
+    def note(batch: Batch, order: torch.Tensor) -> Batch:
+        mixed.append(order)
+        return batch
+
+    monkeypatch.setattr(Batch, "reordered", note)
+    gender = torch.zeros(2, dtype=torch.long)
+    batch = Batch(torch.zeros(2, 1, 1, 3, dtype=torch.uint8), torch.ones(2), torch.ones(2), gender, gender)
+    torch.manual_seed(0)
+    for _ in range(400):
+        module.judge(torch.zeros(2, 3, 4, 4), batch)
+    assert 160 < len(mixed) < 240
+
+
+def test_the_loss_is_the_ages_and_three_times_the_genders_and_less_of_the_races(module: SmallModule) -> None:
+    years, gender, race = torch.tensor([10.0, 60]), torch.tensor([0, 1]), torch.tensor([2, 4])
+    batch = Batch(torch.zeros(2, 1, 1, 3, dtype=torch.uint8), years, years, gender, race)
+    with torch.no_grad():
+        losses = module.judge(torch.rand(2, 3, 32, 32), batch).losses
+    expected = losses["age_loss"] + 3 * losses["gender_loss"] + 0.3 * losses["race_loss"]
+    assert float(losses["loss"]) == pytest.approx(float(expected))
+    assert (
+        abs(float(losses["gender_loss"] - losses["race_loss"])) > 0.1
+    )  # else the weights could be exchanged
+
+
+def test_biases_and_norms_are_not_decayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SmallModule(weight_decay=0.07)
+    monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(estimated_stepping_batches=100))
+    configured: dict[str, Any] = module.configure_optimizers()
+    decay = {id(p): g["weight_decay"] for g in configured["optimizer"].param_groups for p in g["params"]}
+    of_norms = {
+        id(p)
+        for part in module.net.modules()
+        if isinstance(part, torch.nn.BatchNorm2d)
+        for p in part.parameters()
+    }
+    for name, parameter in module.net.named_parameters():
+        spared = id(parameter) in of_norms or name.endswith("bias")
+        assert decay[id(parameter)] == (0 if spared else 0.07), name

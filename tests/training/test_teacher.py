@@ -34,6 +34,7 @@ def test_lessons_are_the_mean_of_what_the_teachers_say(
     assert not np.allclose(female, other_female, atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_run_learns_its_teachers_lessons(start: Train, teachers: list[Path], tmp_path: Path) -> None:
     def weights(name: str, **settings: object) -> torch.Tensor:
         last = start(output=tmp_path / name, epochs=1, **settings)

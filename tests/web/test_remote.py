@@ -1,7 +1,11 @@
 """``mien predict --server`` as its user meets it."""
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from live import live
@@ -68,3 +72,48 @@ def test_a_model_does_not_go_with_a_server(address: str, astronaut: Path, tiny_m
     result = predict(astronaut, "--server", address, "--model", tiny_model)
     assert result.exit_code == 2
     assert "its own model" in result.stderr
+
+
+@contextmanager
+def busy(answers: list[str | None]) -> Iterator[str]:
+    """A server that answers 503 with each of these ``Retry-After``, and then as one of mien's does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(503 if answers else 200)
+            wait = answers.pop(0) if answers else None
+            if wait is not None:
+                self.send_header("Retry-After", wait)
+            body = json.dumps({"photo": "<bytes>", "width": 9, "height": 9, "faces": []}).encode()
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answers", "slept"), [(["7", "2"], [7, 2]), ([None], [1]), (["soon"], [1]), ([], [])]
+)
+def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
+    astronaut: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str | None], slept: list[float]
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("mien.remote.time.sleep", waits.append)
+    with busy(answers) as address:
+        assert predict(astronaut, "--server", address).exit_code == 0
+    assert waits == slept
+
+
+def test_a_server_that_stays_busy_is_given_up(astronaut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.remote.time.sleep", lambda _: None)
+    with busy(["1"] * 99) as address:
+        done = predict(astronaut, "--server", address)
+    assert isinstance(done.exception, ServerError) and "is busy; try again later" in str(done.exception)

@@ -22,8 +22,8 @@ def train(
         typer.Option(
             "--weights",
             "--trunk-weights",
-            help="Start from these: a checkpoint, a model file of small or dlib, or a trunk's published file; "
-            "dlib: dlib_face_recognition_resnet_model_v1.dat; classic: rcmalli_vggface_tf_notop_vgg16.h5.",
+            help="Start from these: a checkpoint, a model file of small or dlib, or a trunk's file. For "
+            "dlib dlib_face_recognition_resnet_model_v1.dat, for classic rcmalli_vggface_tf_notop_vgg16.h5.",
         ),
     ] = None,
     teacher: Annotated[

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mien.align import extract_chip, transform_of_crop
 from mien.errors import DataError, ImageError
-from mien.estimate import Question, calibrated_p_female, log_odds, read
+from mien.estimate import ask, calibrated_p_female, log_odds, read
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
 from mien.images import read_photo
@@ -20,6 +20,7 @@ from mien.metadata import GenderCalibration, ModelMetadata
 
 if TYPE_CHECKING:
     from mien.model import Model
+    from mien.predictor import Predictor
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -161,8 +162,8 @@ def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: f
 
     Args:
         labels: n rows of a manifest.
-        predictions: n rows with ``p_female``, NaN where no face was found.
-        threshold: Probability of the likelier gender from which a label is given.
+        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``.
+        threshold: Probability of the likelier gender from which the predictor gives a label.
 
     Returns:
         ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
@@ -170,10 +171,10 @@ def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: f
     """
     p_female = predictions["p_female"].to_numpy(np.float64)
     known = (labels["gender"] != "").to_numpy(bool) & np.isfinite(p_female)
-    p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
     if not known.any():
         return {}
-    labelled = np.maximum(p_female, 1 - p_female) >= threshold
+    p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
+    labelled = (predictions["gender"] != "uncertain").to_numpy(bool)[known]
     figures = {
         "n": float(known.sum()),
         "expected_calibration_error": expected_calibration_error(p_female, female),
@@ -185,7 +186,7 @@ def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: f
     return figures
 
 
-def predict_crosswise(table: pd.DataFrame, model: "Model", question: Question) -> Iterator[Prediction]:
+def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[Prediction]:
     """Predict for faces that calibrated the model, as if they had not.
 
     The model is asked about each fifth of the faces, calibrated on the other four, which comes near to what
@@ -193,18 +194,20 @@ def predict_crosswise(table: pd.DataFrame, model: "Model", question: Question) -
 
     Args:
         table: As for :func:`~mien.evaluation.predictions.predict_manifest`, of face crops.
-        model: Gives the answers; its own calibration is not used.
-        question: What is asked of each face.
+        predictor: Its model gives the answers, whose own calibration is not used, nor is the threshold below
+            which a gender is uncertain, unless the predictor was given one.
 
     Raises:
         DataError: If a picture cannot be read, or four fifths of the faces are too few.
     """
+    model = predictor.model
     answers = observe(model, table)
     clusters = cluster_numbers(table["group"])
     fold = np.random.default_rng(0).permutation(clusters.max() + 1)[clusters] % FOLDS
     estimates = np.empty(len(table), object)
     for asked in (fold == i for i in np.unique(fold)):
         metadata = calibrated(model.metadata, table[~asked], answers[~asked])
+        question = ask(metadata, predictor.coverage, (), predictor.gender_threshold)
         part = answers[asked]
         for row, pair in zip(
             np.flatnonzero(asked),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from mien.errors import DataError
@@ -43,15 +44,22 @@ class Table:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What to call files beside each other: their stems, numbered where two are the same.
+    """What to call files beside each other: their stems, numbered where two are the same, in any case.
+
+    They name folders, and two must not share one, on a file system that ignores case either.
 
     >>> short_names([Path("a/small.onnx"), Path("b/small.onnx"), Path("big.onnx")])
     ['small', 'small-2', 'big']
+    >>> short_names([Path("small-2.onnx"), Path("small.onnx"), Path("x/small.onnx")])
+    ['small-2', 'small', 'small-3']
     """
     names: list[str] = []
+    taken = {"index.html"}  # the page lies beside the folders
     for path in paths:
-        again = sum(name == path.stem or name.startswith(f"{path.stem}-") for name in names)
-        names.append(path.stem if not again else f"{path.stem}-{again + 1}")
+        numbered = (f"{path.stem}-{number}" for number in count(2))
+        name = next(name for name in chain([path.stem], numbered) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
     return names
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mien.errors import DataError
-from mien.types import AgeEstimate, GenderEstimate, PhotoResult
+from mien.types import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor
@@ -31,6 +31,7 @@ class Prediction:
         age_high: Upper end.
         p_female: In [0, 1], to 0.00001.
         detected: Whether a face was found.
+        gender: The label that was given; None where no face was found.
         error: None, or the sentence that says why the picture could not be read.
     """
 
@@ -40,6 +41,7 @@ class Prediction:
     age_high: float = math.nan
     p_female: float = math.nan
     detected: bool = False
+    gender: GenderLabel | None = None
     error: str | None = None
 
     @classmethod
@@ -52,8 +54,8 @@ class Prediction:
     @classmethod
     def of_face(cls, path: str, age: AgeEstimate, gender: GenderEstimate) -> "Prediction":
         """One face's estimate, rounded likewise."""
-        years, low, high = (round(number, 3) for number in (age.years, age.low, age.high))
-        return cls(path, years, low, high, round(gender.p_female, 5), detected=True)
+        years, low, high = (rounded_years(number, 3) for number in (age.years, age.low, age.high))
+        return cls(path, years, low, high, round(gender.p_female, 5), detected=True, gender=gender.label)
 
     def to_row(self) -> list[str]:
         """The table's fields, in the order of :data:`COLUMNS`."""

@@ -25,8 +25,8 @@ class Evaluation:
         recalibrated: Whether its calibration was not used, but one on other faces of the manifest.
         coverage: What the age intervals aim at.
         labels: (n rows) the manifest's rows.
-        predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, error,
-            unreadable``.
+        predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, gender,
+            error, unreadable``.
         scores: The figures.
         gender_probabilities: See :func:`~mien.evaluation.calibration.gender_figures`.
     """

@@ -64,9 +64,9 @@ def evaluate(
     refuse_overwriting([predictions], [manifest, *map(Path, table["path"])])
     if report is not None:
         make_folder(report)
-    question = ask(predictor.model.metadata, predictor.coverage, (), None)
+    question = ask(predictor.model.metadata, predictor.coverage, (), predictor.gender_threshold)
     if recalibrate:
-        stream = predict_crosswise(table, predictor.model, question)
+        stream = predict_crosswise(table, predictor)
     else:
         stream = predict_manifest(table, predictor, faces=faces)
     if predictions is not None:

@@ -117,7 +117,7 @@ INFO: Final = {
     "ways": "Two ways, one shape of face",
     "ways_text": "A photo is turned upright, its faces are found, and each is cut out in the same way as "
     "the faces that the model learned from. The model gives a probability to every age; from these come "
-    "the age, as their mean, and the interval, which is calibrated on faces that were kept out of training.",
+    "the age, as their median, and the interval, calibrated on faces that were kept out of training.",
     "ways_alt": "Two rows of steps. Estimating: photo, find faces, cut out, model, estimate. Making the "
     "model: labelled faces, cut out, train, check and calibrate, model file. Both use the same crop, and "
     "the model file of the second row is the model of the first.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,7 @@ def test_a_run_names_the_pictures_that_judge_it(checkpoint: Path) -> None:
     assert 0 < boxes["x1"].isna().sum() < len(boxes)
 
 
+@pytest.mark.slow
 def test_the_exported_file_is_a_detector_of_at_most_a_megabyte(exported: Path, astronaut: Path) -> None:
     detector = MienDetector(exported)
     assert detector.metadata.threshold == 0.4
@@ -105,6 +107,7 @@ def test_the_exported_file_is_a_detector_of_at_most_a_megabyte(exported: Path, a
     assert isinstance(detector.detect(np.asarray(Image.open(astronaut))), list)
 
 
+@pytest.mark.slow
 def test_the_exported_file_answers_as_the_checkpoint_on_any_size(checkpoint: Path, exported: Path) -> None:
     module = DetectorModule()
     module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
@@ -117,6 +120,7 @@ def test_the_exported_file_answers_as_the_checkpoint_on_any_size(checkpoint: Pat
         assert np.allclose(one.numpy(), other, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_a_file_answers_as_the_file_at_first(checkpoint: Path, exported: Path) -> None:
     module = DetectorModule()
     module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
@@ -129,10 +133,12 @@ def test_a_run_that_starts_from_a_file_answers_as_the_file_at_first(checkpoint: 
             assert torch.allclose(one, other, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_a_file(start: Train, exported: Path, tmp_path: Path) -> None:
     assert start(tmp_path / "more", weights=exported).exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on(start: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stop(Exception):
         pass
@@ -160,6 +166,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
         export_detector(tmp_path / "small.ckpt", tmp_path / "x.onnx", threshold=0.5)
 
 
+@pytest.mark.slow
 def test_the_command_exports(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "detector.onnx"
     done = CliRunner().invoke(app, ["export-detector", str(checkpoint), "--output", str(output)])
@@ -170,3 +177,60 @@ def test_the_command_refuses_an_unknown_teacher(pictures: Path, tmp_path: Path) 
     arguments = ["train-detector", str(pictures), "--faces", str(pictures / "faces.csv")]
     done = CliRunner().invoke(app, [*arguments, "--teacher", "owl", "--output", str(tmp_path / "run")])
     assert isinstance(done.exception, DetectorError) and "'owl'" in str(done.exception)
+
+
+def test_small_faces_log_odds_are_lowered_at_export_by_the_penalty_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    state = DetectorModule().state_dict()
+    note = {"recipe": "detector", "training_data": ["noise: 9 faces"]}
+    torch.save({"mien": note, "state_dict": state}, tmp_path / "last.ckpt")
+    deployed: list[torch.nn.Module] = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(module: torch.nn.Module, *_: object) -> None:
+        deployed.append(module)
+        raise Stop
+
+    monkeypatch.setattr("mien.training.detection.export.to_onnx", stop)
+    for penalty in (0.0, 1.3):
+        with pytest.raises(Stop):
+            export_detector(tmp_path / "last.ckpt", tmp_path / "x.onnx", threshold=0.5, small_penalty=penalty)
+    image = torch.randint(0, 256, (1, 3, 96, 128)).float()
+    with torch.no_grad():
+        scores = [module(image)[0].double() for module in deployed]
+    change = scores[1].logit() - scores[0].logit()
+    finest = change.numel() - int((change.abs() < 1e-3).sum())
+    assert finest > change.numel() / 2  # each coarser level has a quarter of the positions
+    assert torch.allclose(change[0, :finest], torch.tensor(-1.3).double(), atol=1e-3)
+
+
+def test_biases_and_norms_are_not_decayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = DetectorModule(weight_decay=0.07)
+    monkeypatch.setattr(DetectorModule, "trainer", SimpleNamespace(estimated_stepping_batches=100))
+    configured: dict[str, Any] = module.configure_optimizers()
+    decay = {id(p): g["weight_decay"] for g in configured["optimizer"].param_groups for p in g["params"]}
+    of_norms = {
+        id(p)
+        for part in module.net.modules()
+        if isinstance(part, torch.nn.BatchNorm2d)
+        for p in part.parameters()
+    }
+    for name, parameter in module.net.named_parameters():
+        spared = id(parameter) in of_norms or name.endswith("bias")
+        assert decay[id(parameter)] == (0 if spared else 0.07), name
+
+
+@pytest.mark.parametrize("size", [(96, 128), (64, 224)])
+def test_what_is_exported_gives_probabilities_boxes_and_points_for_any_size(size: tuple[int, int]) -> None:
+    module = DetectorModule().eval()
+    image = torch.randint(0, 256, (2, 3, *size)).float()
+    with torch.no_grad():
+        logits, boxes, points = module(image)
+        scores, *same = Deployed(module)(image)
+    assert torch.allclose(scores, logits.sigmoid()) and scores.shape[0] == 2
+    assert torch.equal(same[0], boxes) and boxes.shape == (*scores.shape, 4)
+    assert torch.equal(same[1], points) and points.shape == (*scores.shape, 10)
