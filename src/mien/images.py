@@ -69,7 +69,7 @@ def read_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bo
 
     Files may be JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF (its largest page), HEIC, AVIF or JPEG
     2000. Colour profiles and high dynamic range are brought to sRGB, 16-bit greys are scaled to 8 bits,
-    transparent parts show white. While the process reads as many photos as its memory budget allows, this waits.
+    transparent parts show white. Waits while other threads read as much as the memory budget allows.
 
     Args:
         source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), a Pillow image, or a uint8

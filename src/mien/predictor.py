@@ -32,6 +32,9 @@ CHIPS_AT_ONCE = 32
 PATIENCE = 0.25
 """… or when the first photo has waited for this many seconds."""
 
+LONGEST_SHAPE = 50
+"""A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -246,6 +249,8 @@ class Predictor:
         if faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
             return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, framing)]
+        if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
+            return (), []
         found = sorted(_intact(self._search.detect(photo.pixels), photo), key=lambda face: -face.box.area)
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 

@@ -32,7 +32,7 @@ def picture_of(data: bytes) -> tuple[bytes, bool, bool]:
             found = _MARKER.search(data, at)
             at = found.end() - 2 if found else len(data)
     ended = data[at : at + 2] == END
-    return (data if at >= len(data) else data[:at]).rstrip(b"\0"), ended, progressive and scans > 2
+    return (data if at >= len(data) else data[:at]).rstrip(b"\0\xff"), ended, progressive and scans > 2
 
 
 def first_scan(data: bytes) -> int:
@@ -48,8 +48,8 @@ def went_through_text(data: bytes) -> bool:
 
     In compressed data each byte is about as common as its neighbours, and stands beside any other.
     """
-    start = first_scan(data)
+    start = first_scan(data) % len(data)  # from the beginning where even the header is spoiled
     feeds = data.count(b"\n", start)
     returns, usual = data.count(b"\r", start), min(data.count(b"\x0c", start), data.count(b"\x0e", start))
-    put_in = feeds >= 16 and data.count(b"\r\n", start) == feeds
+    put_in = feeds >= 16 and usual >= 4 and data.count(b"\r\n", max(0, start - 1)) == feeds
     return put_in or (returns == 0 and usual >= 32) or (feeds == 0 and min(returns, usual) >= 32)

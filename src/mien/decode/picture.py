@@ -26,8 +26,11 @@ from mien.errors import ImageError, PhotoTooLargeError
 
 _CONVERT = "convert it to JPEG or PNG"
 
-BYTES_A_PIXEL = 12
-"""Of memory that a photo takes while it is decoded and looked at; see docs/prediction.md for measurements."""
+BYTES_A_PIXEL = 10
+"""Of memory that a photo takes while it is decoded and looked at; docs/prediction.md has the measurements."""
+
+BYTES_A_WEBP_PIXEL = 18
+"""Pillow decodes WebP into several whole copies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,19 +41,14 @@ class Picture:
         name: To call it by.
         width: In pixels, as they will be decoded.
         height: Likewise.
-        held: Bytes of the file.
+        cost: Bytes of memory that decoding it and looking at it take, about.
     """
 
     name: str
     width: int
     height: int
-    held: int
+    cost: int
     _decode: Callable[[], Decoded]
-
-    @property
-    def cost(self) -> int:
-        """Bytes of memory that decoding it and looking at it take, about."""
-        return self.width * self.height * BYTES_A_PIXEL + self.held
 
     def decode(self) -> Decoded:
         """The upright pixels.
@@ -58,7 +56,7 @@ class Picture:
         Raises:
             ImageError: If nothing can be read of it.
         """
-        with _failures(self.name):
+        with _failures(self.name, MAX_PIXELS):
             return self._decode()
 
 
@@ -77,7 +75,7 @@ def open_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     if not data:
         raise ImageError(f"{name} is empty; copy or download it again.")
     kind = format_of(data, name)
-    with _failures(name):
+    with _failures(name, max_pixels):
         return _OPENERS.get(kind, partial(_open, kind=kind))(data, name, max_pixels)
 
 
@@ -208,11 +206,13 @@ def _picture(image: Any, name: str, size: int, max_pixels: int, decode: Callable
         raise _too_many_pixels(name, max_pixels)
     if width * height == 0:
         raise ImageError(f"{name} has no pixels; give a photo of at least 1x1.")
-    return Picture(name, width, height, size, decode)
+    is_webp = getattr(image, "format", None) == "WEBP"
+    cost = size + width * height * (BYTES_A_WEBP_PIXEL if is_webp else BYTES_A_PIXEL)
+    return Picture(name, width, height, cost, decode)
 
 
 @contextmanager
-def _failures(name: str) -> Iterator[None]:
+def _failures(name: str, max_pixels: int) -> Iterator[None]:
     """Whatever a decoder raises becomes the sentence."""
     try:
         with held():
@@ -220,7 +220,7 @@ def _failures(name: str) -> Iterator[None]:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise _too_many_pixels(name, MAX_PIXELS) from None
+        raise _too_many_pixels(name, max_pixels) from None
     except MemoryError:
         raise PhotoTooLargeError(f"{name} needs more memory than there is; scale it down first.") from None
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over

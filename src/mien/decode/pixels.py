@@ -98,7 +98,7 @@ def load_what_there_is(image: ImageFile.ImageFile) -> tuple[int, int]:
         image.load()
     except OSError:
         turned = image.format == "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        if image.info.get("interlace") or turned:
+        if image.info.get("interlace") or image.format == "GIF" or turned:
             raise
         image.tile = []  # what is not decoded by now will not be
         filled = [y for y in range(image.height) if image.crop((0, y, image.width, y + 1)).getbbox()]
