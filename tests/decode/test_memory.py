@@ -153,3 +153,12 @@ def test_tiffs_are_read_by_several_threads_at_once(monkeypatch: pytest.MonkeyPat
     for thread in threads:
         thread.join(20)
     assert not together.broken
+
+
+def test_damaged_tiffs_leave_nothing_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    for compression in ("tiff_lzw", "jpeg", "tiff_deflate", "packbits"):
+        data = bytearray(encode(portrait(), "TIFF", compression=compression))
+        data[20:60] = bytes(40)
+        data[len(data) // 2 : len(data) // 2 + 3000] = b"\xff" * 3000
+        sentence(bytes(data))
+    assert capfd.readouterr().err == ""

@@ -1,15 +1,21 @@
 """Pillow's settings of the whole process, held still while mien decodes."""
 
+import ctypes
+import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, _imaging
 
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are refused from their header."""
+
+
+_LOG, _NO_ONE = logging.getLogger("PIL"), logging.NullHandler()
 
 
 class _Settings:
@@ -23,6 +29,7 @@ class _Settings:
         self._start_anew()
         self._warnings = warnings.catch_warnings()
         self._before: tuple[bool, int | None] = (False, None)
+        self._handlers: list[int | None] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave_behind)
 
@@ -47,7 +54,13 @@ class _Settings:
         self._warnings.__enter__()
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd headers
 
+        self._handlers = [set_handler(None) for set_handler in _libtiff()]
+        _LOG.addHandler(_NO_ONE)
+
     def _put_back(self) -> None:
+        for set_handler, before in zip(_libtiff(), self._handlers, strict=True):
+            set_handler(before)
+        _LOG.removeHandler(_NO_ONE)
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._before
         self._warnings.__exit__(None, None, None)
 
@@ -62,5 +75,21 @@ class _Settings:
         self._users = 0
 
 
+@cache
+def _libtiff() -> list[Callable[[int | None], int | None]]:
+    """Functions that set libtiff's handlers and return those before; none where it is linked statically.
+
+    Without handlers it does not write lines of its own to the standard error of the process.
+    """
+    try:
+        library = ctypes.CDLL(_imaging.__file__)
+        functions = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+    except (AttributeError, OSError):
+        return []
+    for function in functions:
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return [*functions]
+
+
 held = _Settings().held
-"""``with held():`` Pillow neither warns nor reads cut files as whole ones, whatever it is set to."""
+"""``with held():`` whatever is set, cut files are not read as whole ones, and nothing is said but by errors."""
