@@ -160,7 +160,6 @@ def test_strided_array_becomes_contiguous() -> None:
     ("array", "named"),
     [
         (np.zeros((4, 5, 3)), "float64"),
-        (np.zeros((4, 5, 4), np.uint8), "(4, 5, 4)"),
         (np.zeros(4, np.uint8), "(4,)"),
         (np.zeros((1, 4, 5, 3), np.uint8), "(1, 4, 5, 3)"),
         (np.zeros((0, 5, 3), np.uint8), "no pixels"),
@@ -203,7 +202,7 @@ def test_null_character_in_a_path_is_refused() -> None:
 
 
 def test_overlong_path_is_refused() -> None:
-    assert "cannot be opened" in sentence("a" * 5000)
+    assert "cannot be opened" in sentence("a." * 2500)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may open everything")

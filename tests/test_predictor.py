@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,64 @@ def test_error_of_the_photos_own_iterator_is_passed_on(predictor: Predictor) -> 
 
     with pytest.raises(OSError, match="unplugged"):
         list(predictor.predict_many(photos()))
+
+
+def test_answers_come_before_the_error_of_the_photos_own_iterator(
+    predictor: Predictor, astronaut: Path
+) -> None:
+    def photos() -> Iterator[PhotoSource]:
+        yield from (astronaut, "no.jpg", astronaut)
+        raise OSError("camera unplugged")
+
+    seen: list[int] = []
+    with pytest.raises(OSError, match="unplugged"):
+        for result in predictor.predict_many(photos()):
+            seen.append(len(result.faces))
+    assert seen == [1, 0, 1]
+
+
+def frames() -> list[Pixels]:
+    return [np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8) for seed in range(8)]
+
+
+def ages(predictor: Predictor, photos: Iterable[PhotoSource]) -> list[float]:
+    results = predictor.predict_many(photos, faces="aligned")
+    return [result.faces[0].age.years for result in results]
+
+
+@pytest.mark.parametrize("wrap", [lambda buffer: buffer, read_photo, Image.fromarray])
+def test_buffer_that_is_used_again_gives_each_frame_its_own_answer(
+    predictor: Predictor, wrap: Callable[[Pixels], PhotoSource]
+) -> None:
+    def reused() -> Iterator[PhotoSource]:
+        buffer = np.empty((SIZE, SIZE, 3), np.uint8)
+        for frame in frames():
+            buffer[:] = frame
+            yield wrap(buffer)
+            buffer[:] = 0
+
+    assert ages(predictor, reused()) == pytest.approx(ages(predictor, frames()), abs=1e-4)
+
+
+def test_images_may_be_closed_as_soon_as_the_next_is_asked_for(predictor: Predictor, astronaut: Path) -> None:
+    def closed() -> Iterator[PhotoSource]:
+        for _ in range(6):
+            with Image.open(astronaut) as image:
+                yield image
+            image.close()
+
+    assert all(result.error is None for result in predictor.predict_many(closed()))
+
+
+def test_one_image_that_is_not_loaded_yet_may_be_given_several_times(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "noise.png"
+    Image.effect_noise((300, 300), 60).save(path)
+    for _ in range(5):
+        with Image.open(path) as image:
+            results = list(predictor.predict_many([image] * 6, faces="aligned"))
+        assert len({result.faces for result in results}) == 1
 
 
 def test_no_photos_give_no_results(predictor: Predictor) -> None:

@@ -17,10 +17,10 @@ from mien.defaults import DEFAULT_DETECTOR
 from mien.detect import Detector, TurningDetector, make_detector
 from mien.errors import ImageError
 from mien.estimate import Question, ask, read
-from mien.images import EncodedPhoto, Photo, PhotoSource, Pixels, name_of, read_photo
+from mien.images import MAX_PIXELS, EncodedPhoto, Photo, PhotoSource, Pixels, name_of, reading, take_over
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.model import Model
-from mien.quality import flags_of, measure
+from mien.quality import CUT_OFF, flags_of, measure, share_outside
 from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
 
 Faces = Literal["detect", "aligned"]
@@ -31,6 +31,9 @@ CHIPS_AT_ONCE = 32
 
 PATIENCE = 0.25
 """… or when the first photo has waited for this many seconds."""
+
+LONGEST_SHAPE = 50
+"""A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -46,7 +49,34 @@ class _Prepared:
     faces: tuple[Face, ...] = ()
     chips: tuple[Pixels, ...] = ()
     flags: tuple[tuple[str, ...], ...] = ()
-    error: str | None = None
+    error: ImageError | None = None
+
+
+class _Source:
+    """The photos of a stream as it pulls them: taken over from their giver, who may use a buffer again.
+
+    Attributes:
+        failure: What the giver raised, which ends the stream.
+    """
+
+    def __init__(self, photos: Iterable[PhotoSource]) -> None:
+        self._photos = photos
+        self.failure: Exception | None = None
+
+    def __iter__(self) -> Iterator[PhotoSource | _Prepared]:
+        photos = iter(self._photos)
+        while True:
+            try:
+                photo = next(photos)
+            except StopIteration:
+                return
+            except Exception as error:  # the giver's own, of whatever kind; raised after the answers so far
+                self.failure = error
+                return
+            try:
+                yield take_over(photo)
+            except ImageError as error:
+                yield _Prepared(name_of(photo), error=error)
 
 
 class Predictor:
@@ -60,6 +90,7 @@ class Predictor:
         gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
             not 1, below which a face's label is "uncertain"; None for the model's own.
         rotate: Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.
+        max_pixels: Photos with more are refused.
 
     Raises:
         ModelError: If the model file cannot be used.
@@ -79,6 +110,7 @@ class Predictor:
         coverage: float = 0.9,
         gender_threshold: float | None = None,
         rotate: bool = True,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         """Load the model and set up the detector."""
         self.model = model if isinstance(model, Model) else Model(model)
@@ -86,6 +118,7 @@ class Predictor:
         self.coverage = coverage
         self.gender_threshold = gender_threshold
         self.rotate = rotate
+        self.max_pixels = max_pixels
         self._search = TurningDetector(self.detector) if rotate else self.detector
         self._ask(None, (), None)
 
@@ -116,13 +149,13 @@ class Predictor:
             The estimates, largest face first; empty where no face is found.
 
         Raises:
-            ImageError: If the photo cannot be read.
+            ImageError: If the photo cannot be read, or is cut short and shows no whole face in what is left.
             ValueError: If the model is not calibrated for ``coverage``, knows no such threshold, or the
                 gender's is out of range.
         """
         _check_choices(faces, framing)
         question = self._ask(coverage, thresholds, gender_threshold)
-        prepared = self._prepare(read_photo(photo), faces, framing)
+        prepared = self._read_and_prepare(photo, faces, framing)
         return list(self._estimate([prepared], question)[0].faces)
 
     def predict_many(
@@ -138,7 +171,8 @@ class Predictor:
         """Estimate every face of a stream of photos.
 
         Photos are decoded and searched for faces by several threads, a few ahead of the results; the model
-        sees the faces of several photos at once. Neither the photos nor the results pile up in memory.
+        sees the faces of several photos at once. Neither the photos nor the results pile up in memory. An
+        array or an image may be changed or closed as soon as the next one is asked for.
 
         Args:
             photos: As :meth:`predict` takes them; read lazily.
@@ -150,6 +184,9 @@ class Predictor:
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+
+        Raises:
+            Exception: Whatever ``photos`` itself raises, after the results of the photos before.
         """
         _check_choices(faces, framing)
         if isinstance(photos, str | bytes | os.PathLike | EncodedPhoto | Photo | Image.Image):
@@ -172,7 +209,8 @@ class Predictor:
     ) -> Iterator[PhotoResult]:
         waiting: list[_Prepared] = []
         since = time.monotonic()
-        for prepared in _map_ahead(partial(self._prepare_or_fail, faces=faces, framing=framing), photos):
+        source = _Source(photos)
+        for prepared in _map_ahead(partial(self._prepare_or_fail, faces=faces, framing=framing), source):
             if not waiting:
                 since = time.monotonic()
             waiting.append(prepared)
@@ -181,12 +219,20 @@ class Predictor:
                 yield from self._estimate(waiting, question)
                 waiting = []
         yield from self._estimate(waiting, question)
+        if source.failure is not None:
+            raise source.failure
 
-    def _prepare_or_fail(self, photo: PhotoSource, faces: Faces, framing: Framing) -> _Prepared:
+    def _prepare_or_fail(self, photo: PhotoSource | _Prepared, faces: Faces, framing: Framing) -> _Prepared:
+        if isinstance(photo, _Prepared):
+            return photo
         try:
-            return self._prepare(read_photo(photo), faces, framing)
+            return self._read_and_prepare(photo, faces, framing)
         except ImageError as error:
-            return _Prepared(name_of(photo), error=str(error))
+            return _Prepared(name_of(photo), error=error)
+
+    def _read_and_prepare(self, photo: PhotoSource, faces: Faces, framing: Framing) -> _Prepared:
+        with reading(photo, max_pixels=self.max_pixels, damaged=True) as decoded:
+            return self._prepare(decoded, faces, framing)
 
     def _prepare(self, photo: Photo, faces: Faces, framing: Framing) -> _Prepared:
         """Find the faces of a photo and cut their chips."""
@@ -194,7 +240,7 @@ class Predictor:
         size = self.model.metadata.input_size
         chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
         flags = tuple(
-            flags_of(face, measure(face, chip, photo.width, photo.height))
+            flags_of(face, measure(face, chip, photo.width, photo.height), damaged=photo.intact is not None)
             for face, chip in zip(found, chips, strict=True)
         )
         return _Prepared(photo.name, photo.width, photo.height, found, chips, flags)
@@ -202,8 +248,10 @@ class Predictor:
     def _find(self, photo: Photo, faces: Faces, framing: Framing) -> tuple[tuple[Face, ...], list[Transform]]:
         if faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
-            return (whole,), [transform_of_crop(photo.width, photo.height, framing)]
-        found = sorted(self._search.detect(photo.pixels), key=lambda face: -face.box.area)
+            return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, framing)]
+        if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
+            return (), []
+        found = sorted(_intact(self._search.detect(photo.pixels), photo), key=lambda face: -face.box.area)
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
     def _estimate(self, photos: list[_Prepared], question: Question) -> list[PhotoResult]:
@@ -216,11 +264,29 @@ class Predictor:
                 Estimate(face.box, face.score, *next(answers), flags)
                 for face, flags in zip(photo.faces, photo.flags, strict=True)
             )
-            results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, photo.error))
+            error = None if photo.error is None else str(photo.error)
+            results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, error, photo.error))
         return results
 
     def _look(self, chips: list[Pixels], question: Question) -> list[tuple[AgeEstimate, GenderEstimate]]:
         return read(self.model.metadata, *self.model.run(np.stack(chips)), question) if chips else []
+
+
+def _intact(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
+    """The faces that lie in what could be read of a photo.
+
+    Raises:
+        ImageError: If it is damaged and there are none.
+    """
+    if photo.intact is None:
+        return tuple(faces)
+    whole = tuple(face for face in faces if share_outside(face.box, photo.intact) <= CUT_OFF)
+    if not whole:
+        raise ImageError(
+            f"{photo.name} is damaged or cut short, and what can be read of it shows no whole face; copy or "
+            "download it again."
+        )
+    return whole
 
 
 def _check_choices(faces: str, framing: str) -> None:

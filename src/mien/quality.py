@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mien.images import Pixels
-from mien.types import Face
+from mien.types import Box, Face
 
 SMALL_FACE = 32
 """Side in pixels (mean of the box's width and height) below which a face is ``small_face``."""
@@ -63,29 +63,36 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
         height: Likewise.
     """
     box = face.box
-    inside_width = max(0.0, min(box.x2, width) - max(box.x1, 0.0))
-    inside_height = max(0.0, min(box.y2, height) - max(box.y1, 0.0))
     grey = cv2.cvtColor(cv2.resize(chip, (VIEW, VIEW), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     middle = grey[MIDDLE, MIDDLE].astype(np.float32)
     edges = cv2.Laplacian(grey.astype(np.float32), cv2.CV_32F)[MIDDLE, MIDDLE]
     return Quality(
         side=(box.width + box.height) / 2,
-        outside=1 - inside_width * inside_height / box.area,
+        outside=share_outside(box, (0, 0, width, height)),
         sharpness=float(edges.var() / max(float(middle.var()), 1.0)),
         brightness=float(np.percentile(middle, 90)),
         asymmetry=_asymmetry(face),
     )
 
 
-def flags_of(face: Face, quality: Quality) -> tuple[str, ...]:
+def share_outside(box: Box, frame: tuple[float, float, float, float]) -> float:
+    """The share of a box's area that lies beyond a frame (x1, y1, x2, y2), in [0, 1]."""
+    width = max(0.0, min(box.x2, frame[2]) - max(box.x1, frame[0]))
+    height = max(0.0, min(box.y2, frame[3]) - max(box.y1, frame[1]))
+    return 1 - width * height / box.area
+
+
+def flags_of(face: Face, quality: Quality, *, damaged: bool = False) -> tuple[str, ...]:
     """The reasons to trust an estimate less.
 
     Args:
         face: As a detector gave it.
         quality: As :func:`measure` found it.
+        damaged: Whether a part of its photo could not be read.
 
     Returns:
-        Of ``small_face``, ``blurred``, ``dark``, ``profile``, ``cut_off`` and ``low_score`` those that hold.
+        Of ``small_face``, ``blurred``, ``dark``, ``profile``, ``cut_off``, ``low_score`` and ``damaged``
+        those that hold.
     """
     holds = {
         "small_face": quality.side < SMALL_FACE,
@@ -94,6 +101,7 @@ def flags_of(face: Face, quality: Quality) -> tuple[str, ...]:
         "profile": quality.asymmetry is not None and quality.asymmetry > PROFILE,
         "cut_off": quality.outside > CUT_OFF,
         "low_score": face.unsure,
+        "damaged": damaged,
     }
     return tuple(flag for flag, held in holds.items() if held)
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mien.errors import MienError
+
 Gender = Literal["female", "male"]
 GenderLabel = Literal["female", "male", "uncertain"]
 
@@ -232,6 +234,7 @@ class PhotoResult:
         height: Height likewise.
         faces: Every face, largest box first.
         error: None, or one sentence.
+        failure: None, or the error that says that sentence.
     """
 
     photo: str
@@ -239,6 +242,7 @@ class PhotoResult:
     height: int = 0
     faces: tuple[Estimate, ...] = field(default=())
     error: str | None = None
+    failure: MienError | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON contract: photo, width, height, faces; or photo and error."""

@@ -220,7 +220,7 @@ def _draw(source: "str | EncodedPhoto", result: PhotoResult, target: Path) -> st
     from mien.images import read_photo
 
     try:
-        save_drawing(draw_estimates(read_photo(source).pixels, result.faces), target)
+        save_drawing(draw_estimates(read_photo(source, damaged=True).pixels, result.faces), target)
     except ImageError as error:
         return str(error)
     return None

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from mien.detect import Detector
 from mien.draw import draw_estimates
 from mien.errors import ImageError, PhotoTooLargeError
-from mien.images import EncodedPhoto, Photo, Pixels, read_photo
+from mien.images import EncodedPhoto, Photo, Pixels, reading
 from mien.model import Model
 from mien.predictor import Predictor
 from mien.types import Estimate, Face, PhotoResult
@@ -59,6 +60,7 @@ class Engine:
                 coverage=p.coverage,
                 gender_threshold=p.gender_threshold,
                 rotate=p.rotate,
+                max_pixels=settings.max_pixels,
             )
             for name, p in zip(settings.detector_names, made, strict=True)
         }
@@ -70,8 +72,8 @@ class Engine:
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
-        decoded = self._read(photo)
-        return PhotoResult(photo.name, decoded.width, decoded.height, self._predict(decoded, options))
+        with self.reading(photo) as decoded:
+            return PhotoResult(photo.name, decoded.width, decoded.height, self._predict(decoded, options))
 
     def look_at_many(
         self, photos: Sequence[EncodedPhoto], options: Options
@@ -81,16 +83,15 @@ class Engine:
         Returns:
             One result a photo, or the error that :meth:`look` would raise.
         """
-        decoded = [self._read_or_fail(photo) for photo in photos]
         predictor = self._predictors[options.detector or self.settings.detector_names[0]]
         results = predictor.predict_many(
-            [photo for photo in decoded if isinstance(photo, Photo)],
+            photos,
             faces=options.faces,
             coverage=options.coverage,
             thresholds=options.thresholds,
             gender_threshold=options.gender_threshold,
         )
-        return [photo if isinstance(photo, ImageError) else _or_error(next(results)) for photo in decoded]
+        return [result.failure if isinstance(result.failure, ImageError) else result for result in results]
 
     def annotate(self, photo: EncodedPhoto, options: Options) -> bytes:
         """A JPEG of the photo with its faces marked, made from the pixels alone: without metadata.
@@ -98,8 +99,8 @@ class Engine:
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
-        decoded = self._read(photo)
-        drawing = draw_estimates(decoded.pixels, self._predict(decoded, options))
+        with self.reading(photo) as decoded:
+            drawing = draw_estimates(decoded.pixels, self._predict(decoded, options))
         buffer = io.BytesIO()
         drawing.save(buffer, "JPEG", quality=92)
         return buffer.getvalue()
@@ -111,8 +112,9 @@ class Engine:
             predictor.predict(blank)
         predictor.predict(blank, faces="aligned")
 
-    def _read(self, photo: EncodedPhoto) -> Photo:
-        return read_photo(photo, max_pixels=self.settings.max_pixels)
+    def reading(self, photo: EncodedPhoto) -> AbstractContextManager[Photo]:
+        """Read a photo within the limits; it counts as in work until the block ends."""
+        return reading(photo, max_pixels=self.settings.max_pixels, damaged=True)
 
     def check(self, options: Options) -> None:
         """Refuse what no photo can be answered with.
@@ -128,12 +130,6 @@ class Engine:
         ):
             raise AssertionError("no photo, no result")
 
-    def _read_or_fail(self, photo: EncodedPhoto) -> Photo | ImageError:
-        try:
-            return self._read(photo)
-        except ImageError as error:
-            return error
-
     def _predict(self, photo: Photo, options: Options) -> tuple[Estimate, ...]:
         predictor = self._predictors[options.detector or self.settings.detector_names[0]]
         return tuple(
@@ -145,8 +141,3 @@ class Engine:
                 gender_threshold=options.gender_threshold,
             )
         )
-
-
-def _or_error(result: PhotoResult) -> PhotoResult | ImageError:
-    """The only thing that a decoded photo can be refused for is its number of faces."""
-    return result if result.error is None else PhotoTooLargeError(result.error)

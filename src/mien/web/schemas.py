@@ -56,7 +56,7 @@ class Face(_Answer):
     detection_score: float = Field(description="On the detector's own scale.")
     age: Age
     gender: Gender
-    flags: list[str] = Field(description="What makes the estimate less sure: small_face, cut_off …")
+    flags: list[str] = Field(description="What makes the estimate less sure: small_face, cut_off, damaged …")
 
 
 class Photo(_Answer):

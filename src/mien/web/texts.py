@@ -102,6 +102,7 @@ FLAGS: Final = {
     "profile": "Turned to the side, so less sure",
     "cut_off": "Cut off by the edge, so less sure",
     "low_score": "Perhaps not a face",
+    "damaged": "The photo is damaged, so less sure",
 }
 
 TROUBLE: Final = {

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from mien.draw import draw_estimates
-from mien.images import EncodedPhoto, read_photo
+from mien.images import EncodedPhoto
 from mien.types import Box, PhotoResult
 from mien.web.engine import Engine
 
@@ -52,10 +52,10 @@ def view_of(engine: Engine, photo: EncodedPhoto, result: PhotoResult) -> PhotoVi
     """
     if result.error is not None:
         return PhotoView(photo.name, result.to_json())
-    pixels = read_photo(photo, max_pixels=engine.settings.max_pixels).pixels
-    picture, marked = Image.fromarray(pixels), draw_estimates(pixels, result.faces)
-    chips = tuple(_data_address(_cut_out(picture, face.box)) for face in result.faces)
-    return PhotoView(photo.name, result.to_json(), _data_address(picture), _data_address(marked), chips)
+    with engine.reading(photo) as read:
+        picture, marked = Image.fromarray(read.pixels), draw_estimates(read.pixels, result.faces)
+        chips = tuple(_data_address(_cut_out(picture, face.box)) for face in result.faces)
+        return PhotoView(photo.name, result.to_json(), _data_address(picture), _data_address(marked), chips)
 
 
 def upright_copy(engine: Engine, photo: EncodedPhoto) -> bytes:
@@ -64,7 +64,8 @@ def upright_copy(engine: Engine, photo: EncodedPhoto) -> bytes:
     Raises:
         ImageError: If the photo cannot be read.
     """
-    return _jpeg(Image.fromarray(read_photo(photo, max_pixels=engine.settings.max_pixels).pixels))
+    with engine.reading(photo) as read:
+        return _jpeg(Image.fromarray(read.pixels))
 
 
 def _cut_out(picture: Image.Image, box: Box) -> Image.Image:
