@@ -53,14 +53,15 @@ class Engine:
         else:
             made = [predictor]
         self._predictors = {
-            name: Predictor(
+            (name, rotate): Predictor(
                 p.model,
                 _FewFaces(p.detector, settings.max_faces),
                 coverage=p.coverage,
                 gender_threshold=p.gender_threshold,
-                rotate=p.rotate,
+                rotate=p.rotate and rotate,
             )
             for name, p in zip(settings.detector_names, made, strict=True)
+            for rotate in (True, False)
         }
         self.metadata = made[0].model.metadata
 
@@ -82,8 +83,7 @@ class Engine:
             One result a photo, or the error that :meth:`look` would raise.
         """
         decoded = [self._read_or_fail(photo) for photo in photos]
-        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
-        results = predictor.predict_many(
+        results = self._predictor(options).predict_many(
             [photo for photo in decoded if isinstance(photo, Photo)],
             faces=options.faces,
             coverage=options.coverage,
@@ -134,10 +134,12 @@ class Engine:
         except ImageError as error:
             return error
 
+    def _predictor(self, options: Options) -> Predictor:
+        return self._predictors[options.detector or self.settings.detector_names[0], options.rotate]
+
     def _predict(self, photo: Photo, options: Options) -> tuple[Estimate, ...]:
-        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
         return tuple(
-            predictor.predict(
+            self._predictor(options).predict(
                 photo,
                 faces=options.faces,
                 coverage=options.coverage,
