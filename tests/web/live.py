@@ -13,13 +13,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from mien.web.server import configure, listen
+from mien.web.settings import Settings
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[str]:
+def live(app: FastAPI, settings: Settings | None = None) -> Iterator[str]:
     """Serve an app on a free port; give its address."""
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(configure(app, app.state.settings))
+    server = uvicorn.Server(configure(app, settings or app.state.settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():

@@ -1,5 +1,6 @@
 """Uvicorn around the application: listening, logging, stopping."""
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from mien.errors import ServerError
 from mien.predictor import Predictor
 from mien.web.app import create_app
+from mien.web.connections import BACKLOG, bounded, room_for_connections
 from mien.web.settings import Settings
 
 EVERYONE = (
@@ -37,6 +39,11 @@ def serve(settings: Settings, predictor: Predictor | None = None) -> None:
     Raises:
         MienError: If the model cannot be loaded or the address cannot be listened on.
     """
+    if _a_loop_runs():
+        raise ServerError(
+            "An event loop runs here already, as in a notebook; start the server in a thread: "
+            "threading.Thread(target=serve, args=[settings], daemon=True).start()"
+        )
     with listen(settings.host, settings.port) as listener:
         config = configure(create_app(settings, predictor), settings)
         set_up_logging()
@@ -47,6 +54,14 @@ def serve(settings: Settings, predictor: Predictor | None = None) -> None:
             return
 
 
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How Uvicorn is to serve the application."""
     return uvicorn.Config(
@@ -54,7 +69,9 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=bounded(room_for_connections(settings.max_connections)),
         ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 
@@ -83,7 +100,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        made = socket.create_server((host, port), family=family, backlog=2048)
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG)
         # asyncio switches off Nagle's algorithm, which would hold answers back, only where TCP is named.
         return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
     except OSError as error:

@@ -59,6 +59,11 @@ class Settings(BaseModel):
     )
     max_files: int = Field(default=16, ge=1, description="Photos in one request.")
     max_faces: int = Field(default=100, ge=1, description="Faces in one photo.")
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="Connections at a time; beyond, one that asks for nothing is closed.",
+    )
     upload_seconds: float = Field(default=60, gt=0, description="Time for a request to arrive.")
     answer_seconds: float = Field(
         default=30, gt=0, description="Time for a request to be answered, waiting included."
