@@ -11,5 +11,5 @@ ENV PATH=/opt/mien/bin:$PATH PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1 M
 USER 10001:10001
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:5000/healthz', timeout=4)"]
+  CMD ["python", "-m", "mien.web.health"]
 CMD ["mien", "serve"]

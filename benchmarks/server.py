@@ -94,6 +94,19 @@ def run_clients(address: str, photo: bytes, count: int, seconds: float) -> tuple
     return load, load.statuses[200] / (time.perf_counter() - start)
 
 
+def latency(address: str, count: int = 500) -> float:
+    """Median seconds of a request that needs no work, over a kept-open connection."""
+    place = urlsplit(f"//{address}")
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
 def reference(photo: bytes, seconds: float) -> float:
     """Photos a second of ``predict_many``."""
     predictor = Predictor()
@@ -136,6 +149,7 @@ def main() -> None:
     print(f"| {' | '.join(titles)} |\n|{' ---: |' * len(titles)}")
     answers: set[bytes] = set()
     with server() as (address, process):
+        unloaded = latency(address)
         for count in arguments.clients:
             load, rate = run_clients(address, photo, count, arguments.seconds)
             p50, p95, p99 = 1000 * np.percentile(load.seconds, [50, 95, 99])
@@ -145,7 +159,8 @@ def main() -> None:
             times = f"{p50:.0f} | {p95:.0f} | {p99:.0f}"
             counts = f"{done} | {busy} | {other} | {resident(process):.0f} MiB"
             print(f"| {count} | {rate:.1f} | {rate / bare:.2f} | {times} | {counts} |", flush=True)
-    print(f"\ndifferent answers to the one photo: {len(answers)}")
+    print(f"\n/healthz over a kept-open connection, without load: {1000 * unloaded:.1f} ms at the median")
+    print(f"different answers to the one photo: {len(answers)}")
 
 
 if __name__ == "__main__":

@@ -1,43 +1,72 @@
 """Estimates by a mien server instead of by this machine."""
 
 import json
+import math
+import os
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from http.client import HTTPException
-from typing import Any
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.message import Message
+from http.client import HTTPException, HTTPMessage
+from ipaddress import ip_address
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies, proxy_bypass
 
 from mien.errors import ImageError, ServerError
 from mien.images import EncodedPhoto, name_of, read_file
 from mien.types import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
 
 ATTEMPTS = 10
-"""How often a photo is offered to a busy server."""
+"""How often a photo is offered to a server that is busy, or starting anew."""
+
+ENOUGH = 2
+"""How often a photo is offered again after its sending was cut off: perhaps it is too large."""
+
+LONGEST_WAIT = 60.0
+"""Seconds between two of them, whatever the server asks for."""
 
 PHOTO_PROBLEMS = (400, 408, 413)
 """Statuses that tell of a photo, not of the whole request."""
+
+PASSING = (429, 502, 503, 504)
+"""Statuses of a server that may soon do better."""
+
+AUTHORIZATION = "MIEN_SERVER_AUTHORIZATION"
+"""The variable that may hold the Authorization header's value; other users of the machine cannot read it."""
 
 
 class RemotePredictor:
     """Sends photos to a server and reads its answers; names of files stay here.
 
     Args:
-        url: The server's address, such as ``http://127.0.0.1:5000``.
+        url: The server's address, such as ``http://127.0.0.1:5000`` or ``https://USER:PASSWORD@HOST``.
         timeout: Seconds to wait for an answer.
+        headers: Sent with every request, such as ``{"Authorization": "Bearer …"}``. Where neither they nor
+            the address tell who asks, the variable ``MIEN_SERVER_AUTHORIZATION`` may.
+        rotate: Whether a photo in which no face is found is looked at turned as well.
 
     Raises:
-        ServerError: If ``url`` is no web address.
+        ServerError: If ``url`` is no web address, or a header cannot be sent.
     """
 
-    def __init__(self, url: str, *, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = 60, headers: Mapping[str, str] | None = None, rotate: bool = True
+    ) -> None:
         """Check the address; nothing is sent yet."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerError(f"{url} is not the address of a server; write http://HOST:PORT.")
-        self.url = url.rstrip("/")
+        parts = _split(url)
+        path = parts.path.rstrip("/").removesuffix("/predict").removesuffix("/api/v1")
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
         self.timeout = timeout
+        self._headers = {"Content-Type": "application/octet-stream", **_login(parts), **(headers or {})}
+        _check(self._headers)
+        self._rotate = rotate
+        self._proxy = _proxy_for(parts)
+        self._open = build_opener(ProxyHandler(None if self._proxy else {}), _NoRedirect()).open
+        self._was_there = False
 
     def predict_many(
         self,
@@ -61,7 +90,8 @@ class RemotePredictor:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
 
         Raises:
-            ServerError: If the server cannot be reached, stays busy, refuses an option, or is none of mien's.
+            ServerError: If the server cannot be reached, stays busy, wants a login, refuses an option, or is
+                none of mien's.
         """
         options = {"faces": faces}
         if coverage is not None:
@@ -70,6 +100,8 @@ class RemotePredictor:
             options["thresholds"] = ",".join(map(str, thresholds))
         if gender_threshold is not None:
             options["gender_threshold"] = str(gender_threshold)
+        if not self._rotate:
+            options["rotate"] = "false"
         query = urlencode(options)
         for photo in photos:
             name = name_of(photo)
@@ -81,53 +113,185 @@ class RemotePredictor:
             yield self._ask(name, data, query)
 
     def _ask(self, name: str, data: bytes, query: str) -> PhotoResult:
-        for _ in range(ATTEMPTS):
-            status, answer, wait = self._post(data, query)
-            if status == 200:
+        for attempt in range(ATTEMPTS):
+            answer = self._post(data, query)
+            if answer.status == 200:
                 return self._result(name, answer)
-            detail = str(answer.get("detail", f"it answered with status {status}"))
-            if status in PHOTO_PROBLEMS:
-                return PhotoResult(name, error=detail.replace("<bytes>", name))
-            if status != 503:
-                raise ServerError(f"The server at {self.url} refuses: {detail}")
-            time.sleep(wait)
+            if answer.status in PHOTO_PROBLEMS:
+                return PhotoResult(name, error=_photo_error(name, data, answer))
+            if answer.status not in PASSING:
+                raise ServerError(self._refusal(answer))
+            if answer.broken and attempt >= ENOUGH:
+                return PhotoResult(name, error=_photo_error(name, data, replace(answer, status=413)))
+            time.sleep(min(LONGEST_WAIT, answer.wait) or min(10.0, 2.0**attempt))
+        if answer.cut_off:
+            raise ServerError(self._unreachable(answer.cut_off))
         raise ServerError(f"The server at {self.url} is busy; try again later.")
 
-    def _post(self, data: bytes, query: str) -> tuple[int, dict[str, Any], float]:
-        """Status, document, and the seconds to wait if the server is busy."""
-        request = Request(
-            f"{self.url}/api/v1/predict?{query}",
-            data,
-            {"Content-Type": "application/octet-stream"},
-        )
+    def _post(self, data: bytes, query: str) -> "_Answer":
+        request = Request(f"{self.url}/api/v1/predict?{query}", data, self._headers)
         try:
-            with urlopen(request, timeout=self.timeout) as response:
-                return 200, _document(response.read()), 0
+            with self._open(request, timeout=self.timeout) as response:
+                answer = _Answer(response.status, response.headers, response.read())
         except HTTPError as error:
-            wait = error.headers.get("Retry-After", "1")
-            return error.code, _document(error.read()), float(wait) if wait.isdecimal() else 1
+            with error:
+                answer = _Answer(error.code, error.headers, error.read())
         except (URLError, HTTPException, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise ServerError(
-                f"The server at {self.url} cannot be reached ({reason}); see that 'mien serve' runs there."
-            ) from None
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            if not self._was_there:
+                raise ServerError(self._unreachable(reason)) from None
+            # It was there a moment ago: perhaps it starts anew.
+            broken = isinstance(getattr(error, "reason", error), ConnectionResetError | BrokenPipeError)
+            return _Answer(503, cut_off=reason, broken=broken)
+        self._was_there = True
+        return answer
 
-    def _result(self, name: str, answer: dict[str, Any]) -> PhotoResult:
+    def _result(self, name: str, answer: "_Answer") -> PhotoResult:
+        document = answer.document
+        if document is None:
+            raise ServerError(
+                f"The server at {self.url} answers with something other than JSON; if it wants a login, "
+                f"{_HOW_TO_LOG_IN}"
+            )
         try:
-            faces = tuple(map(_estimate, answer["faces"]))
-            return PhotoResult(name, answer["width"], answer["height"], faces)
+            faces = tuple(map(_estimate, document["faces"]))
+            return PhotoResult(name, document["width"], document["height"], faces)
         except (KeyError, TypeError, ValueError):
             raise ServerError(
                 f"The server at {self.url} answers in another form than this version of mien reads."
             ) from None
 
+    def _refusal(self, answer: "_Answer") -> str:
+        if answer.status in (401, 403, 407):
+            return f"The server at {self.url} wants a login ({answer.status}): {_HOW_TO_LOG_IN}"
+        if 300 <= answer.status < 400:
+            place = _without_secrets(answer.headers.get("Location", "nowhere"))
+            return (
+                f"The server at {self.url} leads elsewhere ({place}); use that address, or log in: "
+                f"{_HOW_TO_LOG_IN}"
+            )
+        return f"The server at {self.url} refuses: {answer.detail}"
 
-def _document(body: bytes) -> dict[str, Any]:
+    def _unreachable(self, reason: str) -> str:
+        if self._proxy:
+            return (
+                f"The server at {self.url} cannot be reached through the proxy {self._proxy} ({reason}); if "
+                "it needs none, name its host in the variable no_proxy."
+            )
+        return f"The server at {self.url} cannot be reached ({reason}); see that 'mien serve' runs there."
+
+
+_HOW_TO_LOG_IN = (
+    f"write USER:PASSWORD@ before the host, give --header 'Authorization: …', or set {AUTHORIZATION}."
+)
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A redirect would turn the request into one without a photo."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back; ``cut_off`` says why nothing did, ``broken`` whether a photo was on its way then."""
+
+    status: int
+    headers: Mapping[str, str] | Message = field(default_factory=dict)
+    body: bytes = b""
+    cut_off: str = ""
+    broken: bool = False
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        try:
+            document = json.loads(self.body)
+        except ValueError:
+            return None
+        return document if isinstance(document, dict) else None
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether mien itself wrote it, rather than a proxy on the way."""
+        return "detail" in (self.document or {})
+
+    @property
+    def detail(self) -> str:
+        return str((self.document or {}).get("detail", f"it answered with status {self.status}."))
+
+    @property
+    def wait(self) -> float:
+        """Seconds after which to come back, if it says."""
+        text = str(self.headers.get("Retry-After", ""))
+        return float(text) if text.isdecimal() else 0
+
+
+def _photo_error(name: str, data: bytes, answer: _Answer) -> str:
+    if answer.is_problem:
+        return answer.detail.replace("<bytes>", name)
+    if answer.status == 413:
+        return (
+            f"{name} ({len(data) / 10**6:.1f} MB) is larger than a server on the way allows; send a smaller "
+            "copy, or let whoever runs it raise the limit."
+        )
+    return f"{name}: {answer.detail}"
+
+
+def _split(url: str) -> SplitResult:
     try:
-        document = json.loads(body)
+        parts = urlsplit(url)
+        _ = parts.port  # checks it
     except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ServerError(f"{_without_secrets(url)} is not the address of a server; write http://HOST:PORT.")
+    return parts
+
+
+def _check(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not (
+            re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", name, re.ASCII) and value.isprintable() and _is_latin(value)
+        ):
+            raise ServerError(
+                f"The header {name!r} cannot be sent; write it as 'NAME: VALUE', in plain letters."
+            )
+
+
+def _is_latin(text: str) -> bool:
+    return all(ord(letter) < 256 for letter in text)
+
+
+def _without_secrets(url: str) -> str:
+    """An address without the password and the query that it may hold."""
+    head, mark, rest = url.partition("?")[0].partition("//")
+    authority, slash, path = rest.partition("/")
+    return f"{head}{mark}{authority.rpartition('@')[2]}{slash}{path}" if mark else head.rpartition("@")[2]
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+    value = os.environ.get(AUTHORIZATION, "").strip()
+    return {"Authorization": value} if value else {}
+
+
+def _proxy_for(parts: SplitResult) -> str:
+    """The proxy that the machine's settings name for an address; none for this machine itself."""
+    host = parts.hostname or ""
+    proxy = getproxies().get(parts.scheme, "")
+    return "" if _is_here(host) or proxy_bypass(host) else _without_secrets(proxy)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _estimate(face: dict[str, Any]) -> Estimate:
@@ -137,9 +301,16 @@ def _estimate(face: dict[str, Any]) -> Estimate:
         Box(*face["box"]),
         face["detection_score"],
         AgeEstimate(age["years"], age["low"], age["high"], age["coverage"], *_at_least(age)),
-        GenderEstimate(gender["p_female"], 1.0 if gender["label"] == "uncertain" else 0.5),
+        _gender(gender["p_female"], gender["label"]),
         tuple(face["flags"]),
     )
+
+
+def _gender(p_female: float, label: str) -> GenderEstimate:
+    """The value object with the label that the server gave before it rounded the probability."""
+    if label == "uncertain":
+        return GenderEstimate(min(max(p_female, math.ulp(0.0)), math.nextafter(1, 0)), 1.0)
+    return GenderEstimate(min(p_female, math.nextafter(0.5, 0)) if label == "male" else max(p_female, 0.5))
 
 
 def _at_least(age: dict[str, Any]) -> list[Any]:

@@ -5,21 +5,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from mien.web.server import listen
+from mien.web.server import configure, listen
+from mien.web.settings import Settings
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[str]:
+def live(app: FastAPI, settings: Settings | None = None) -> Iterator[str]:
     """Serve an app on a free port; give its address."""
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(configure(app, settings or app.state.settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():
@@ -32,10 +33,12 @@ def live(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def started(model: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``mien serve`` as a process; give it and its address."""
-    command = [sys.executable, "-c", "from mien.cli import main; main()", "serve", "--model", str(model)]
-    process = subprocess.Popen([*command, "--port", "0", *flags], stderr=subprocess.PIPE, text=True)
+def started(
+    model: Path, *flags: str, command: Sequence[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``mien serve``, or another command, as a process; give it and its address."""
+    serve = [sys.executable, "-c", "from mien.cli import main; main()", "serve", "--model", str(model)]
+    process = subprocess.Popen(command or [*serve, "--port", "0", *flags], stderr=subprocess.PIPE, text=True)
     with process:
         assert process.stderr is not None
         try:

@@ -1,7 +1,9 @@
 """The REST API as its clients meet it: over HTTP, from a real server."""
 
+import gzip
 import io
 import json
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,7 +100,7 @@ def test_options_may_be_in_the_query(client: httpx.Client) -> None:
         ("coverage", "nan", "coverage"),
         ("thresholds", "18,old", "thresholds"),
         ("thresholds", ",".join(map(str, range(40))), "thresholds"),
-        ("treshold", "18", "faces, detector, coverage, thresholds"),
+        ("treshold", "18", "'treshold'; choose among faces, detector, coverage, thresholds"),
     ],
 )
 def test_a_wrong_option_is_named(
@@ -159,10 +161,146 @@ def test_too_large_an_upload_without_its_length_is_refused(client: httpx.Client)
     assert problem(client.post("/api/v1/predict", content=chunks, headers=headers))[:2] == (413, "too-large")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml"])
 def test_a_body_of_another_kind_is_refused(client: httpx.Client, photo: bytes, kind: str) -> None:
     response = client.post("/api/v1/predict", content=photo, headers={"Content-Type": kind})
     assert problem(response)[:2] == (415, "wrong-kind")
+
+
+UNTOLD = ["application/x-www-form-urlencoded", "binary/octet-stream", ""]
+
+
+@pytest.mark.parametrize("kind", UNTOLD)
+def test_a_picture_is_read_though_its_type_is_not_told(client: httpx.Client, photo: bytes, kind: str) -> None:
+    response = client.post("/api/v1/predict", content=photo, headers={"Content-Type": kind})
+    assert response.json()["width"] == 512
+
+
+@pytest.mark.parametrize("kind", UNTOLD)
+def test_other_bytes_of_an_untold_type_are_refused_with_curls_cure(client: httpx.Client, kind: str) -> None:
+    response = client.post("/api/v1/predict", content=b"photo=a.jpg", headers={"Content-Type": kind})
+    status, _, sentence = problem(response)
+    assert status == 415
+    assert "-F photo=@FILE" in sentence and "--data-binary @FILE" in sentence
+
+
+def test_a_compressed_body_is_refused_with_the_reason(client: httpx.Client, photo: bytes) -> None:
+    headers = {"Content-Type": "image/jpeg", "Content-Encoding": "gzip"}
+    status, _, sentence = problem(
+        client.post("/api/v1/predict", content=gzip.compress(photo), headers=headers)
+    )
+    assert status == 415
+    assert "compressed" in sentence
+
+
+def form(*parts: bytes) -> tuple[bytes, dict[str, str]]:
+    """A form from its parts, each with its head."""
+    body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+    return body, {"Content-Type": "multipart/form-data; boundary=cut"}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="photo"\r\nContent-Type: image/jpeg',
+        b'Content-Disposition: form-data; name="photo"',
+        b'Content-Disposition: form-data; name="photo"\r\nContent-Type: application/octet-stream',
+    ],
+)
+def test_a_part_without_a_files_name_is_a_photo_by_its_type_or_bytes(
+    client: httpx.Client, photo: bytes, head: bytes
+) -> None:
+    option = b'Content-Disposition: form-data; name="faces"\r\n\r\naligned'
+    body, headers = form(option, head + b"\r\n\r\n" + photo)
+    answer = client.post("/api/v1/predict", content=body, headers=headers).json()
+    assert answer["photo"] == "<bytes>"
+    assert answer["faces"][0]["box"] == [0, 0, 512, 512]
+
+
+@pytest.mark.parametrize("filename", [b"", b'; filename="options.json"'])
+def test_a_json_part_holds_options(client: httpx.Client, photo: bytes, filename: bytes) -> None:
+    head = (
+        b'Content-Disposition: form-data; name="options"' + filename + b"\r\nContent-Type: application/json"
+    )
+    options = head + b'\r\n\r\n{"faces": "aligned", "thresholds": [18, 21], "rotate": false}'
+    picture = b'Content-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n' + photo
+    body, headers = form(options, picture)
+    (face,) = client.post("/api/v1/predict", content=body, headers=headers).json()["faces"]
+    assert set(face["age"]["at_least"]) == {"18", "21"}
+
+
+def test_a_form_whose_boundary_is_not_told_is_refused_with_the_reason(
+    client: httpx.Client, photo: bytes
+) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    status, kind, sentence = problem(client.post("/api/v1/predict", content=form(photo)[0], headers=headers))
+    assert (status, kind) == (400, "broken-form")
+    assert "boundary" in sentence
+
+
+@pytest.mark.parametrize("head", ["", "data:image/jpeg;base64,"])
+def test_a_photo_inside_json_is_answered_as_an_upload_is(
+    client: httpx.Client, photo: bytes, head: str
+) -> None:
+    text = head + b64encode(photo).decode()
+    expected = client.post(
+        "/api/v1/predict?faces=aligned", content=photo, headers={"Content-Type": "image/jpeg"}
+    )
+    answer = client.post("/api/v1/predict", json={"image": text, "faces": "aligned"})
+    assert answer.content == expected.content
+
+
+def test_several_photos_inside_json_are_answered_in_order(client: httpx.Client, photo: bytes) -> None:
+    texts = [b64encode(b"no photo").decode(), urlsafe_b64encode(photo).decode().rstrip("=")]
+    first, second = client.post("/api/v1/predict", json={"images": texts}).json()["photos"]
+    assert set(first) == {"photo", "error"}
+    assert second["width"] == 512
+
+
+def test_limits_count_the_decoded_bytes_of_json(client: httpx.Client) -> None:
+    def status(size: int) -> int:
+        text = b64encode(b"x" * size).decode()
+        return client.post("/api/v1/predict", json={"image": text}).status_code
+
+    assert status(1_990_000) == 400  # 2.65 MB of base64, and no picture
+    assert status(2_000_001) == 413
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "word"),
+    [
+        ({"image": "https://example.org/a.jpg"}, 415, "no addresses"),
+        ({"image": "data:text/plain,hello"}, 400, "base64"),
+        ({"image": "???"}, 400, "not base64"),
+        ({"image": 3}, 400, '"image"'),
+        ({"url": "x"}, 400, '"image"'),
+        ({"images": []}, 400, '"image"'),
+        (["a"], 400, "JSON object"),
+        ({"images": ["", "", "", ""]}, 413, "3 photos"),
+        ({"image": "AAAA", "treshold": 18}, 422, "'treshold'"),
+    ],
+)
+def test_wrong_json_is_told_what_to_do(
+    client: httpx.Client, document: object, status: int, word: str
+) -> None:
+    answer = problem(client.post("/api/v1/predict", json=document))
+    assert answer[0] == status
+    assert word in answer[2]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/info", "/metrics", "/docs", "/static/astronaut.jpg"])
+def test_head_answers_as_get_without_a_body(client: httpx.Client, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_a_slash_too_many_is_answered(client: httpx.Client, photo: bytes) -> None:
+    assert client.get("/healthz/").json() == {"status": "ok"}
+    assert client.post("/api/v1/predict/", files={"photo": ("a.jpg", photo)}).json()["width"] == 512
+    page = client.get("/info/", follow_redirects=False)
+    assert page.is_redirect and page.headers["location"] == "../info"
+    assert client.get("/info/", follow_redirects=True).status_code == 200
 
 
 def test_a_form_without_a_photo_is_refused(client: httpx.Client) -> None:

@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.errors import ServerError
+from mien.remote import _gender
+from mien.types import GenderEstimate
 from mien.web.app import create_app
 from mien.web.settings import Settings
 
@@ -117,3 +119,39 @@ def test_a_server_that_stays_busy_is_given_up(astronaut: Path, monkeypatch: pyte
     with busy(["1"] * 99) as address:
         done = predict(astronaut, "--server", address)
     assert isinstance(done.exception, ServerError) and "is busy; try again later" in str(done.exception)
+
+
+@pytest.mark.parametrize("p_female", [0.49951, 0.4999, 0.5, 0.50049, 0.0001, 0.99996])
+@pytest.mark.parametrize("unsure_below", [0.5, 0.6, 0.9999])
+def test_labels_survive_the_rounding_of_probabilities(p_female: float, unsure_below: float) -> None:
+    here = GenderEstimate(p_female, unsure_below)
+    there = _gender(round(p_female, 3), here.label)
+    assert there.label == here.label
+    assert (round(there.p_female, 3), round(there.probability, 3)) == (
+        round(here.p_female, 3),
+        round(here.probability, 3),
+    )
+
+
+def test_no_rotate_reaches_the_server(astronaut: Path, tmp_path: Path) -> None:
+    lying = tmp_path / "lying.png"
+    with Image.open(astronaut) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(lying)
+    with live(create_app(Settings())) as address:
+        turned = predict(lying, "--server", address)
+        as_it_is = predict(lying, "--server", address, "--no-rotate")
+    assert "face 1 of 1" in turned.stdout
+    assert as_it_is.stdout == predict(lying, "--no-rotate").stdout
+    assert "no face found" in as_it_is.stdout
+
+
+def test_a_photo_far_beyond_the_limit_is_named_and_the_others_go_on(
+    tiny_model: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    huge = tmp_path / "huge.jpg"
+    huge.write_bytes(b"\xff\xd8" + b"x" * 30_000_000)
+    with live(create_app(Settings(model=tiny_model, max_upload_mb=1))) as address:
+        result = predict(huge, astronaut, "--server", address)
+    assert result.exit_code == 1
+    assert result.stderr == "mien: A request may have 1 MB at most; send a smaller photo.\n"
+    assert str(astronaut) in result.stdout

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -176,3 +177,76 @@ def test_a_signal_lets_what_is_under_way_be_finished(
         assert process.wait(30) in (0, -signal.SIGTERM)
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+STUCK = """
+import sys, threading
+from mien.predictor import Predictor
+from mien.web import server
+from mien.web.settings import Settings
+
+class Stuck:
+    def detect(self, photo):
+        if photo.shape[0] > 64:
+            threading.Event().wait()
+        return []
+
+make, model = server.create_app, sys.argv[1]
+server.create_app = lambda settings, _: make(settings, Predictor(model, Stuck()))
+sys.argv[1:] = ["serve", "--port", "0", "--shutdown-seconds", "1", "--answer-seconds", "0.3"]
+from mien.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals are POSIX's")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_signal_ends_the_server_even_if_a_thread_is_stuck(
+    tiny_model: Path, photo: bytes, stop: signal.Signals, answered: bool
+) -> None:
+    with started(tiny_model, command=[sys.executable, "-c", STUCK, str(tiny_model)]) as (process, address):
+        if answered:
+            assert post(address, photo).status_code == 503
+            process.send_signal(stop)
+        else:
+            with open_request(address, len(photo), photo):
+                while "mien_pending_photos 1.0" not in get(address, "/metrics").text:
+                    time.sleep(0.01)
+                process.send_signal(stop)
+        process.wait(20)
+
+
+def test_a_failed_warm_up_is_logged_and_tried_again(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Moody:
+        tries = 0
+
+        def detect(self, photo: Pixels) -> list[Face]:
+            self.tries += 1
+            if self.tries < 3:
+                raise RuntimeError("not in the mood")
+            return []
+
+    with live(
+        create_app(Settings(model=tiny_model), Predictor(tiny_model, Moody(), rotate=False))
+    ) as address:
+        while get(address, "/readyz").status_code != 200:
+            time.sleep(0.01)
+    assert "the server is not ready" in caplog.text
+
+
+def test_a_client_that_leaves_gives_up_its_place(tiny_model: Path, photo: bytes) -> None:
+    with gated(tiny_model, queue=1, max_files=1) as (address, gate), ThreadPoolExecutor(1) as clients:
+        first = clients.submit(post, address, photo)
+        gate.waiting.acquire()
+        with open_request(address, len(photo), photo):
+            while "mien_pending_photos 2.0" not in get(address, "/metrics").text:
+                time.sleep(0.01)
+        while "mien_pending_photos 1.0" not in get(address, "/metrics").text:
+            time.sleep(0.01)
+        gate.open.set()
+        assert first.result().status_code == 200
+        assert 'status="499"' in get(address, "/metrics").text
+        assert not gate.waiting.acquire(blocking=False)

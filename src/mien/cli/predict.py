@@ -75,7 +75,15 @@ def predict(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Let 'mien serve' at this address do the work, with its model and its first detector.",
+            help="Let 'mien serve' at this address do the work, with its model and its first detector. For a "
+            "login write https://USER:PASSWORD@HOST, or set MIEN_SERVER_AUTHORIZATION.",
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:VALUE",
+            help="Send this header to the server, such as 'Authorization: Bearer …'; repeat it for several.",
         ),
     ] = None,
 ) -> None:
@@ -90,7 +98,11 @@ def predict(
     from mien.progress import progress
 
     sources = _sources(photos)
-    predictor = _local(model, detector, rotate) if server is None else _remote(server, model, detector)
+    predictor = (
+        _local(model, detector, rotate)
+        if server is None
+        else _remote(server, model, detector, _headers(header or []), rotate)
+    )
     if save is not None:
         _make_folder(save)
     targets = _targets(photos, save)
@@ -126,12 +138,24 @@ def _local(model: Path | None, detector: str, rotate: bool) -> "Predictor":
     return Predictor(model, detector, rotate=rotate)
 
 
-def _remote(server: str, model: Path | None, detector: str) -> "RemotePredictor":
+def _remote(
+    server: str, model: Path | None, detector: str, headers: dict[str, str], rotate: bool
+) -> "RemotePredictor":
     from mien.remote import RemotePredictor
 
     if model is not None or detector != DEFAULT_DETECTOR:
         raise typer.BadParameter("The server has its own model and detector.", param_hint="--server")
-    return RemotePredictor(server)
+    return RemotePredictor(server, headers=headers, rotate=rotate)
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    headers = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise typer.BadParameter("a header is written 'NAME: VALUE'.", param_hint="--header")
+        headers[name] = value.strip()
+    return headers
 
 
 def describe(result: PhotoResult) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """``mien serve``."""
 
 import inspect
+import os
+import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -39,3 +42,16 @@ def serve(**given: Any) -> None:
     from mien.web.server import serve as run
 
     run(settings)
+    _leave()
+
+
+def _leave() -> None:
+    """End the process even if a thread is stuck in a photo, which the interpreter would wait for."""
+    from mien.web.service import THREADS
+
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    for thread in threads:
+        thread.join(0.5)
+    if any(thread.is_alive() for thread in threads):
+        sys.stderr.flush()
+        os._exit(0)

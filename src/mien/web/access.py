@@ -9,6 +9,9 @@ from mien.web.metrics import Metrics
 
 log = logging.getLogger("mien.web")
 
+LEFT = 499
+"""What is noted where the client left before the answer, as nginx does."""
+
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
@@ -25,7 +28,8 @@ class AccessLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.monotonic(), 500
+        start = time.monotonic()
+        status = LEFT  # unless something is answered
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -35,6 +39,9 @@ class AccessLog:
 
         try:
             await self.app(scope, receive, send_and_note)
+        except BaseException:
+            status = 500
+            raise
         finally:
             seconds = time.monotonic() - start
             method = scope["method"] if scope["method"] in METHODS else "other"

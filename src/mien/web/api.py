@@ -20,7 +20,7 @@ from mien.web.uploads import read_photos
 
 router = APIRouter()
 
-PROBLEMS = problem_responses(400, 408, 413, 415, 422, 503)
+PROBLEMS = problem_responses(400, 408, 413, 415, 421, 422, 503)
 JPEG: dict[str, Any] = {
     "description": "The photo with boxes and labels, without metadata.",
     "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
@@ -100,8 +100,10 @@ async def healthz() -> Status:
 )
 async def readyz(request: Request, response: Response) -> Status:
     """503 until the model and the detector have seen a first, blank picture."""
-    if request.app.state.service.ready:
+    service: Service = request.app.state.service
+    if service.ready:
         return Status(status="ready")
+    service.warm_up()
     response.status_code = 503
     return Status(status="starting")
 

@@ -1,6 +1,5 @@
 """The web application."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,6 +12,8 @@ from mien.predictor import Predictor
 from mien.web import api, docs, openapi, pages, problems
 from mien.web.access import AccessLog
 from mien.web.engine import Engine
+from mien.web.hosts import AllowedHosts
+from mien.web.lenient import Lenient
 from mien.web.limits import HeldBytes, UploadLimits
 from mien.web.metrics import Metrics
 from mien.web.security import SecurityHeaders
@@ -36,7 +37,14 @@ def create_app(settings: Settings | None = None, predictor: Predictor | None = N
 
 def build_app(settings: Settings, service: Service) -> FastAPI:
     """Make the application around a service."""
-    app = FastAPI(title="mien", version=version("mien"), lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="mien",
+        version=version("mien"),
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     uploads = HeldBytes()
     service.metrics = metrics = Metrics(lambda: service.pending, lambda: uploads.count)
     app.state.settings, app.state.service = settings, service
@@ -57,13 +65,14 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(UploadLimits, settings=settings)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"])
+    app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, metrics=metrics)
+    app.add_middleware(Lenient)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    warming = asyncio.create_task(app.state.service.warm_up())
+    app.state.service.warm_up()
     yield
-    await warming
     app.state.service.close()

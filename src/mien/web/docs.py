@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
 router = APIRouter()
 
 ASSETS = Path(__file__).parent / "swagger"
 
+# Addresses are relative, since a proxy may serve all of it below a path that mien never sees.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -16,19 +17,18 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mien: the API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="{assets}/swagger-ui.css">
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
 </head>
 <body>
-<main id="docs" data-url="{document}"></main>
-<script src="{assets}/swagger-ui-bundle.js"></script>
-<script src="{assets}/start.js"></script>
+<main id="docs" data-url="openapi.json"></main>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script src="docs/assets/start.js"></script>
 </body>
 </html>
 """
 
 
 @router.get("/docs")
-async def docs(request: Request) -> HTMLResponse:
+async def docs() -> HTMLResponse:
     """Answer with Swagger UI on the API's OpenAPI document."""
-    root = request.scope.get("root_path", "")
-    return HTMLResponse(_PAGE.format(assets=f"{root}/docs/assets", document=f"{root}/openapi.json"))
+    return HTMLResponse(_PAGE)

@@ -54,15 +54,16 @@ class Engine:
         else:
             made = [predictor]
         self._predictors = {
-            name: Predictor(
+            (name, rotate): Predictor(
                 p.model,
                 _FewFaces(p.detector, settings.max_faces),
                 coverage=p.coverage,
                 gender_threshold=p.gender_threshold,
-                rotate=p.rotate,
+                rotate=p.rotate and rotate,
                 max_pixels=settings.max_pixels,
             )
             for name, p in zip(settings.detector_names, made, strict=True)
+            for rotate in (True, False)
         }
         self.metadata = made[0].model.metadata
 
@@ -83,8 +84,7 @@ class Engine:
         Returns:
             One result a photo, or the error that :meth:`look` would raise.
         """
-        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
-        results = predictor.predict_many(
+        results = self._predictor(options).predict_many(
             photos,
             faces=options.faces,
             coverage=options.coverage,
@@ -130,10 +130,12 @@ class Engine:
         ):
             raise AssertionError("no photo, no result")
 
+    def _predictor(self, options: Options) -> Predictor:
+        return self._predictors[options.detector or self.settings.detector_names[0], options.rotate]
+
     def _predict(self, photo: Photo, options: Options) -> tuple[Estimate, ...]:
-        predictor = self._predictors[options.detector or self.settings.detector_names[0]]
         return tuple(
-            predictor.predict(
+            self._predictor(options).predict(
                 photo,
                 faces=options.faces,
                 coverage=options.coverage,

@@ -1,6 +1,7 @@
 """Bounds on what requests may send: bytes, time, and memory held by all of them together."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,16 +9,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.web.problems import Problem, busy, too_large, too_slow
 from mien.web.settings import Settings
 
-PATIENCE = 4
-"""A body that is too large is read on, and thrown away, up to so many times the limit: most clients look for
-an answer only after they have sent everything."""
+ROOM_FOR_JSON = 10_000
+"""Bytes of a JSON document that are not photos."""
 
 
 class UploadLimits:
     """ASGI middleware that refuses a body which is too large, too slow, or one too many to hold.
 
     The refusal is raised where the body is read, for the exception handlers to answer. The bytes of a request
-    count as held until it is answered.
+    count as held until it is answered. A client that leaves before that has its request cancelled, so that
+    what waits for its turn gives it up.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -30,10 +31,23 @@ class UploadLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(receive, Headers(scope=scope), self.settings, scope["app"].state.uploads)
+        body = _Body(receive, scope, self.settings, scope["app"].state.uploads)
+        answering = asyncio.current_task()
+        assert answering is not None
+
+        async def send_and_note(message: Message) -> None:
+            body.answered |= message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        leaving = asyncio.create_task(body.watch(answering))
         try:
-            await self.app(scope, body, send)
+            await self.app(scope, body, send_and_note)
+        except asyncio.CancelledError:
+            if not body.abandoned:
+                raise
+            answering.uncancel()
         finally:
+            leaving.cancel()
             body.release()
 
 
@@ -48,27 +62,36 @@ class HeldBytes:
 class _Body:
     """A ``receive`` that counts bytes and watches the time."""
 
-    def __init__(self, receive: Receive, headers: Headers, settings: Settings, held: HeldBytes) -> None:
+    def __init__(self, receive: Receive, scope: Scope, settings: Settings, held: HeldBytes) -> None:
+        headers = Headers(scope=scope)
+        self.answered = self.abandoned = False
         self._receive = receive
         self._settings = settings
         self._held = held
+        kind = headers.get("content-type", "").lower()
+        # Base64 makes four letters of three bytes; the photos themselves are measured where it is read.
+        room = 4 / 3 if kind.startswith("application/json") else 1
+        self._most = int(room * settings.max_upload) + (ROOM_FOR_JSON if room > 1 else 0)
         self._mine = 0
-        self._finished = False
+        self._finished, self._gone = asyncio.Event(), asyncio.Event()
+        if scope["method"] in ("GET", "HEAD"):  # nobody reads their body
+            self._finished.set()
         self._deadline = asyncio.get_running_loop().time() + settings.upload_seconds
         announced = headers.get("content-length", "")
         self._announced = int(announced) if announced.isdecimal() else 0
         self._asks_first = headers.get("expect", "").lower() == "100-continue"
 
     async def __call__(self) -> Message:
-        if self._finished:
-            return await self._receive()  # waits for the client to leave
-        if self._announced > self._settings.max_upload:
+        if self._finished.is_set():
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+        if self._announced > self._most:
             if not self._asks_first:
                 await self._discard()
             raise self._too_large()
         message = await self._next()
         size = len(message.get("body", b""))
-        if self._mine + size > self._settings.max_upload:
+        if self._mine + size > self._most:
             self.release()
             await self._discard()
             raise self._too_large()
@@ -77,6 +100,16 @@ class _Body:
         self._mine += size
         self._held.count += size
         return message
+
+    async def watch(self, answering: asyncio.Task[object]) -> None:
+        """Cancel the task that makes the answer, should the client leave before."""
+        await self._finished.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone.set()
+        if not self.answered:
+            self.abandoned = True
+            answering.cancel()
 
     def release(self) -> None:
         """The request is over."""
@@ -89,13 +122,15 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise too_slow("The request took too long to arrive; send a smaller photo.") from None
-        self._finished = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self._finished.set()
         return message
 
     async def _discard(self) -> None:
-        size = 0
-        while not self._finished and size <= PATIENCE * self._settings.max_upload:
-            size += len((await self._next()).get("body", b""))
+        """Read on and throw away: most clients look for an answer only after they have sent everything."""
+        with suppress(Problem):
+            while not self._finished.is_set():
+                await self._next()
 
     def _too_large(self) -> Problem:
         megabytes = self._settings.max_upload_mb

@@ -1,5 +1,6 @@
 """What a request may ask for."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ class Options(BaseModel):
         thresholds: Ages for which the probability of being at least so old is wanted.
         gender_threshold: Probability of the likelier gender below which the label is "uncertain"; None for
             the model's own.
+        rotate: Whether a photo in which no face is found is looked at turned as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,11 +31,7 @@ class Options(BaseModel):
     coverage: float | None = Field(default=None, gt=0, lt=1)
     thresholds: tuple[int, ...] = Field(default=(), max_length=16)
     gender_threshold: float | None = Field(default=None, ge=0.5, lt=1)
-
-    @field_validator("detector", "coverage", "gender_threshold", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: Any) -> Any:
-        return None if value == "" else value  # an empty field of a form
+    rotate: bool = True
 
     @field_validator("thresholds", mode="before")
     @classmethod
@@ -55,7 +53,8 @@ def parse_options(
         Problem: 422 with a sentence that names the option.
     """
     try:
-        options = Options.model_validate(dict(fields))
+        # An empty field of a form is none.
+        options = Options.model_validate({name: value for name, value in fields.items() if value != ""})
     except ValidationError as error:
         raise wrong_option(_sentence(error)) from None
     if options.detector not in (None, *detectors):
@@ -69,9 +68,26 @@ def parse_options(
     return options
 
 
+def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """Options that JSON gives, as a form would give them.
+
+    >>> texts_of({"rotate": False, "thresholds": [18, 21], "coverage": None})
+    {'rotate': 'false', 'thresholds': '18,21', 'coverage': ''}
+    """
+    return {name: _text_of(value) for name, value in values.items()}
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_text_of, value))
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return f"There is no such option; choose among {', '.join(Options.model_fields)}."
+        return f"There is no option {name[:40]!r}; choose among {', '.join(Options.model_fields)}."
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -47,6 +47,10 @@ class Problem(Exception):
             "detail": self.detail,
         }
 
+    def response(self) -> Response:
+        """The answer that carries the document."""
+        return Response(json.dumps(self.to_json()), self.status, self.headers, MEDIA_TYPE)
+
 
 def not_a_picture(detail: str) -> Problem:
     """400: no photo could be read from the request."""
@@ -56,6 +60,21 @@ def not_a_picture(detail: str) -> Problem:
 def too_large(detail: str) -> Problem:
     """413: more bytes, pixels, faces or files than the server takes."""
     return Problem(413, "too-large", detail)
+
+
+def too_many_photos(most: int) -> Problem:
+    """413: more photos in a request than the server takes."""
+    return too_large(f"A request may hold {most} photos at most; send the others in another.")
+
+
+def wrong_host() -> Problem:
+    """421: the request asks for another server."""
+    return Problem(
+        421,
+        "wrong-host",
+        "This server does not answer to that name; whoever runs it can add the name to --allowed-hosts "
+        "(MIEN_ALLOWED_HOSTS).",
+    )
 
 
 def wrong_kind(detail: str) -> Problem:
@@ -110,7 +129,7 @@ def install(app: FastAPI, metrics: Metrics, page: Callable[[Problem], Response])
         browses = "text/html" in request.headers.get("accept", "")
         if browses and not request.url.path.startswith("/api/"):
             return page(problem)
-        return Response(json.dumps(problem.to_json()), problem.status, problem.headers, MEDIA_TYPE)
+        return problem.response()
 
     for kind in (Problem, ImageError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, answer)

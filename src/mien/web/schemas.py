@@ -123,6 +123,11 @@ _PROBLEMS = {
         "wrong-kind",
         "Send photos as multipart/form-data, or one photo as image/jpeg or another image type.",
     ),
+    421: (
+        "wrong-host",
+        "This server does not answer to that name; whoever runs it can add the name to --allowed-hosts "
+        "(MIEN_ALLOWED_HOSTS).",
+    ),
     422: ("wrong-option", "faces: input should be 'detect' or 'aligned'."),
     503: ("busy", "The server has as many photos waiting as it takes; try again shortly."),
 }

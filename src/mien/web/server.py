@@ -1,5 +1,6 @@
 """Uvicorn around the application: listening, logging, stopping."""
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -9,9 +10,12 @@ import traceback
 from types import TracebackType
 
 import uvicorn
+from fastapi import FastAPI
 
 from mien.errors import ServerError
+from mien.predictor import Predictor
 from mien.web.app import create_app
+from mien.web.connections import BACKLOG, bounded, room_for_connections
 from mien.web.settings import Settings
 
 EVERYONE = (
@@ -19,34 +23,66 @@ EVERYONE = (
     "a password and unencrypted. Put a proxy with TLS and a login in front of it."
 )
 
+NAMELESS = (
+    "mien: it answers to addresses and to names without a dot; name others, such as mien.example.org, with "
+    "--allowed-hosts (MIEN_ALLOWED_HOSTS)."
+)
 
-def serve(settings: Settings) -> None:
+
+def serve(settings: Settings, predictor: Predictor | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C, and then finish what is under way.
+
+    Args:
+        settings: For the application and for listening.
+        predictor: See :func:`~mien.web.app.create_app`.
 
     Raises:
         MienError: If the model cannot be loaded or the address cannot be listened on.
     """
-    with listen(settings.host, settings.port) as listener:
-        set_up_logging()
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
+    if _a_loop_runs():
+        raise ServerError(
+            "An event loop runs here already, as in a notebook; start the server in a thread: "
+            "threading.Thread(target=serve, args=[settings], daemon=True).start()"
         )
-        announce(listener)
+    with listen(settings.host, settings.port) as listener:
+        config = configure(create_app(settings, predictor), settings)
+        set_up_logging()
+        announce(listener, settings)
         try:
             uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:  # raised again by Uvicorn after everything has been finished
             return
 
 
-def announce(listener: socket.socket) -> None:
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How Uvicorn is to serve the application."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=bounded(room_for_connections(settings.max_connections)),
+        ws="none",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+def announce(listener: socket.socket, settings: Settings) -> None:
     """Say where the server is, and a warning where others can reach it."""
     host, port = listener.getsockname()[:2]
     if (sentence := warning(host)) is not None:
         print(sentence, file=sys.stderr)
+        if not settings.allowed_hosts:
+            print(NAMELESS, file=sys.stderr)
     place = f"[{host}]" if ":" in host else host
     print(f"mien: http://{place}:{port} is ready; Ctrl-C stops it.", file=sys.stderr, flush=True)
 
@@ -64,7 +100,9 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # asyncio switches off Nagle's algorithm, which would hold answers back, only where TCP is named.
+        return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no such host"
         raise ServerError(

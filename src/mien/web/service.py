@@ -1,10 +1,12 @@
 """Looking at photos off the event loop, by a bounded pool with a bounded queue."""
 
 import asyncio
+import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +21,11 @@ from mien.web.problems import busy, wrong_option
 from mien.web.settings import Settings
 
 T = TypeVar("T")
+
+THREADS = "mien-photos"
+"""What the names of the threads that look at photos begin with."""
+
+log = logging.getLogger("mien.web")
 
 
 class Service:
@@ -35,14 +42,16 @@ class Service:
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        """Make the pool."""
+        """Nothing runs yet: the threads are started by the first job, also after :meth:`close`."""
         self.engine = engine
         self.settings = settings
         self.metrics: Metrics | None = None
         self.ready = False
         self.pending = 0
         self._seconds = 0.1
-        self._pool = ThreadPoolExecutor(settings.workers, "mien")
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._warming: Future[None] | None = None
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -99,14 +108,34 @@ class Service:
         """Do another job on the same pool; errors are the job's own, and those of :meth:`look`."""
         return (await self._run([job]))[0]
 
-    async def warm_up(self) -> None:
-        """Let the model and the detector make ready what they make at their first picture."""
-        await asyncio.wrap_future(self._pool.submit(self.engine.look_at_nothing))
-        self.ready = True
+    def warm_up(self) -> None:
+        """Let the model and the detector make ready what they make at their first picture.
+
+        It is done by the pool, and does nothing while that is under way: whoever asks for readiness may call
+        it again and again, be it that the last try failed or that nobody started the application's lifespan.
+        """
+        if not self.ready and (self._warming is None or self._warming.done()):
+            self._warming = self._threads().submit(self.engine.look_at_nothing)
+            self._warming.add_done_callback(self._note_warming)
 
     def close(self) -> None:
-        """Finish what is under way and end the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        """Drop what waits and let the threads end; one that is stuck in a photo is not waited for."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool, self.ready = None, False
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.settings.workers, THREADS)
+        return self._pool
+
+    def _note_warming(self, warming: Future[None]) -> None:
+        if warming.cancelled():
+            return
+        if (error := warming.exception()) is None:
+            self.ready = True
+        else:
+            log.error("The first, blank picture failed, so the server is not ready.", exc_info=error)
 
     def _look_or_fail(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
         try:
@@ -133,14 +162,14 @@ class Service:
                 future.cancel()
 
     def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        loop = asyncio.get_running_loop()
-        self.pending += 1
-        future = self._pool.submit(self._timed, job)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        future = self._threads().submit(self._timed, job)
+        self._change_pending(1)
+        future.add_done_callback(lambda _: self._change_pending(-1))
         return asyncio.wrap_future(future)
 
-    def _leave(self) -> None:
-        self.pending -= 1
+    def _change_pending(self, by: int) -> None:
+        with self._lock:  # a job is done in its thread, at times after the event loop has gone
+            self.pending += by
 
     def _timed(self, job: Callable[[], T]) -> T:
         start = time.monotonic()

@@ -2,27 +2,39 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self, TypeAlias
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ServerError
+from mien.web.processors import processors
 
-List = Annotated[tuple[str, ...], NoDecode]
+List: TypeAlias = tuple[str, ...]
 """In a variable or flag: values separated by commas."""
 
 
-class Settings(BaseSettings):
-    """How the server runs; every field is a ``MIEN_*`` variable and a flag of ``mien serve``."""
+class Settings(BaseModel):
+    """How the server runs; :func:`load_settings` reads the ``MIEN_*`` variables as well."""
 
-    model_config = SettingsConfigDict(env_prefix="MIEN_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 0.0.0.0 lets other machines in.",
     )
-    port: int = Field(default=5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(
+        default=5000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one. PORT is heeded, too.",
+    )
+    allowed_hosts: List = Field(
+        default=(),
+        description="Names by which the server may be asked for, such as mien.example.org or "
+        "*.example.org; * for any.",
+    )
     model: Path | None = Field(default=None, description="Model file; the one included if not given.")
     detectors: List = Field(
         default=(DEFAULT_DETECTOR,),
@@ -32,9 +44,7 @@ class Settings(BaseSettings):
     coverage: float = Field(
         default=0.9, gt=0, lt=1, description="Probability with which age intervals hold the labelled age."
     )
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Photos in work at a time."
-    )
+    workers: int = Field(default_factory=processors, ge=1, description="Photos in work at a time.")
     queue: int = Field(
         default=32, ge=1, description="Photos that may wait for their turn; beyond, requests get 503."
     )
@@ -49,6 +59,11 @@ class Settings(BaseSettings):
     )
     max_files: int = Field(default=16, ge=1, description="Photos in one request.")
     max_faces: int = Field(default=100, ge=1, description="Faces in one photo.")
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="Connections at a time; beyond, one that asks for nothing is closed.",
+    )
     upload_seconds: float = Field(default=60, gt=0, description="Time for a request to arrive.")
     answer_seconds: float = Field(
         default=30, gt=0, description="Time for a request to be answered, waiting included."
@@ -60,7 +75,7 @@ class Settings(BaseSettings):
         default=(), description="Origins whose pages may use the API, such as https://example.org."
     )
 
-    @field_validator("detectors", "cors_origins", mode="before")
+    @field_validator("detectors", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -96,15 +111,28 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: Any) -> Settings:
-    """Settings from what is given and, for the rest, from the ``MIEN_*`` variables.
+    """Settings from what is given and, for the rest, from the ``MIEN_*`` variables; an empty value is none.
 
     Raises:
         ServerError: If one of them is wrong; the sentence names it.
     """
     try:
-        return Settings(**given)
+        return Settings(**_variables() | {name: value for name, value in given.items() if value != ""})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         names = [str(part) for part in first["loc"][:1]]
         flag = "".join(f"--{name.replace('_', '-')} (MIEN_{name.upper()}): " for name in names)
         raise ServerError(f"{flag}{first['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _variables() -> dict[str, str]:
+    """The settings that variables give.
+
+    Hosting platforms name the port in ``PORT``. Kubernetes puts ``MIEN_PORT=tcp://ADDRESS:PORT`` into every
+    pod beside a Service of the name mien: that is no port to listen on.
+    """
+    values = {name.upper(): value.strip() for name, value in os.environ.items() if value.strip()}
+    ports = [values.get("MIEN_PORT", ""), values.get("PORT", "")]
+    port = next((port for port in ports if port and "://" not in port), "")
+    named = {name: values.get(f"MIEN_{name.upper()}", "") for name in Settings.model_fields} | {"port": port}
+    return {name: value for name, value in named.items() if value}

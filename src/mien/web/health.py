@@ -1,0 +1,36 @@
+"""Asks the server beside it whether it lives, as a health check: ``python -m mien.web.health``.
+
+Host and port are those of the ``MIEN_*`` variables (and ``PORT``), as for ``mien serve`` beside it.
+"""
+
+import sys
+from http.client import HTTPConnection, HTTPException
+
+from mien.errors import MienError
+from mien.web.settings import load_settings
+
+SECONDS = 4
+
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""By which address a server that listens on all of them is asked."""
+
+
+def main() -> int:
+    """Ask for ``/healthz``.
+
+    Returns:
+        The exit status: 0 if the server lives, 1 if not.
+    """
+    try:
+        settings = load_settings()
+        connection = HTTPConnection(_HERE.get(settings.host, settings.host), settings.port, timeout=SECONDS)
+        connection.request("GET", "/healthz")
+        status = connection.getresponse().status
+    except (MienError, OSError, HTTPException) as error:
+        print(f"mien: {error}", file=sys.stderr)
+        return 1
+    return 0 if status == 200 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
