@@ -215,7 +215,8 @@ def test_the_loss_is_the_ages_and_three_times_the_genders_and_less_of_the_races(
 
 
 def test_biases_and_norms_are_not_decayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SmallModule(weight_decay=0.07)
+    module = SmallModule()
+    module.weight_decay = 0.07
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(estimated_stepping_batches=100))
     configured: dict[str, Any] = module.configure_optimizers()
     decay = {id(p): g["weight_decay"] for g in configured["optimizer"].param_groups for p in g["params"]}
