@@ -161,7 +161,7 @@ def test_a_single_net_sees_both() -> None:
 def test_losses_are_mixed_by_the_shares_of_the_faces(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     module, order = SmallModule().train(), torch.tensor([1, 2, 3, 0])
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.small.MIXED", 1.0)
+    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
     monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(share))
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: order)
     seen: list[torch.Tensor] = []
