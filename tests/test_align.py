@@ -134,3 +134,9 @@ def test_a_chip_of_a_turned_face_is_interpolated_too() -> None:
         1,
     }  # nearest neighbours would jump by a pixel less often
     assert (np.diff(chip, axis=1) == 1).mean() == pytest.approx(np.cos(0.3) / 2, abs=0.02)
+
+
+def test_shrinking_averages_all_pixels() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (960, 960, 1), np.uint8).repeat(3, axis=2)
+    chip = extract_chip(noise, transform_of_crop(960, 960), 96)
+    assert chip[..., 0].std() == pytest.approx(noise.std() / 10, rel=0.1)  # the mean of 100 pixels each

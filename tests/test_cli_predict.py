@@ -105,6 +105,11 @@ def test_coverage_and_thresholds_are_said_in_words(mien: Mien, astronaut: Path) 
     assert re.search(r"80 % interval \d+ to \d+\), 18 or older \d+ %, 25 or older \d+ %,", done.stdout)
 
 
+def test_the_gender_threshold_says_which_close_calls_are_uncertain(mien: Mien, astronaut: Path) -> None:
+    assert "perceived gender uncertain (female " in mien(astronaut, "--gender-threshold", ".999").stdout
+    assert "perceived gender female (" in mien(astronaut, "--gender-threshold", ".5").stdout
+
+
 def test_save_draws_into_a_new_folder(mien: Mien, astronaut: Path, empty: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "drawn"
     assert mien(astronaut, empty, "--save", folder).exit_code == 0

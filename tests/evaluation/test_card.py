@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.errors import DataError
-from mien.evaluation.card import fill, read_tables
+from mien.evaluation.card import fill, read_tables, young_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
@@ -88,3 +88,9 @@ def test_the_command_fills_documents_and_leaves_them_whole_on_error(tmp_path: Pa
     assert isinstance(refused.exception, DataError) and "4 ms" not in good.read_text()
     assert CliRunner().invoke(app, ["card", str(good), "--figures", str(figures)]).exit_code == 0
     assert "4 ms" in good.read_text()
+
+
+def test_young_ages_have_a_table_by_fives() -> None:
+    bias = {"value": -0.04, "low": -1.2, "high": 1.25, "n": 7}
+    bands = {"15-19": {"mae": {"value": 4.0, "low": None, "high": None, "n": 7}, "bias": bias}}
+    assert young_table(bands).splitlines()[-1] == "| 15–19 | 7 | 4.0 | +0.0 (−1.2 to +1.2) | – | – |"

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mien.cli.evaluate import evaluate as command
 from mien.data.manifest import read_manifest
 from mien.errors import DataError, MienError
 from mien.evaluation import Prediction, evaluate, read_predictions, score
+from mien.evaluation.worst import worst_faces
 
 ROWS = """path,age,gender,race,group,split,framing
 faces/red.png,30,female,White,1,validation,utkface
@@ -166,3 +168,99 @@ def test_genders_the_other_way_round_are_refused(manifest: Path, fake: FakePredi
     fake.answers = {"red.png": (estimate(33, 0.9),), "green.png": (estimate(41, 0.1),)}
     with pytest.raises(DataError, match=r"faces\.csv calls most faces female that look male .* reversed\?"):
         evaluate(manifest, fake)
+
+
+def test_stored_predictions_are_scored_from_the_command_line(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = ("--manifest", manifest, "--split", "validation")
+    run(
+        *arguments, "--model", tiny_model, "--predictions", tmp_path / "out.csv", "--report", tmp_path / "one"
+    )
+    result = run(*arguments, "--model", tmp_path / "out.csv", "--report", tmp_path / "two")
+    assert result.exit_code == 0, result.output
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert {k: one[k] for k in ("overall", "groups", "detected")} == {
+        k: two[k] for k in ("overall", "groups", "detected")
+    }
+    assert two["model"]["name"] == "out" and two["interval_coverage_aimed_at"] is None
+    assert two["gender_probabilities"]["labelled"] == one["gender_probabilities"]["labelled"]
+
+
+def test_stored_predictions_name_unreadable_pictures_too(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    first = run("--manifest", manifest, "--model", tiny_model, "--predictions", out)
+    again = run("--manifest", manifest, "--model", out)
+    assert again.exit_code == first.exit_code == 1
+    assert again.stderr == first.stderr
+
+
+def test_stored_predictions_of_other_pictures_are_refused(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text(
+        "path,age,age_low,age_high,p_female,detected\na.png,30,20,40,0.5,true\n"
+    )
+    result = run("--manifest", manifest, "--model", tmp_path / "out.csv")
+    assert isinstance(result.exception, DataError) and "3 labels but 1 predictions" in str(result.exception)
+
+
+def test_stored_predictions_are_no_manifest(manifest: Path, fake: FakePredictor, tmp_path: Path) -> None:
+    evaluate(manifest, fake, split="validation", predictions=tmp_path / "out.csv")
+    with pytest.raises(DataError, match="is a table of predictions, without labels; give the manifest"):
+        evaluate(tmp_path / "out.csv", fake)
+
+
+def test_a_comparison_says_how_far_a_model_differs_beyond_chance(
+    manifest: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = ("--manifest", manifest, "--split", "validation", "--model", tiny_model)
+    run(*arguments, "--predictions", tmp_path / "out.csv")
+    older = pd.read_csv(tmp_path / "out.csv")
+    older["age"] += 1.5
+    older.to_csv(tmp_path / "older.csv", index=False)
+    result = run(*arguments, "--compare", tmp_path / "older.csv", "--report", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert "+1.50" in result.stdout and "paired bootstrap" in result.stdout
+    [figures] = json.loads((tmp_path / "report" / "comparison.json").read_text()).values()
+    assert figures["older"]["differences"]["bias"] == pytest.approx(
+        {"value": 1.5, "low": 1.5, "high": 1.5, "n": 2}
+    )
+    assert figures[tiny_model.stem]["differences"] == {}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert f"older − {tiny_model.stem}" in page and "+1.50 (+1.50 to +1.50)" in page
+
+
+def test_stored_predictions_cannot_be_recalibrated(manifest: Path, tmp_path: Path) -> None:
+    result = run("--manifest", manifest, "--model", tmp_path / "out.csv", "--recalibrate")
+    assert result.exit_code == 2 and "--recalibrate needs a model" in result.output
+
+
+def test_the_worst_faces_are_shown_only_if_asked(manifest: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = ("--manifest", manifest, "--split", "validation", "--model", tiny_model, "--report")
+    run(*arguments, tmp_path / "without")
+    run(*arguments, tmp_path / "with", "--worst", 1)
+    without, with_ = ((tmp_path / name / "index.html").read_text() for name in ("without", "with"))
+    assert "Worst faces" not in without and "data:image/jpeg" not in without
+    assert "These are people" in with_ and "Ages that are furthest off" in with_
+    assert 1 <= with_.count("data:image/jpeg") <= 2
+
+
+def test_worst_faces_need_a_report(manifest: Path, tiny_model: Path) -> None:
+    result = run("--manifest", manifest, "--model", tiny_model, "--worst", 3)
+    assert result.exit_code == 2 and "give --report too" in result.output
+
+
+def test_the_worst_come_first_and_right_ones_not_at_all(manifest: Path, fake: FakePredictor) -> None:
+    manifest.write_text(
+        "path,age_low,age_high,gender\nfaces/red.png,30,39,male\nfaces/green.png,40,40,female\n"
+    )
+    fake.answers = {"red.png": (estimate(42, 0.9),), "green.png": (estimate(31, 0.8),)}
+    (_, ages), (_, genders) = worst_faces(evaluate(manifest, fake), 5)
+    assert [(face.name, face.labelled, face.estimated) for face in ages] == [
+        ("faces/green.png", "labelled 40", "estimated 31"),
+        ("faces/red.png", "labelled 30 to 39", "estimated 42"),
+    ]
+    assert [(face.name, face.estimated) for face in genders] == [("faces/red.png", "estimated female (90 %)")]
+    assert len(worst_faces(evaluate(manifest, fake), 1)[0][1]) == 1
+    assert worst_faces(evaluate(manifest, fake), 0) == []

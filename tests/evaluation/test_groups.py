@@ -55,7 +55,7 @@ def test_labels_without_an_age_are_refused() -> None:
 
 def test_json_holds_value_interval_and_number() -> None:
     found = score(labels(gender=["male"]), predictions(age=[33.0]), replicates=10).to_json()
-    assert found["overall"]["mae"] == {"value": 3.0, "low": 3.0, "high": 3.0, "n": 1}
+    assert found["overall"]["mae"] == {"value": 3.0, "low": None, "high": None, "n": 1}
     assert found["groups"]["gender"]["male"]["mae"]["n"] == 1
 
 
@@ -87,3 +87,24 @@ def test_small_groups_are_not_ranked() -> None:
     label = labels(gender=["male"] * LEAST_RANKED + ["female"] * (LEAST_RANKED - 1))
     answers = predictions(age=[28.0] * LEAST_RANKED + [31.0] * (LEAST_RANKED - 1))
     assert score(label, answers, replicates=10).gaps("gender") == []
+
+
+def test_ages_below_30_are_measured_by_fives() -> None:
+    years = [0.0, 4, 5, 17, 29, 30, 10]
+    label = labels(age_low=years, age_high=[*years[:-1], 19])
+    found = score(label, predictions(age=[y + 2 for y in years]), replicates=10).young
+    assert {band: measured["bias"].n for band, measured in found.items()} == {
+        **{"0-4": 2, "5-9": 1, "15-19": 1, "25-29": 1}
+    }
+    assert found["0-4"]["bias"].value == 2
+
+
+def test_without_young_faces_there_are_no_bands() -> None:
+    assert score(labels(), predictions(), replicates=10).to_json()["young"] == {}
+
+
+@pytest.mark.parametrize(("faces", "ranked"), [(29, False), (30, True)])
+def test_groups_of_30_faces_are_ranked(faces: int, ranked: bool) -> None:
+    label = labels(gender=["female"] * 40 + ["male"] * faces)
+    found = score(label, predictions(age=[31.0] * 40 + [32.0] * faces), replicates=10)
+    assert bool(found.gaps("gender")) is ranked

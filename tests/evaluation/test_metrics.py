@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from mien.evaluation import METRICS, Measurement, score
+from mien.evaluation.metrics import cluster_numbers, differences, face_values
 
 Pairs = list[tuple[float, float]]
-PAIRS = st.lists(st.tuples(st.integers(0, 116), st.floats(0, 116)), min_size=1, max_size=20)
+PAIRS = st.lists(st.tuples(st.integers(0, 116), st.floats(0, 116)), min_size=2, max_size=20)
 
 
 def measured(label: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Measurement]:
@@ -121,3 +124,60 @@ def test_a_group_is_resampled_together() -> None:
     alone = score(labels(group=["", "", "", ""]), predicted).overall["mae"]
     assert (pairs.low, pairs.high) == (5, 5)
     assert alone.low < 5 < alone.high
+
+
+def test_a_single_face_or_group_has_no_interval() -> None:
+    alone = measured(labels(), predictions(age=[33.0]))["mae"]
+    pair = measured(labels(group=["a", "a"]), predictions(age=[33.0, 31.0]))["mae"]
+    assert (alone.value, pair.value) == (3, 2)
+    assert all(math.isnan(end) for one in (alone, pair) for end in (one.low, one.high))
+
+
+def paired(first: list[float], second: list[float], **columns: list[str]) -> Measurement:
+    """Difference of the mean absolute errors of two models."""
+    label = labels(path=[f"{i}.jpg" for i in range(len(first))], **columns)
+    own, other = (face_values(label, predictions(age=years)) for years in (first, second))
+    return differences(own, other, cluster_numbers(label["group"]))["mae"]
+
+
+def test_a_difference_is_the_seconds_less_the_firsts() -> None:
+    assert paired([31.0, 33.0], [32.0, 36.0]).value == 2
+
+
+def test_what_makes_a_face_hard_for_both_does_not_widen_the_difference() -> None:
+    errors = np.random.default_rng(0).exponential(5, 200)
+    narrow = paired(list(30 + errors), list(30 + errors + 0.1))
+    assert (narrow.low, narrow.high) == pytest.approx((0.1, 0.1))
+    own, other = (ages([(30, 30 + e) for e in errors + more])["mae"] for more in (0, 0.1))
+    assert own.high > other.low  # side by side the two cannot be told apart
+
+
+def test_a_difference_by_chance_has_0_in_its_interval() -> None:
+    one, other = np.random.default_rng(0).normal(30, 5, (2, 300))
+    found = paired(list(one), list(other))
+    assert found.low < 0 < found.high
+
+
+def test_groups_are_resampled_together_in_differences_too() -> None:
+    first, second = [30.0] * 40, [31.0, 33.0] * 20
+    pairs = paired(first, second, group=[f"{i // 2}" for i in range(40)])
+    assert (pairs.low, pairs.high) == (2, 2)
+    assert paired(first, second).low < 2
+
+
+def test_only_faces_that_both_found_are_compared() -> None:
+    found = paired([31.0, 35.0, math.nan], [32.0, math.nan, 90.0])
+    assert (found.value, found.n) == (1, 1)
+
+
+def test_a_root_is_taken_before_the_difference() -> None:
+    label = labels(path=["a", "b"])
+    own, other = (face_values(label, predictions(age=years)) for years in ([33.0, 34.0], [36.0, 38.0]))
+    found = differences(own, other, cluster_numbers(label["group"]))
+    assert found["rmse"].value == pytest.approx(50**0.5 - 12.5**0.5)
+
+
+def test_a_coin_toss_counts_as_female() -> None:
+    found = measured(labels(gender=["female", "male"]), predictions(p_female=[0.5, 0.5]))
+    assert found["gender_accuracy"].value == 0.5
+    assert measured(labels(gender=["female"]), predictions(p_female=[0.5]))["gender_accuracy"].value == 1

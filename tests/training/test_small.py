@@ -229,3 +229,13 @@ def test_biases_and_norms_are_not_decayed(monkeypatch: pytest.MonkeyPatch) -> No
     for name, parameter in module.net.named_parameters():
         spared = id(parameter) in of_norms or name.endswith("bias")
         assert decay[id(parameter)] == (0 if spared else 0.07), name
+
+
+def test_a_groups_loss_changes_slowly() -> None:
+    module = SmallModule().train()
+    gender, ages = torch.ones(10, dtype=torch.long), torch.full((10,), 30.0)
+    race = torch.zeros(10, dtype=torch.long)
+    batch = Batch(torch.zeros(10, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, race)
+    module._group_weights(torch.full((10,), -3.0), batch)  # a loss of 3.05, where 1 was known
+    assert float(module.group_losses[0, 1]) == pytest.approx(1 + (1 - 0.998**10) * 2.0486, rel=1e-3)
+    assert float(module.group_losses[1, 1]) == 1  # of which none was seen

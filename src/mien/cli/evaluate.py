@@ -41,8 +41,15 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Model file; repeat it to see several side by side.",
+            help="Model file, or the .csv that --predictions wrote; repeat it to see several side by side.",
             show_default="the one included",
+        ),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Another model file or table of predictions, to see whether it differs beyond chance.",
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
@@ -61,42 +68,59 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Write index.html, metrics.json and the plots to this folder."),
     ] = None,
+    worst: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Show the N worst faces in the report; they are people."),
+    ] = 0,
 ) -> None:
     """Measure how well the estimates of apparent age and perceived gender fit labels.
 
     The exit status is 0 if all pictures could be read, 1 if some could not (each is named on standard error;
     the others are still evaluated), and 2 if the command itself is wrong.
     """
-    models: list[Path | None] = [*model] if model else [None]
+    first: list[Path | None] = [*model] if model else [None]
+    models = [*first, *(compare or [])]
+    if worst and report is None:
+        raise typer.BadParameter("--worst shows faces in the report; give --report too.")
+    if recalibrate and any(map(_is_stored, models)):
+        raise typer.BadParameter("--recalibrate needs a model; stored predictions are as they are.")
     if len(manifest) * len(models) > 1 and predictions is not None:
         raise typer.BadParameter("--predictions takes one manifest and one model.")
     refuse_overwriting([predictions], [*manifest, *models])
 
-    def run(manifest: Path, predictor: "Predictor", report: Path | None) -> "Evaluation":
+    def run(manifest: Path, source: "Path | Predictor", report: Path | None) -> "Evaluation":
         from mien.evaluation import evaluate as run_one
+        from mien.evaluation import evaluate_stored
         from mien.progress import progress
 
+        if isinstance(source, Path):
+            return evaluate_stored(
+                manifest, source, split=split, predictions=predictions, report=report, worst=worst
+            )
         return run_one(
             manifest,
-            predictor,
+            source,
             faces=faces.value,
             split=split,
             recalibrate=recalibrate,
             predictions=predictions,
             report=report,
+            worst=worst,
             watch=lambda stream, total: progress(stream, "Faces", total),
         )
 
     from mien.predictor import Predictor
 
-    predictors = [Predictor(path, detector, rotate=rotate) for path in models]
+    sources = [
+        path if path and _is_stored(path) else Predictor(path, detector, rotate=rotate) for path in models
+    ]
     if len(manifest) * len(models) == 1:
-        evaluation = run(manifest[0], predictors[0], report)
+        evaluation = run(manifest[0], sources[0], report)
         _print_scores(evaluation)
         _print_gender(evaluation.gender_probabilities)
         done = [evaluation]
     else:
-        done = _compare(manifest, models, predictors, run, report)
+        done = _compare(manifest, models, sources, run, report)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:
             typer.echo(f"{name}: {path}")
@@ -107,11 +131,15 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _is_stored(model: Path | None) -> bool:
+    return model is not None and model.suffix.lower() == ".csv"
+
+
 def _compare(
     manifests: Sequence[Path],
     models: Sequence[Path | None],
-    predictors: Sequence["Predictor"],
-    run: Callable[[Path, "Predictor", Path | None], "Evaluation"],
+    sources: Sequence["Path | Predictor"],
+    run: Callable[[Path, "Path | Predictor", Path | None], "Evaluation"],
     report: Path | None,
 ) -> list["Evaluation"]:
     """Evaluate each model on each manifest; print a table for each manifest, a column for each model."""
@@ -119,14 +147,14 @@ def _compare(
     from rich.table import Table
 
     from mien.evaluation.comparison import short_names, tables_of, write_comparison
-    from mien.evaluation.report import format_value
+    from mien.evaluation.report import format_difference, format_value
 
     names = short_names([path or Path("included") for path in models])
     folders = short_names(manifests)
     rows = [
         [
-            run(manifest, predictor, report / name / folder if report else None)
-            for name, predictor in zip(names, predictors, strict=True)
+            run(manifest, source, report / name / folder if report else None)
+            for name, source in zip(names, sources, strict=True)
         ]
         for manifest, folder in zip(manifests, folders, strict=True)
     ]
@@ -136,13 +164,19 @@ def _compare(
         shown.add_column("")
         for column in table.columns:
             shown.add_column(column.name, justify="right")
+            if column.differences:
+                shown.add_column(f"{column.name} − {table.columns[0].name}", justify="right")
         for metric in table.metrics:
-            cells = [
-                format_value(column.overall[metric.name], metric) if metric.name in column.overall else "–"
-                for column in table.columns
-            ]
+            cells = []
+            for column in table.columns:
+                value, more = column.overall.get(metric.name), column.differences.get(metric.name)
+                cells.append(format_value(value, metric) if value else "–")
+                if column.differences:
+                    cells.append(format_difference(more, metric) if more else "–")
             shown.add_row(_heading(metric), *cells)
         Console().print(shown)
+    if len(models) > 1:
+        typer.echo("Differences have a 95 % paired bootstrap interval; those of shares are in points.")
     if report is not None:
         write_comparison(tables, report)
     return [evaluation for row in rows for evaluation in row]
@@ -178,6 +212,12 @@ def _print_gender(figures: "Mapping[str, float]") -> None:
         error, accuracy = figures["expected_calibration_error"], figures.get("labelled_accuracy")
         right = "" if accuracy is None else f", of which {100 * accuracy:.1f} % are right"
         typer.echo(
-            f"Gender probabilities: expected calibration error {error:.3f}; a label from "
-            f"{figures['unsure_below']:.2f} on, for {100 * figures['labelled']:.1f} % of faces{right}."
+            f"Gender probabilities: expected calibration error {error:.3f}{_labelled(figures)}{right}."
         )
+
+
+def _labelled(figures: "Mapping[str, float]") -> str:
+    if "labelled" not in figures:
+        return ""
+    threshold = f" from {figures['unsure_below']:.2f} on" if "unsure_below" in figures else ""
+    return f"; a label{threshold}, for {100 * figures['labelled']:.1f} % of faces"

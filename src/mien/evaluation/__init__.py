@@ -10,7 +10,7 @@ from mien.evaluation.groups import Scores, score
 from mien.evaluation.metrics import METRICS, Measurement, Metric
 from mien.evaluation.predictions import Prediction, read_predictions
 from mien.evaluation.result import Evaluation
-from mien.evaluation.run import evaluate
+from mien.evaluation.run import evaluate, evaluate_stored
 
 __all__ = [
     "METRICS",
@@ -20,6 +20,7 @@ __all__ = [
     "Prediction",
     "Scores",
     "evaluate",
+    "evaluate_stored",
     "read_predictions",
     "score",
 ]

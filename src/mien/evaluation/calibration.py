@@ -157,13 +157,17 @@ def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
     return sum(gaps) / len(sure)
 
 
-def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+def gender_figures(
+    labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float | None
+) -> dict[str, float]:
     """How far the gender's probabilities can be trusted; empty where no gender is labelled.
 
     Args:
         labels: n rows of a manifest.
-        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``.
-        threshold: Probability of the likelier gender from which the predictor gives a label.
+        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``; None
+            throughout where it is not known.
+        threshold: Probability of the likelier gender from which the predictor gives a label; None where it is
+            not known.
 
     Returns:
         ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
@@ -174,13 +178,17 @@ def gender_figures(labels: pd.DataFrame, predictions: pd.DataFrame, threshold: f
     if not known.any():
         return {}
     p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
-    labelled = (predictions["gender"] != "uncertain").to_numpy(bool)[known]
     figures = {
         "n": float(known.sum()),
         "expected_calibration_error": expected_calibration_error(p_female, female),
-        "unsure_below": threshold,
-        "labelled": float(labelled.mean()),
     }
+    if threshold is not None:
+        figures["unsure_below"] = threshold
+    given = predictions["gender"][known]
+    if given.isna().all():
+        return figures
+    labelled = (given != "uncertain").to_numpy(bool)
+    figures["labelled"] = float(labelled.mean())
     if labelled.any():
         figures["labelled_accuracy"] = float(((p_female >= 0.5) == female)[labelled].mean())
     return figures

@@ -59,8 +59,9 @@ def read_tables(folder: Path) -> dict[str, str]:
 
     Returns:
         Each ``NAME.md`` under its name; and of the ``NAME.json``, ``model``, which they all measured,
-        ``overall`` and ``calibration`` with a row for each, and for each ``groups-NAME``, ``gaps-NAME`` and,
-        where there are minors and adults, ``thresholds-NAME`` and ``threshold-groups-NAME``.
+        ``overall`` and ``calibration`` with a row for each, and for each ``groups-NAME``, ``gaps-NAME``,
+        where there are exact ages below 30 ``young-NAME``, and where there are minors and adults
+        ``thresholds-NAME`` and ``threshold-groups-NAME``.
 
     Raises:
         DataError: If a file cannot be read or is no evaluation, or they are of different models.
@@ -103,9 +104,10 @@ def overall_table(evaluations: Mapping[str, Json]) -> str:
         shares = ("cs5", "bin_accuracy", "gender_accuracy", "coverage")
         cells += [_share(figures.get(metric)) for metric in shares]
         rows.append([TITLES.get(name, name), f"{evaluation['rows']:,}", *cells])
-    aims = {round(100 * evaluation["interval_coverage_aimed_at"]) for evaluation in evaluations.values()}
+    aimed = [evaluation["interval_coverage_aimed_at"] for evaluation in evaluations.values()]
+    aims = {round(100 * coverage) for coverage in aimed if coverage is not None}
     aim = " or ".join(str(aim) for aim in sorted(aims))
-    return _table([*head, f"{aim} % interval covers"], rows)
+    return _table([*head, f"{aim} % interval covers" if aim else "interval covers"], rows)
 
 
 def calibration_table(evaluations: Mapping[str, Json]) -> str:
@@ -124,6 +126,8 @@ def calibration_table(evaluations: Mapping[str, Json]) -> str:
 def own_tables(evaluation: Json) -> dict[str, str]:
     """The tables of one evaluation, by kind."""
     tables = {"groups": group_table(evaluation), "gaps": gap_table(evaluation)}
+    if young := evaluation.get("young"):
+        tables["young"] = young_table(young)
     if thresholds := evaluation["thresholds"]:
         tables |= {
             "thresholds": threshold_table(thresholds),
@@ -142,6 +146,18 @@ def group_table(evaluation: Json) -> str:
             cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
             rows.append([dashed(name), f"{faces:,}", *cells])
     return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
+
+
+def young_table(young: Json) -> str:
+    """A row for each five years of age below 30: error and bias, both with their intervals."""
+    head = ["", "faces", "MAE, years", "bias, years", "gender", "interval covers"]
+    rows = []
+    for band, figures in young.items():
+        cells = [_years(figures.get("mae"), 1), _signed_interval(figures.get("bias"))]
+        cells += [_share(figures.get(metric)) for metric in ("gender_accuracy", "coverage")]
+        faces = max((figure["n"] for figure in figures.values()), default=0)
+        rows.append([dashed(band), f"{faces:,}", *cells])
+    return _table(head, rows)
 
 
 def gap_table(evaluation: Json) -> str:
@@ -211,15 +227,28 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _years(figure: Json | None, digits: int) -> str:
     if figure is None:
         return "–"
-    value, low, high = (f"{figure[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} ({low}–{high})"
+    return _with_interval(figure, lambda number: f"{number:.{digits}f}")
 
 
 def _share(figure: Json | None) -> str:
     if figure is None:
         return "–"
-    value, low, high = (f"{100 * figure[key]:.1f}" for key in ("value", "low", "high"))
-    return f"{value} % ({low}–{high})"
+    return _with_interval(figure, lambda number: f"{100 * number:.1f}", " %")
+
+
+def _with_interval(figure: Json, text: Callable[[float], str], unit: str = "", dash: str = "–") -> str:
+    value = text(figure["value"]) + unit
+    return value if figure["low"] is None else f"{value} ({text(figure['low'])}{dash}{text(figure['high'])})"
+
+
+def _signed_interval(figure: Json | None) -> str:
+    if figure is None:
+        return "–"
+    return _with_interval(figure, _plus_or_minus, dash=" to ")
+
+
+def _plus_or_minus(number: float) -> str:
+    return f"{round(number, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before 0
 
 
 def _percent(figure: Json | None) -> str:
@@ -227,7 +256,7 @@ def _percent(figure: Json | None) -> str:
 
 
 def _signed(figure: Json | None) -> str:
-    return "–" if figure is None else f"{figure['value']:+.1f}".replace("-", "−")
+    return "–" if figure is None else _plus_or_minus(figure["value"])
 
 
 def _plain(figure: Json | None) -> str:

@@ -1,8 +1,9 @@
 """Whom it is measured on: all faces together, and by age, gender and race."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ CROSSED = ("age, race and gender", "age and race", "age and gender")
 
 YOUNG = 5
 """Years; younger children are a group of their own, since every such model fails with their gender."""
+
+
+YOUNG_ADULT = 30
+"""Years; below, ages are also measured by fives: nowhere else does a year show as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,9 @@ class GroupedMeasurements:
     def to_json(self) -> dict[str, Any]:
         """``overall``, ``groups`` (each measurement as value, low, high and n) and their ``gaps``."""
         return {
-            "overall": _as_dicts(self.overall),
+            "overall": as_json(self.overall),
             "groups": {
-                trait: {group: _as_dicts(measured) for group, measured in groups.items()}
+                trait: {group: as_json(measured) for group, measured in groups.items()}
                 for trait, groups in self.groups.items()
             },
             "gaps": {
@@ -109,14 +114,18 @@ class Scores(GroupedMeasurements):
 
     Attributes:
         thresholds: Rates of false adults and false minors; None where there are not both minors and adults.
+        young: Five years of labelled age, as ``15-19``, to the measurements of faces younger than 30; only
+            those whose age is exact.
     """
 
     thresholds: GroupedMeasurements | None = None
+    young: Mapping[str, Measurements] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``metrics.json``: also ``thresholds``, null where there are none."""
+        """As in ``metrics.json``: also ``thresholds``, null where there are none, and ``young``."""
         thresholds = {"legal_age": LEGAL_AGE, **self.thresholds.to_json()} if self.thresholds else None
-        return {**GroupedMeasurements.to_json(self), "thresholds": thresholds}
+        young = {band: as_json(measured) for band, measured in self.young.items()}
+        return {**GroupedMeasurements.to_json(self), "thresholds": thresholds, "young": young}
 
 
 def score(
@@ -152,11 +161,13 @@ def score(
         }
         return GroupedMeasurements(metrics, measure_some(values, clusters), groups)
 
-    measured = over_groups(face_values(labels, predictions), METRICS, traits)
+    values = face_values(labels, predictions)
+    measured = over_groups(values, METRICS, traits)
+    young = over_groups(values, METRICS, {"age": _young_bands(labels)}).groups["age"]
     ageless = {trait: groups for trait, groups in traits.items() if not trait.startswith("age")}
     rates = over_groups(threshold_values(labels, predictions), THRESHOLD_METRICS, ageless)
     both_kinds = len(rates.overall) == len(THRESHOLD_METRICS)
-    return Scores(METRICS, measured.overall, measured.groups, rates if both_kinds else None)
+    return Scores(METRICS, measured.overall, measured.groups, rates if both_kinds else None, young)
 
 
 def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
@@ -206,6 +217,14 @@ def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:
             )
 
 
+def _young_bands(labels: pd.DataFrame) -> tuple["pd.Series[str]", Sequence[str]]:
+    """Five years of each exact age below 30, where decades would hide who is judged too old."""
+    young = (labels["age_low"] == labels["age_high"]) & (labels["age_low"] < YOUNG_ADULT)
+    first = labels["age_low"] // 5 * 5
+    names = pd.Series([f"{a:.0f}-{a + 4:.0f}" for a in first], index=labels.index, dtype=object).where(young)
+    return names, sorted(names.dropna().unique(), key=group_order)
+
+
 Traits = Mapping[str, tuple["pd.Series[str]", Sequence[str]]]
 """Trait to each row's group and the groups in order."""
 
@@ -229,5 +248,9 @@ def _traits(labels: pd.DataFrame) -> Traits:
     }
 
 
-def _as_dicts(measured: Measurements) -> dict[str, dict[str, float]]:
-    return {name: asdict(measurement) for name, measurement in measured.items()}
+def as_json(measured: Measurements) -> dict[str, dict[str, float | None]]:
+    """Each measurement as value, low, high and n; null where there is no interval."""
+    return {
+        name: {key: None if math.isnan(value) else value for key, value in asdict(measurement).items()}
+        for name, measurement in measured.items()
+    }

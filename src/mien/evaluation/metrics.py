@@ -1,5 +1,6 @@
 """What is measured: each metric is a mean over faces of one number a face, or the root of such a mean."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -60,8 +61,8 @@ class Measurement:
 
     Attributes:
         value: In the metric's unit.
-        low: Lower end of the interval.
-        high: Upper end.
+        low: Lower end of the interval; NaN where all faces are of one group, from which none can be told.
+        high: Upper end, likewise.
         n: Number of faces it was measured on.
     """
 
@@ -139,9 +140,54 @@ def measure(
             mean, resampled = numbers_of_faces.mean(), means[:, columns[metric.column]]
             if metric.root:
                 mean, resampled = np.sqrt(mean), np.sqrt(resampled)
-            low, high = percentile_interval(resampled, CONFIDENCE)
+            low, high = _interval(resampled, numbers[values[metric.column].notna()])
             measured[metric.name] = Measurement(float(mean), low, high, len(numbers_of_faces))
     return measured
+
+
+def differences(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    clusters: npt.NDArray[np.int64],
+    metrics: Sequence[Metric] = METRICS,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Measurement]:
+    """How much more the second has of each metric than the first, on the faces for which both have it.
+
+    Each resample draws the same faces for both (paired bootstrap), so that what makes a face hard for either
+    does not widen the interval.
+
+    Args:
+        first: n rows of :func:`face_values`.
+        second: Of the same faces.
+        clusters: As for :func:`measure`.
+        metrics: What to compare.
+        replicates: Number of bootstrap resamples.
+        seed: Of the resampling.
+    """
+    _, numbers = np.unique(clusters, return_inverse=True)
+    both = first.notna() & second.notna()
+    values = np.hstack([side.where(both).to_numpy(np.float64) for side in (first, second)])
+    means = bootstrap_means(values, numbers, replicates=replicates, seed=seed)
+    found = {}
+    for metric in metrics:
+        counted = both[metric.column].to_numpy(bool)
+        if counted.any():
+            places = [list(first.columns).index(metric.column) + shift for shift in (0, first.shape[1])]
+            (own, other), resampled = np.nanmean(values[:, places], axis=0), means[:, places].T
+            if metric.root:
+                own, other, resampled = np.sqrt(own), np.sqrt(other), np.sqrt(resampled)
+            low, high = _interval(resampled[1] - resampled[0], numbers[counted])
+            found[metric.name] = Measurement(float(other - own), low, high, int(counted.sum()))
+    return found
+
+
+def _interval(resampled: npt.NDArray[np.float64], clusters: npt.NDArray[np.int64]) -> tuple[float, float]:
+    if len(np.unique(clusters)) < 2:
+        return math.nan, math.nan
+    return percentile_interval(resampled, CONFIDENCE)
 
 
 def cluster_numbers(group: "pd.Series[str]") -> npt.NDArray[np.int64]:

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -12,12 +12,27 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mien.errors import DataError
+from mien.evaluation.metrics import face_values
 from mien.types import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor
 
 COLUMNS = ("path", "age", "age_low", "age_high", "p_female", "detected")
+"""What was predicted."""
+
+LABELS = {"age_low": "labelled_age_low", "age_high": "labelled_age_high", "gender": "labelled_gender"}
+"""Columns of a manifest, and what they are called beside predictions."""
+
+JUDGED = {"error": "age_error", **{name: name for name in ("covered", "bin_correct", "gender_correct")}}
+"""Columns of :func:`~mien.evaluation.metrics.face_values`, likewise."""
+
+MORE_COLUMNS = ("gender", *LABELS.values(), *JUDGED.values(), "group", "reason")
+"""What is written beside :data:`COLUMNS` where there are labels."""
+
+NO_FACE = "no face was found"
+AT_ONCE = 64
+"""Rows that are judged and written together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,13 @@ class Prediction:
         return [self.path, *years, f"{self.p_female:.5f}", "true"]
 
 
+def as_table(predictions: Iterable[Prediction]) -> pd.DataFrame:
+    """One row a prediction, with its fields and ``unreadable``, as the metrics take them."""
+    table = pd.DataFrame([asdict(prediction) for prediction in predictions])
+    table["unreadable"] = table["error"].notna()
+    return table
+
+
 def predict_manifest(
     table: pd.DataFrame, predictor: "Predictor", *, faces: "Faces" = "aligned"
 ) -> Iterator[Prediction]:
@@ -91,8 +113,15 @@ def _results(table: pd.DataFrame, predictor: "Predictor", faces: "Faces") -> Ite
         yield from predictor.predict_many((Path(path) for path, _ in run), faces="aligned", framing=framing)
 
 
-def write_predictions(predictions: Iterable[Prediction], path: Path) -> Iterator[Prediction]:
-    """Write each prediction as soon as it is known, and hand it on.
+def write_predictions(
+    predictions: Iterable[Prediction], path: Path, labels: pd.DataFrame | None = None
+) -> Iterator[Prediction]:
+    """Write predictions while they come, and hand each on.
+
+    Args:
+        predictions: Of the rows of a manifest, in order.
+        path: The CSV file to write.
+        labels: Those rows, to write what was right and wrong as well.
 
     Raises:
         DataError: If the file cannot be written.
@@ -104,10 +133,37 @@ def write_predictions(predictions: Iterable[Prediction], path: Path) -> Iterator
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another file.") from None
     with file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for prediction in predictions:
-            writer.writerow(prediction.to_row())
-            yield prediction
+        writer.writerow(COLUMNS if labels is None else (*COLUMNS, *MORE_COLUMNS))
+        start, waiting = 0, list[Prediction]()
+        try:
+            for prediction in predictions:
+                waiting.append(prediction)
+                if len(waiting) == AT_ONCE:
+                    writer.writerows(_rows(waiting, start, labels))
+                    start, waiting = start + len(waiting), []
+                yield prediction
+        finally:  # whatever stops the stream, what was predicted is kept
+            writer.writerows(_rows(waiting, start, labels))
+
+
+def _rows(predictions: list[Prediction], start: int, labels: pd.DataFrame | None) -> Iterator[list[str]]:
+    """The table's rows of some predictions, the first of which is of the row ``start`` of the labels."""
+    if labels is None or not predictions:
+        yield from (prediction.to_row() for prediction in predictions)
+        return
+    own = labels.iloc[start : start + len(predictions)].reset_index(drop=True)
+    values = face_values(own, as_table(predictions))
+    for row, prediction in enumerate(predictions):
+        labelled = [_text(own[column][row]) for column in LABELS]
+        error, *right = (values[column][row] for column in JUDGED)
+        judged = ["" if math.isnan(error) else f"{error:.3f}"]
+        judged += ["" if math.isnan(value) else str(value > 0).lower() for value in right]
+        reason = "" if prediction.detected else prediction.error or NO_FACE
+        yield [*prediction.to_row(), prediction.gender or "", *labelled, *judged, own["group"][row], reason]
+
+
+def _text(label: object) -> str:
+    return f"{label:g}" if isinstance(label, float) else str(label)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -115,15 +171,42 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
     Returns:
         The columns of :data:`COLUMNS`; numbers are NaN where no face was found, ``detected`` is boolean.
+        Other columns are as they were written; texts are empty where there is none.
 
     Raises:
         DataError: If the file cannot be read or lacks a column.
     """
     try:
-        table = pd.read_csv(path, dtype={"path": str})
+        texts = dict.fromkeys(("path", "gender", "labelled_gender", "group", "reason"), str)
+        table = pd.read_csv(path, dtype=texts)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path} is not a readable CSV file ({error}).") from None
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; write it with 'mien evaluate'.")
-    return table
+    _check_values(table, path)
+    return table.assign(**{name: table[name].fillna("") for name in texts if name in table})
+
+
+def _check_values(table: pd.DataFrame, path: Path) -> None:
+    numbers = ("age", "age_low", "age_high", "p_female")
+    wrong = [name for name in numbers if not pd.api.types.is_numeric_dtype(table[name])]
+    wrong += [] if pd.api.types.is_bool_dtype(table["detected"]) or table.empty else ["detected"]
+    if wrong:
+        raise DataError(f"{path} has values in {', '.join(wrong)} that do not belong there; write it again.")
+
+
+def stored_predictions(path: Path) -> Iterator[Prediction]:
+    """What :func:`write_predictions` wrote, as it was predicted.
+
+    Raises:
+        DataError: As for :func:`read_predictions`.
+    """
+    table = read_predictions(path)
+    for column in ("gender", "reason"):
+        if column not in table:
+            table[column] = ""
+    columns = (table[column].tolist() for column in (*COLUMNS, "gender", "reason"))
+    for name, age, low, high, p_female, detected, gender, reason in zip(*columns, strict=True):
+        error = reason if not detected and reason not in ("", NO_FACE) else None
+        yield Prediction(name, age, low, high, p_female, bool(detected), gender or None, error)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mien.errors import DataError
 from mien.evaluation.bootstrap import REPLICATES
 from mien.evaluation.groups import (
     LEAST_RANKED,
+    YOUNG_ADULT,
     Gap,
     GroupedMeasurements,
     Measurements,
@@ -30,6 +32,7 @@ from mien.evaluation.metrics import METRICS, Measurement, Metric
 from mien.evaluation.plots import DARK, LIGHT, Theme, age_scatter, confusion, error_by_age, heat_map, to_png
 from mien.evaluation.result import Evaluation
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE, THRESHOLD_METRICS
+from mien.evaluation.worst import WorstFace, worst_faces
 from mien.files import written_beside
 
 OUTSIDE = "none"
@@ -66,8 +69,13 @@ class Plot:
     dark: bytes
 
 
-def write_report(evaluation: Evaluation, folder: Path) -> None:
+def write_report(evaluation: Evaluation, folder: Path, worst: int = 0) -> None:
     """Write ``index.html``, ``metrics.json`` and a PNG for each plot.
+
+    Args:
+        evaluation: What to report.
+        folder: Where to.
+        worst: Number of the worst faces to show.
 
     Raises:
         DataError: If a file cannot be written.
@@ -75,7 +83,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> None:
     plots = make_plots(evaluation)
     files = {f"{plot.name}.png": plot.light for plot in plots}
     files["metrics.json"] = (json.dumps(evaluation.to_json(), indent=2) + "\n").encode()
-    files["index.html"] = render_page(evaluation, plots).encode()
+    files["index.html"] = render_page(evaluation, plots, worst_faces(evaluation, worst)).encode()
     try:
         for name, content in files.items():
             with written_beside(folder / name) as file:
@@ -101,7 +109,9 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
     return plots + _heat_plots(evaluation.scores)
 
 
-def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
+def render_page(
+    evaluation: Evaluation, plots: list[Plot], worst: Sequence[tuple[str, Sequence[WorstFace]]] = ()
+) -> str:
     """The page, with everything it shows inside."""
     metrics = shown_metrics(evaluation)
     thresholds = evaluation.scores.thresholds
@@ -116,6 +126,7 @@ def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
             columns=[metric for metric in metrics if metric.name != "mse"],
             least_ranked=LEAST_RANKED,
             legal_age=LEGAL_AGE,
+            young_adult=YOUNG_ADULT,
             challenge_ages=CHALLENGE_AGES,
             rates=(FALSE_ADULT, FALSE_MINOR),
             threshold_metrics={metric.name: metric for metric in THRESHOLD_METRICS},
@@ -126,6 +137,7 @@ def render_page(evaluation: Evaluation, plots: list[Plot]) -> str:
             meanings=MEANINGS,
             resamples=REPLICATES,
             plots=plots,
+            worst=worst,
         )
     )
 
@@ -142,6 +154,7 @@ def page_environment() -> jinja2.Environment:
     environment.filters |= {
         "figure": format_value,
         "interval": format_interval,
+        "difference": format_difference,
         "distance": _distance,
         "dashed": dashed,
         "data_uri": _data_uri,
@@ -165,7 +178,21 @@ def format_interval(measurement: Measurement, metric: Metric) -> str:
     >>> format_interval(Measurement(4.5, 4.36, 4.71, 10), METRICS[0])
     '4.36 to 4.71'
     """
+    if math.isnan(measurement.low):
+        return "\N{EN DASH}"
     return f"{_number(measurement.low, metric)} to {_number(measurement.high, metric)}"
+
+
+def format_difference(measurement: Measurement, metric: Metric) -> str:
+    """How much more one model has of a metric than another, with its interval; of shares, in points.
+
+    >>> format_difference(Measurement(-0.04, -0.11, 0.03, 10), METRICS[0])
+    '−0.04 (−0.11 to +0.03)'
+    """
+    scale, digits = (100, 1) if metric.unit == "share" else (1, 2)
+    numbers = (measurement.value, measurement.low, measurement.high)
+    value, low, high = (f"{scale * number:+.{digits}f}".replace("-", "\N{MINUS SIGN}") for number in numbers)
+    return value if math.isnan(measurement.low) else f"{value} ({low} to {high})"
 
 
 def _distance(gap: Gap) -> str:

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredModel:
+    """What stands in a model's place where its stored predictions are evaluated.
+
+    Attributes:
+        name: Of the table's file.
+    """
+
+    name: str
+    version: str = ""
+    training_data: tuple[str, ...] = ()
+    licence: str = "not known: these are stored predictions"
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """All that came out of an evaluation.
 
@@ -23,7 +37,7 @@ class Evaluation:
         faces: ``aligned`` or ``detect``.
         model: What the model's file says of itself.
         recalibrated: Whether its calibration was not used, but one on other faces of the manifest.
-        coverage: What the age intervals aim at.
+        coverage: What the age intervals aim at; None where it is not known.
         labels: (n rows) the manifest's rows.
         predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, gender,
             error, unreadable``.
@@ -34,9 +48,9 @@ class Evaluation:
     manifest: str
     split: str | None
     faces: "Faces"
-    model: ModelMetadata
+    model: ModelMetadata | StoredModel
     recalibrated: bool
-    coverage: float
+    coverage: float | None
     labels: pd.DataFrame
     predictions: pd.DataFrame
     scores: Scores

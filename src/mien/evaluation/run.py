@@ -1,7 +1,7 @@
 """Evaluation from end to end: a manifest and a predictor in; predictions, figures and a report out."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,13 @@ from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_c
 from mien.evaluation.groups import Scores, score
 from mien.evaluation.predictions import (
     Prediction,
+    as_table,
     predict_manifest,
+    stored_predictions,
     write_predictions,
 )
 from mien.evaluation.report import write_report
-from mien.evaluation.result import Evaluation
+from mien.evaluation.result import Evaluation, StoredModel
 from mien.files import refuse_overwriting
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def evaluate(
     recalibrate: bool = False,
     predictions: Path | None = None,
     report: Path | None = None,
+    worst: int = 0,
     watch: Watch | None = None,
 ) -> Evaluation:
     """Predict for every row of a manifest and measure how well that fits its labels.
@@ -49,8 +52,9 @@ def evaluate(
         split: Only the rows with this ``split``.
         recalibrate: For rows that calibrated the model: judge each fifth of them by a calibration on the
             others, so that no face is judged by a calibration it was part of. Needs ``aligned``.
-        predictions: Where to write one row a face, as it is predicted.
+        predictions: Where to write one row a face, while they are predicted.
         report: Folder for ``index.html``, ``metrics.json`` and the plots.
+        worst: Number of the worst faces that the report shows, which are people; none unless asked for.
         watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.
 
     Raises:
@@ -70,7 +74,7 @@ def evaluate(
     else:
         stream = predict_manifest(table, predictor, faces=faces)
     if predictions is not None:
-        stream = write_predictions(stream, predictions)
+        stream = write_predictions(stream, predictions, table)
     if watch is not None:
         stream = watch(stream, len(table))
     predicted = as_table(stream)
@@ -89,7 +93,54 @@ def evaluate(
         gender_probabilities=gender_figures(table, predicted, question.unsure_below),
     )
     if report is not None:
-        write_report(evaluation, report)
+        write_report(evaluation, report, worst)
+    return evaluation
+
+
+def evaluate_stored(
+    manifest: Path,
+    stored: Path,
+    *,
+    split: str | None = None,
+    predictions: Path | None = None,
+    report: Path | None = None,
+    worst: int = 0,
+) -> Evaluation:
+    """Measure how well predictions that were stored fit a manifest's labels.
+
+    Args:
+        manifest: That they were made from.
+        stored: The CSV file that :func:`evaluate` wrote as its ``predictions``, or another of its columns.
+        split: Only the rows with this ``split``, which the predictions are of.
+        predictions: Where to write them again, with what was right and wrong.
+        report: As for :func:`evaluate`.
+        worst: As for :func:`evaluate`.
+
+    Raises:
+        DataError: If a file cannot be used or written, or they are not of the same faces.
+    """
+    table = read_rows(manifest, split)
+    refuse_overwriting([predictions], [manifest, stored, *map(Path, table["path"])])
+    predicted = as_table(stored_predictions(stored))
+    scores = score(table, predicted)
+    if predictions is not None:
+        deque(write_predictions(stored_predictions(stored), predictions, table), maxlen=0)
+    found = predicted["detected"] | predicted["unreadable"]
+    evaluation = Evaluation(
+        manifest=manifest.name,
+        split=split,
+        faces="aligned" if found.all() else "detect",
+        model=StoredModel(stored.stem),
+        recalibrated=False,
+        coverage=None,
+        labels=table,
+        predictions=predicted,
+        scores=scores,
+        gender_probabilities=gender_figures(table, predicted, None),
+    )
+    if report is not None:
+        make_folder(report)
+        write_report(evaluation, report, worst)
     return evaluation
 
 
@@ -101,6 +152,8 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
     """
     table = read_manifest(manifest)
     table["name"] = read_table(manifest)["path"]
+    if {"p_female", "detected"} <= set(table.columns):
+        raise DataError(f"{manifest} is a table of predictions, without labels; give the manifest.")
     if split is not None:
         known = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)
@@ -133,13 +186,6 @@ def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
             f"{manifest} calls most faces female that look male to the model, and the other way round; are "
             "its genders reversed?"
         )
-
-
-def as_table(predictions: Iterator[Prediction]) -> pd.DataFrame:
-    """One row a prediction, as :func:`~mien.evaluation.groups.score` takes them."""
-    table = pd.DataFrame([asdict(prediction) for prediction in predictions])
-    table["unreadable"] = table["error"].notna()
-    return table
 
 
 def make_folder(folder: Path) -> None:
