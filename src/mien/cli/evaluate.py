@@ -219,5 +219,5 @@ def _print_gender(figures: "Mapping[str, float]") -> None:
 def _labelled(figures: "Mapping[str, float]") -> str:
     if "labelled" not in figures:
         return ""
-    threshold = f" from {figures['unsure_below']:.2f} on" if "unsure_below" in figures else ""
-    return f"; a label{threshold}, for {100 * figures['labelled']:.1f} % of faces"
+    threshold = f" from {figures['unsure_below']:.2f} on," if "unsure_below" in figures else ""
+    return f"; a label{threshold} for {100 * figures['labelled']:.1f} % of faces"
