@@ -57,7 +57,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ['small-2', 'small', 'small-3']
     """
     names: list[str] = []
-    taken = {"index.html"}  # the page lies beside the folders
+    taken = {"index.html", "comparison.json"}  # which lie beside the folders
     for path in paths:
         numbered = (f"{path.stem}-{number}" for number in count(2))
         name = next(name for name in chain([path.stem], numbered) if name.casefold() not in taken)
