@@ -54,7 +54,8 @@ def age_interval(
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        calibration: Half masses by coverage and band; linear between coverages.
+        calibration: Half masses by coverage and band; linear between coverages, where the promise is that of
+            the lower one.
         coverage: Wished probability, within the calibrated range.
         age_min: Age in years of the first bin.
 
