@@ -12,6 +12,7 @@ from mien.cli.evaluate import evaluate as command
 from mien.data.manifest import read_manifest
 from mien.errors import DataError, MienError
 from mien.evaluation import Prediction, evaluate, read_predictions, score
+from mien.images import read_photo
 
 ROWS = """path,age,gender,race,group,split,framing
 faces/red.png,30,female,White,1,validation,utkface
@@ -68,6 +69,33 @@ def test_command_detects_when_asked(tmp_path: Path, tiny_model: Path, astronaut:
     result = run("--manifest", tmp_path / "faces.csv", "--model", tiny_model, "--faces", "detect")
     assert result.exit_code == 0, result.output
     assert "Detection rate" in result.stdout and "100.0" in result.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path, astronaut: Path) -> Path:
+    """A manifest of whole photos without a word on their framing."""
+    rows = ["path,age"]
+    for i in range(10):
+        Image.fromarray(read_photo(astronaut).pixels).save(tmp_path / f"{i}.jpg", quality=90 - i)
+        rows.append(f"{i}.jpg,41")
+    (tmp_path / "photos.csv").write_text("\n".join(rows))
+    return tmp_path / "photos.csv"
+
+
+def test_command_says_that_photos_are_no_crops(photos: Path, tiny_model: Path) -> None:
+    result = run("--manifest", photos, "--model", tiny_model)
+    assert "do not look like crops of faces, but were judged as such; give --faces detect" in result.stderr
+    assert "crops" not in run("--manifest", photos, "--model", tiny_model, "--faces", "detect").stderr
+
+
+def test_faces_are_looked_for_in_rows_framed_as_photos(
+    photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    read_manifest(photos).assign(framing="photo").to_csv(photos, index=False)
+    framed, detected = tmp_path / "framed.csv", tmp_path / "detected.csv"
+    run("--manifest", photos, "--model", tiny_model, "--predictions", framed)
+    run("--manifest", photos, "--model", tiny_model, "--faces", "detect", "--predictions", detected)
+    assert framed.read_text() == detected.read_text()
 
 
 def test_only_the_split_is_evaluated(manifest: Path, fake: FakePredictor) -> None:

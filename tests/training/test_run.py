@@ -274,6 +274,22 @@ def test_both_parts_must_have_rows(manifest: Path, tmp_path: Path, part: str) ->
         read_tables([tmp_path / "part.csv"])
 
 
+def test_whole_photos_are_not_trained_on(manifest: Path, tmp_path: Path) -> None:
+    write_manifest(read_manifest(manifest).assign(framing="photo"), tmp_path / "photos.csv")
+    with pytest.raises(DataError, match=r"photos\.csv has 26 whole photos.*mien data crop .*photos\.csv"):
+        read_tables([tmp_path / "photos.csv"])
+
+
+def test_pictures_that_do_not_look_like_crops_are_named(
+    start: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mien.training.run.look_like_photos", lambda table, detector: True)
+    start(epochs=1)
+    assert (
+        "do not look like crops of faces; cut the faces out with 'mien data crop'" in capsys.readouterr().err
+    )
+
+
 def test_a_run_is_judged_by_exact_ages(manifest: Path, tmp_path: Path) -> None:
     table = read_manifest(manifest)
     table.loc[table["split"] == "validation", ["age_high", "age"]] = [90, float("nan")]

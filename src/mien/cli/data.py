@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.caches import temporary_caches
+from mien.cli.options import DetectorName
+from mien.defaults import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,13 +78,24 @@ def index(
 def audit(
     faces: Faces,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write a manifest without the unreadable pictures.")
+    ] = None,
 ) -> None:
     """Find unreadable, identical and contradictorily labelled pictures, and count what there is."""
     from mien.data.audit import audit as run
+    from mien.data.manifest import write_manifest
     from mien.data.report import report
     from mien.data.sources import load_faces
+    from mien.files import refuse_overwriting
 
-    found = run(load_faces(faces))
+    face_set = load_faces(faces)
+    refuse_overwriting([output], [faces, *map(Path, face_set.table["path"])])
+    found = run(face_set)
+    if output is not None:
+        readable = face_set.table[[not why for why in found.reasons]]
+        write_manifest(readable.reset_index(drop=True), output)
+        typer.echo(f"{len(readable):,} of {found.faces:,} faces: {output}", err=True)
     text = json.dumps(found.to_json(), indent=1) if as_json else report(found)
     typer.echo(text.encode(errors="backslashreplace"))  # a file name need not be UTF-8
     raise typer.Exit(1 if found.unreadable else 0)
@@ -182,6 +195,38 @@ def split(
     raise typer.Exit(1 if found.left_out else 0)
 
 
+@app.command("crop")
+def crop(
+    faces: Faces,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Where the crops go, and their faces.csv.")
+    ],
+    detector: DetectorName = DEFAULT_DETECTOR,
+) -> None:
+    """Cut the faces out of whole photos, for training: the largest of each, or the one in its box.
+
+    A row's box is in its columns x1, y1, x2, y2, in pixels. Photos without a face are named and left out.
+    """
+    from mien.data.crop import crop_faces
+    from mien.data.manifest import write_manifest
+    from mien.data.sources import load_faces
+    from mien.detect import make_detector
+    from mien.detect.turning import TurningDetector
+    from mien.files import refuse_overwriting
+
+    found = load_faces(faces)
+    manifest = output / "faces.csv"
+    refuse_overwriting([manifest], [faces])
+    if any(Path(path).resolve().is_relative_to((output / "faces").resolve()) for path in found.table["path"]):
+        raise typer.BadParameter(f"{output / 'faces'} holds the photos themselves.", param_hint="--output")
+    table, without = crop_faces(found.table, TurningDetector(make_detector(detector)), output / "faces")
+    write_manifest(table, manifest)
+    left_out = found.left_out | without
+    _name("left out", left_out)
+    typer.echo(f"{len(table):,} faces: {manifest}")
+    raise typer.Exit(1 if left_out else 0)
+
+
 def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
     """Say where whole groups have made a part far larger or smaller than it was to be."""
     largest = int(table["group"].value_counts().iloc[0])
@@ -189,8 +234,8 @@ def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
         got = float((table["split"] == part).mean())
         if share and abs(got - share) > max(0.05, share / 3):
             typer.echo(
-                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: a group "
-                f"stays together, there are {table['group'].nunique():,}, and the largest has {largest:,} faces.",
+                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: groups "
+                f"stay together; there are {table['group'].nunique():,}, the largest of {largest:,} faces.",
                 err=True,
             )
 

@@ -97,6 +97,7 @@ def evaluate(
         done = [evaluation]
     else:
         done = _compare(manifest, models, predictors, run, report)
+    _warn_of_photos(done, predictors[0])
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:
             typer.echo(f"{name}: {path}")
@@ -105,6 +106,19 @@ def evaluate(
         typer.echo(f"mien: {printable(sentence)}", err=True)
     if unreadable:
         raise typer.Exit(1)
+
+
+def _warn_of_photos(evaluations: Sequence["Evaluation"], predictor: "Predictor") -> None:
+    from mien.data.crop import look_like_photos
+
+    for evaluation in {evaluation.manifest: evaluation for evaluation in evaluations}.values():
+        crops = evaluation.labels[evaluation.labels["framing"] != "photo"]
+        if evaluation.faces == "aligned" and look_like_photos(crops, predictor.detector):
+            typer.echo(
+                f"mien: the pictures of {evaluation.manifest} do not look like crops of faces, but were "
+                "judged as such; give --faces detect.",
+                err=True,
+            )
 
 
 def _compare(

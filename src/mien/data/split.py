@@ -159,7 +159,7 @@ def _readable(table: pd.DataFrame) -> Fingerprints:
         first = next(iter(prints.unreadable.values()))
         raise DataError(
             f"{len(prints.unreadable)} of {len(table)} pictures cannot be read, the first: {first} "
-            "Mend them or remove their rows; 'mien data audit' lists all."
+            "Mend them, or leave them out with 'mien data audit MANIFEST --output CSV', which lists all."
         )
     return prints
 

@@ -88,7 +88,11 @@ def _results(table: pd.DataFrame, predictor: "Predictor", faces: "Faces") -> Ite
         return
     rows = zip(table["path"], table["framing"], strict=True)
     for framing, run in groupby(rows, key=itemgetter(1)):
-        yield from predictor.predict_many((Path(path) for path, _ in run), faces="aligned", framing=framing)
+        paths = (Path(path) for path, _ in run)
+        if framing == "photo":
+            yield from predictor.predict_many(paths, faces="detect")
+        else:
+            yield from predictor.predict_many(paths, faces="aligned", framing=framing)
 
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> Iterator[Prediction]:

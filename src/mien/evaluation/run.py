@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mien.data.layout import read_table
-from mien.data.manifest import read_manifest
+from mien.data.manifest import need_crops, read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
 from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_crosswise
@@ -62,6 +62,8 @@ def evaluate(
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
     table = read_rows(manifest, split)
     refuse_overwriting([predictions], [manifest, *map(Path, table["path"])])
+    if recalibrate:
+        need_crops(table, manifest)
     if report is not None:
         make_folder(report)
     question = ask(predictor.model.metadata, predictor.coverage, (), predictor.gender_threshold)

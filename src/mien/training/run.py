@@ -10,7 +10,10 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from mien.data.manifest import read_manifest
+from mien.data.crop import look_like_photos
+from mien.data.manifest import need_crops, read_manifest
+from mien.defaults import DEFAULT_DETECTOR
+from mien.detect import make_detector
 from mien.errors import TrainingError
 from mien.files import contents_of, refuse_overwriting
 from mien.intervals import LEAST_FACES
@@ -37,6 +40,8 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
         TrainingError: If either part is empty, or no validation row has an exact age.
     """
     tables = [read_manifest(path) for path in manifests]
+    for path, table in zip(manifests, tables, strict=True):
+        need_crops(table[table["split"].isin(["train", "validation"])], path)
     rows = pd.concat(tables, ignore_index=True)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     validation = tables[0][tables[0]["split"] == "validation"].reset_index(drop=True)
@@ -158,6 +163,8 @@ def train(
         if weights is not None and not resume:
             _start(module, recipe, weights, train_rows)
         _say_what_is_missing(train_rows, validation_rows)
+        if look_like_photos(train_rows, make_detector(DEFAULT_DETECTOR)):
+            say("The pictures do not look like crops of faces; cut the faces out with 'mien data crop'.")
         loaders = _loaders(train_rows, validation_rows, recipe, teachers, output / "chips", seed)
         return fit(trainer, module, loaders, output, resume=resume)
 
