@@ -88,6 +88,15 @@ def test_audit_writes_a_manifest_without_what_cannot_be_read(manifest: Path, tmp
     assert mien_data("split", tmp_path / "clean.csv", "--output", tmp_path / "m.csv").exit_code == 0
 
 
+def test_split_names_a_group_that_is_suspiciously_large(draw: Draw, tmp_path: Path) -> None:
+    for i in range(30):
+        draw(f"{i}.png", max(0, i - 22))
+    rows = "".join(f"{i}.png,{20 + i}\n" for i in range(30))
+    (tmp_path / "m.csv").write_text("path,age\n" + rows)
+    result = mien_data("split", tmp_path / "m.csv", "--output", tmp_path / "split.csv")
+    assert "23 of 30 faces are in one group" in result.stderr
+
+
 def test_index_exits_with_0_where_nothing_is_left_out(utkface: Path, tmp_path: Path) -> None:
     (utkface / "holiday.jpg").unlink()
     assert mien_data("index", utkface, "--output", tmp_path / "m.csv").exit_code == 0

@@ -131,6 +131,16 @@ def test_a_checkpoint_of_another_recipe_is_not_started_from(
         start(replace(tiny_recipe, name="other"), weights=last, output=tmp_path / "other")
 
 
+def test_the_recipe_that_a_keras_file_is_for_is_named(
+    start: Train, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    (tmp_path / "vgg.h5").write_bytes(b"")
+    with pytest.raises(
+        TrainingError, match=r"vgg\.h5 is a Keras file, which the recipe 'classic' starts from"
+    ):
+        start(replace(tiny_recipe, name="small"), weights=tmp_path / "vgg.h5")
+
+
 @pytest.mark.parametrize("setting", ["manifests", "weights", "precision"])
 def test_what_makes_a_run_is_the_same_when_it_is_resumed(
     manifest: Path, tiny_recipe: Recipe, tmp_path: Path, setting: str

@@ -188,6 +188,7 @@ def split(
     _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
     _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
     counts = division.table["split"].value_counts()
+    _name_large_group(division.table)
     if protocol is None:
         _name_far_shares(division.table, {"validation": validation, "test": test})
     said = f"{protocol}: " if protocol else ""
@@ -225,6 +226,17 @@ def crop(
     _name("left out", left_out)
     typer.echo(f"{len(table):,} faces: {manifest}")
     raise typer.Exit(1 if left_out else 0)
+
+
+def _name_large_group(table: "pd.DataFrame") -> None:
+    """Say where so many pictures count as one that the search for the same ones may have gone wrong."""
+    largest = int(table["group"].value_counts().iloc[0])
+    if largest > max(20, 0.05 * len(table)):
+        typer.echo(
+            f"{largest:,} of {len(table):,} faces are in one group, as the same person or picture, and stay "
+            "on one side; 'mien data audit' shows which pictures are the same.",
+            err=True,
+        )
 
 
 def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:

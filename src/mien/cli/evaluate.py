@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Model file; repeat it to see several side by side.",
+            help="Model file, or a checkpoint, which the validation rows then calibrate; repeat it to see "
+            "several side by side.",
             show_default="the one included",
         ),
     ] = None,
@@ -89,7 +91,9 @@ def evaluate(
 
     from mien.predictor import Predictor
 
-    predictors = [Predictor(path, detector, rotate=rotate) for path in models]
+    with TemporaryDirectory() as folder:
+        files = [_model_file(path, manifest, Path(folder)) for path in models]
+        predictors = [Predictor(file, detector, rotate=rotate) for file in files]
     if len(manifest) * len(models) == 1:
         evaluation = run(manifest[0], predictors[0], report)
         _print_scores(evaluation)
@@ -106,6 +110,17 @@ def evaluate(
         typer.echo(f"mien: {printable(sentence)}", err=True)
     if unreadable:
         raise typer.Exit(1)
+
+
+def _model_file(model: Path | None, manifests: Sequence[Path], folder: Path) -> Path | None:
+    """A model file as it is; of a checkpoint, a file that the manifests' validation rows calibrate."""
+    if model is None or model.suffix != ".ckpt":
+        return model
+    from mien.training.export import export
+
+    file = folder / f"{model.stem}.onnx"
+    export([model], manifests, file)
+    return file
 
 
 def _warn_of_photos(evaluations: Sequence["Evaluation"], predictor: "Predictor") -> None:

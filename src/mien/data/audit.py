@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical_pairs
+from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical
 from mien.data.manifest import relative_path
 from mien.data.sources import FaceSet
 
@@ -126,7 +126,7 @@ def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> t
 
 
 def _near_identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
-    labels = group_labels(prints.hashes, near_identical_pairs(prints.thumbnails))
+    labels = group_labels(prints.hashes, near_identical(prints))
     groups = table.groupby(pd.Series(labels, index=table.index), sort=False).indices.values()
     return _twins(
         table, names, (list(group) for group in groups if len({prints.hashes[i] for i in group}) > 1)

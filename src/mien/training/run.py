@@ -26,6 +26,8 @@ from mien.training.recipes import Recipe
 from mien.training.running import LAST, running, say
 from mien.training.teacher import learn_from, open_teachers
 
+KERAS = (".h5", ".hdf5", ".keras")
+
 STARTING_FACES = 512
 """Training faces a recipe may look at when it starts from given weights."""
 
@@ -178,6 +180,8 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
         module.load_state_dict(other.state_dict())
         module.continued = True
         return
+    if weights.suffix in KERAS and recipe.name == "small":
+        raise TrainingError(f"{weights} is a Keras file, which the recipe 'classic' starts from.")
     some = np.linspace(0, len(rows) - 1, STARTING_FACES, dtype=np.intp)
     module.start_from(weights, torch.from_numpy(np.stack(list(decode(rows.iloc[some], recipe.chip_side)))))
 
