@@ -106,12 +106,15 @@ def write_predictions(predictions: Iterable[Prediction], path: Path) -> Iterator
         file = path.open("w", newline="", encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another file.") from None
-    with file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for prediction in predictions:
-            writer.writerow(prediction.to_row())
-            yield prediction
+    try:
+        with file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for prediction in predictions:
+                writer.writerow(prediction.to_row())
+                yield prediction
+    except OSError as error:
+        raise DataError(f"{path} cannot be written any further ({error.strerror}); make room there.") from None
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
