@@ -182,10 +182,18 @@ def test_predictions_of_several_models_do_not_fit_one_file(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_bins_that_overlap_are_refused(manifest: Path, fake: FakePredictor) -> None:
-    manifest.write_text("path,age_low,age_high\nfaces/red.png,0,9\nfaces/green.png,5,14\n")
-    with pytest.raises(DataError, match=r"overlap, 0-9 and 5-14; make those of a data set disjoint\."):
-        evaluate(manifest, fake)
+@pytest.mark.parametrize(("bins", "drawn"), [(("8-34", "35-50"), True), (("8-36", "35-50"), False)])
+def test_bins_that_overlap_are_judged_but_not_drawn(
+    manifest: Path, fake: FakePredictor, tmp_path: Path, bins: tuple[str, str], drawn: bool
+) -> None:
+    manifest.write_text(f"path,age\nfaces/red.png,{bins[0]}\nfaces/green.png,{bins[1]}\n")
+    evaluation = evaluate(manifest, fake, report=tmp_path / "report")
+    assert evaluation.scores.overall["bin_accuracy"].value == 1
+    assert (tmp_path / "report" / "age_bins.png").exists() == drawn
+
+
+def test_a_part_is_asked_for_by_its_common_name(manifest: Path, fake: FakePredictor) -> None:
+    assert len(evaluate(manifest, fake, split="val").labels) == 2
 
 
 def test_genders_the_other_way_round_are_refused(manifest: Path, fake: FakePredictor) -> None:

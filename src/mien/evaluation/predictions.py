@@ -114,7 +114,9 @@ def write_predictions(predictions: Iterable[Prediction], path: Path) -> Iterator
                 writer.writerow(prediction.to_row())
                 yield prediction
     except OSError as error:
-        raise DataError(f"{path} cannot be written any further ({error.strerror}); make room there.") from None
+        raise DataError(
+            f"{path} cannot be written any further ({error.strerror}); make room there."
+        ) from None
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

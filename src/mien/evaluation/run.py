@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from mien.data.layout import read_table
+from mien.data.layout import part_name, read_table
 from mien.data.manifest import need_crops, read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
@@ -104,6 +103,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
     table = read_manifest(manifest)
     table["name"] = read_table(manifest)["path"]
     if split is not None:
+        split = part_name(split)
         known = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)
         if table.empty:
@@ -111,20 +111,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
             raise DataError(f"{manifest} has no row of the split {split!r}; {there}.")
     if table.empty:
         raise DataError(f"{manifest} has no rows; make a manifest with 'mien data index'.")
-    _refuse_overlapping_bins(table, manifest)
     return table
-
-
-def _refuse_overlapping_bins(table: pd.DataFrame, manifest: Path) -> None:
-    """An age must not lie in two bins of a data set: which of them is meant could not be said."""
-    bins = table[table["age_low"] < table["age_high"]].drop_duplicates(["dataset", "age_low", "age_high"])
-    for _, own in bins.sort_values("age_low").groupby("dataset", sort=False):
-        low, high = own["age_low"].to_numpy(np.float64), own["age_high"].to_numpy(np.float64)
-        for i in np.flatnonzero(low[1:] <= high[:-1])[:1]:
-            raise DataError(
-                f"{manifest} has age bins that overlap, {low[i]:.0f}-{high[i]:.0f} and "
-                f"{low[i + 1]:.0f}-{high[i + 1]:.0f}; make those of a data set disjoint."
-            )
 
 
 def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
