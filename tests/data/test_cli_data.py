@@ -70,7 +70,7 @@ def test_index_takes_a_table_of_ones_own(manifest: Path, tmp_path: Path) -> None
 
 def test_index_names_the_data_sets_it_knows(tmp_path: Path) -> None:
     result = mien_data("index", tmp_path, "--dataset", "list", "--output", tmp_path / "m.csv")
-    assert result.stdout.split() == ["utkface", "fairface", "all-age-faces", "adience"]
+    assert result.stdout.split() == ["utkface", "fairface", "all-age-faces", "adience", "folders"]
 
 
 def test_split_says_where_a_part_is_far_from_what_was_asked_for(manifest: Path, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_the_recipe_that_a_keras_file_is_for_is_named(
     with pytest.raises(
         TrainingError, match=r"vgg\.h5 is a Keras file, which the recipe 'classic' starts from"
     ):
-        start(replace(tiny_recipe, name="small"), weights=tmp_path / "vgg.h5")
+        start(tiny_recipe, weights=tmp_path / "vgg.h5")
 
 
 @pytest.mark.parametrize("setting", ["manifests", "weights", "precision"])

@@ -34,7 +34,7 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="utkface, fairface, all-age-faces or adience, found out where not given; 'list' names them.",
+            help="What the folder holds, found out where not given; 'list' names what there is.",
         ),
     ] = None,
     column: Annotated[

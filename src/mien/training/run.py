@@ -180,7 +180,7 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
         module.load_state_dict(other.state_dict())
         module.continued = True
         return
-    if weights.suffix in KERAS and recipe.name == "small":
+    if weights.suffix in KERAS and recipe.name != "classic":
         raise TrainingError(f"{weights} is a Keras file, which the recipe 'classic' starts from.")
     some = np.linspace(0, len(rows) - 1, STARTING_FACES, dtype=np.intp)
     module.start_from(weights, torch.from_numpy(np.stack(list(decode(rows.iloc[some], recipe.chip_side)))))
