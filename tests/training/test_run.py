@@ -325,7 +325,7 @@ def test_a_missing_picture_is_named(manifest: Path, tiny_recipe: Recipe, tmp_pat
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
-    with pytest.raises(TrainingError, match=r"'big' is not a recipe; choose from small, classic"):
+    with pytest.raises(TrainingError, match=r"'big' is not a recipe; choose from small, dlib, classic"):
         get_recipe("big")
 
 

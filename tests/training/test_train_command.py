@@ -23,7 +23,7 @@ def test_the_command_trains_and_names_the_checkpoint(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"--recipe": "big"}, "mien: 'big' is not a recipe; choose from small, classic, tiny."),
+        ({"--recipe": "big"}, "mien: 'big' is not a recipe; choose from small, dlib, classic, tiny."),
         ({"--manifest": "nowhere.csv"}, "mien: nowhere.csv does not exist"),
         ({"--trunk-weights": "nowhere.h5", "--recipe": "classic"}, "mien: nowhere.h5 does not exist"),
     ],
