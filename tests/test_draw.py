@@ -66,5 +66,6 @@ def test_drawing_is_written_without_metadata(tmp_path: Path, name: str) -> None:
 
 
 def test_drawing_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "no").write_text("a file where a folder should be")
     with pytest.raises(ImageError, match=r"no/such\.png cannot be written"):
         save_drawing(Image.new("RGB", (2, 2)), tmp_path / "no" / "such.png")

@@ -144,3 +144,11 @@ def test_the_shipped_model_loads_and_is_calibrated() -> None:
     assert metadata.interval.coverage[-1] >= 0.99
     assert metadata.training_data
     assert metadata.licence
+
+
+def test_a_checkpoint_is_told_how_to_become_a_model_file(tmp_path: Path) -> None:
+    (tmp_path / "best.ckpt").write_bytes(b"weights")
+    with pytest.raises(
+        ModelError, match=r"is a checkpoint of a run; make a model file of it with 'mien export"
+    ):
+        Model(tmp_path / "best.ckpt")

@@ -86,6 +86,11 @@ def _load(path: Path) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_model_path() else "check the path"
         raise ModelError(f"There is no model file {path}; {cure}.")
+    if path.suffix == ".ckpt":
+        raise ModelError(
+            f"{path} is a checkpoint of a run; make a model file of it with 'mien export {path} "
+            "--manifest CSV --output FILE'."
+        )
     try:
         return open_session(path)
     except ValueError:

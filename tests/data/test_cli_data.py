@@ -70,14 +70,31 @@ def test_index_takes_a_table_of_ones_own(manifest: Path, tmp_path: Path) -> None
 
 def test_index_names_the_data_sets_it_knows(tmp_path: Path) -> None:
     result = mien_data("index", tmp_path, "--dataset", "list", "--output", tmp_path / "m.csv")
-    assert result.stdout.split() == ["utkface", "fairface", "all-age-faces", "adience"]
+    assert result.stdout.split() == ["utkface", "fairface", "all-age-faces", "adience", "folders"]
 
 
 def test_split_says_where_a_part_is_far_from_what_was_asked_for(manifest: Path, tmp_path: Path) -> None:
     table = pd.read_csv(manifest).assign(group=["one"] * 6 + ["other"] * 2)
     table.to_csv(manifest, index=False)
     result = mien_data("split", manifest, "--validation", 0.5, "--output", tmp_path / "m.csv")
-    assert "faces where 50 % were asked for" in result.stderr and "the largest has 6 faces" in result.stderr
+    assert "faces where 50 % were asked for" in result.stderr and "the largest of 6 faces" in result.stderr
+
+
+def test_audit_writes_a_manifest_without_what_cannot_be_read(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    result = mien_data("audit", manifest, "--output", tmp_path / "clean.csv")
+    assert result.exit_code == 1 and "7 of 8 faces" in result.stderr
+    assert "3.png" not in list(pd.read_csv(tmp_path / "clean.csv")["path"])
+    assert mien_data("split", tmp_path / "clean.csv", "--output", tmp_path / "m.csv").exit_code == 0
+
+
+def test_split_names_a_group_that_is_suspiciously_large(draw: Draw, tmp_path: Path) -> None:
+    for i in range(30):
+        draw(f"{i}.png", max(0, i - 22))
+    rows = "".join(f"{i}.png,{20 + i}\n" for i in range(30))
+    (tmp_path / "m.csv").write_text("path,age\n" + rows)
+    result = mien_data("split", tmp_path / "m.csv", "--output", tmp_path / "split.csv")
+    assert "23 of 30 faces are in one group" in result.stderr
 
 
 def test_index_exits_with_0_where_nothing_is_left_out(utkface: Path, tmp_path: Path) -> None:

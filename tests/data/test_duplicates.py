@@ -8,7 +8,18 @@ from data_fakes import Draw, noise_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data.duplicates import equal_pairs, fingerprint, group_labels, near_identical_pairs, thumbnail
+from mien.data.duplicates import (
+    THUMBNAIL,
+    Vector,
+    _fingerprint,
+    equal_pairs,
+    fingerprint,
+    group_labels,
+    near_identical,
+    near_identical_pairs,
+    thumbnail,
+    without_common,
+)
 
 NO_PAIRS = np.empty((0, 2), np.intp)
 
@@ -104,3 +115,36 @@ def at_correlation(correlation: float) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize(("correlation", "pairs"), [(0.97, 1), (0.96, 0), (0.91, 0), (-0.97, 0)])
 def test_pictures_are_near_identical_above_a_correlation_of_0_965(correlation: float, pairs: int) -> None:
     assert len(near_identical_pairs(at_correlation(correlation))) == pairs
+
+
+def test_faces_under_a_mask_are_compared_by_what_differs() -> None:
+    random = np.random.default_rng(0)
+    mask, faces = random.normal(size=THUMBNAIL**2) * 5, random.normal(size=(300, THUMBNAIL**2))
+    faces[1] = faces[0] + 0.05 * random.normal(size=THUMBNAIL**2)
+    vectors = (faces + mask).astype(np.float32)
+    vectors -= vectors.mean(1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert len(near_identical_pairs(vectors, 0.9)) > 10_000
+    assert near_identical_pairs(without_common(vectors), 0.9).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("count", [2, 300])
+def test_pictures_without_much_in_common_are_compared_as_they_are(count: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(count, THUMBNAIL**2)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert without_common(vectors) is vectors
+
+
+def test_repeated_rows_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(noise_in(tmp_path)(name, seed)) for seed, name in enumerate(("a.png", "b.png"))]
+    looks: list[str] = []
+
+    def look(path: str) -> tuple[str, Vector, str]:
+        looks.append(path)
+        return _fingerprint(path)
+
+    monkeypatch.setattr("mien.data.duplicates._fingerprint", look)
+    prints = fingerprint([*paths, *paths * 2000])
+    assert sorted(looks) == sorted(paths)
+    assert len(near_identical(prints)) == 0
+    assert len(set(group_labels(prints.hashes, near_identical(prints)))) == 2

@@ -141,3 +141,8 @@ def test_the_age_histogram_sums_to_the_number_of_faces(bins: list[tuple[int, int
     years = faces_by_year(binned(*bins))
     assert len(years) == max(high for _, high in bins) + 1
     assert years.sum() == pytest.approx(len(bins))
+
+
+def test_a_dollar_in_a_title_is_no_formula(draw: Draw, tmp_path: Path) -> None:
+    table = face_table([draw("a.png", 1)])
+    save_figure(distribution_figure(table, "my$faces · under 5 $ · {x}$"), tmp_path / "plots.png")

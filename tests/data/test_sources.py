@@ -152,6 +152,39 @@ def test_adience_is_read_as_it_was_published(draw: Draw, tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "age", "gender"),
+    [
+        ("026/1.png", (26, 26), ""),
+        ("female/20-29/1.png", (20, 29), "female"),
+        ("60+/M/1.png", (60, 116), "male"),
+    ],
+)
+def test_folders_named_after_labels_are_read(
+    draw: Draw, tmp_path: Path, name: str, age: tuple[int, int], gender: str
+) -> None:
+    draw(f"data/{name}", 1), draw("data/other/2.png", 2)
+    faces = index_folder(tmp_path / "data")
+    row = faces.table.iloc[0]
+    assert (row["age_low"], row["age_high"], row["gender"]) == (*age, gender)
+    assert faces.left_out == {str(tmp_path / "data/other/2.png"): "in no folder of an age"}
+
+
+@pytest.mark.parametrize("name", ["UTKFace.tar.gz", "crop_part1.zip", "faces.tar"])
+def test_an_archive_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match="is an archive; unpack it and give the folder"):
+        index_table(tmp_path / name, Layout())
+
+
+def test_a_table_of_pixels_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "age_gender.csv").write_text(
+        "age,ethnicity,gender,img_name,pixels\n1,2,0,1_0_2.jpg,129 128\n"
+    )
+    with pytest.raises(DataError, match="holds pixels and no pictures' paths"):
+        index_table(tmp_path / "age_gender.csv", Layout())
+
+
 def test_a_table_of_ones_own_is_indexed_and_what_cannot_be_used_is_named(draw: Draw, tmp_path: Path) -> None:
     draw("faces/a.png", 1)
     lines = ["photo,years,sex", "faces/a.png,30,1", "faces/b.png,31,0", "faces/a.png,old,0", ",3,0"]
@@ -197,7 +230,7 @@ def test_labels_without_race_are_all_age_faces(fairface: Path) -> None:
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones(utkface: Path) -> None:
-    with pytest.raises(DataError, match="choose from utkface, fairface, all-age-faces, adience"):
+    with pytest.raises(DataError, match="choose from utkface, fairface, all-age-faces, adience, folders"):
         index_folder(utkface, "imdb")
 
 

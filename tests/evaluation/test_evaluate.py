@@ -14,6 +14,7 @@ from mien.data.manifest import read_manifest
 from mien.errors import DataError, MienError
 from mien.evaluation import Prediction, evaluate, read_predictions, score
 from mien.evaluation.worst import worst_faces
+from mien.images import read_photo
 
 ROWS = """path,age,gender,race,group,split,framing
 faces/red.png,30,female,White,1,validation,utkface
@@ -70,6 +71,33 @@ def test_command_detects_when_asked(tmp_path: Path, tiny_model: Path, astronaut:
     result = run("--manifest", tmp_path / "faces.csv", "--model", tiny_model, "--faces", "detect")
     assert result.exit_code == 0, result.output
     assert "Detection rate" in result.stdout and "100.0" in result.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path, astronaut: Path) -> Path:
+    """A manifest of whole photos without a word on their framing."""
+    rows = ["path,age"]
+    for i in range(10):
+        Image.fromarray(read_photo(astronaut).pixels).save(tmp_path / f"{i}.jpg", quality=90 - i)
+        rows.append(f"{i}.jpg,41")
+    (tmp_path / "photos.csv").write_text("\n".join(rows))
+    return tmp_path / "photos.csv"
+
+
+def test_command_says_that_photos_are_no_crops(photos: Path, tiny_model: Path) -> None:
+    result = run("--manifest", photos, "--model", tiny_model)
+    assert "do not look like crops of faces, but were judged as such; give --faces detect" in result.stderr
+    assert "crops" not in run("--manifest", photos, "--model", tiny_model, "--faces", "detect").stderr
+
+
+def test_faces_are_looked_for_in_rows_framed_as_photos(
+    photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    read_manifest(photos).assign(framing="photo").to_csv(photos, index=False)
+    framed, detected = tmp_path / "framed.csv", tmp_path / "detected.csv"
+    run("--manifest", photos, "--model", tiny_model, "--predictions", framed)
+    run("--manifest", photos, "--model", tiny_model, "--faces", "detect", "--predictions", detected)
+    assert framed.read_text() == detected.read_text()
 
 
 def test_only_the_split_is_evaluated(manifest: Path, fake: FakePredictor) -> None:
@@ -156,10 +184,18 @@ def test_predictions_of_several_models_do_not_fit_one_file(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_bins_that_overlap_are_refused(manifest: Path, fake: FakePredictor) -> None:
-    manifest.write_text("path,age_low,age_high\nfaces/red.png,0,9\nfaces/green.png,5,14\n")
-    with pytest.raises(DataError, match=r"overlap, 0-9 and 5-14; make those of a data set disjoint\."):
-        evaluate(manifest, fake)
+@pytest.mark.parametrize(("bins", "drawn"), [(("8-34", "35-50"), True), (("8-36", "35-50"), False)])
+def test_bins_that_overlap_are_judged_but_not_drawn(
+    manifest: Path, fake: FakePredictor, tmp_path: Path, bins: tuple[str, str], drawn: bool
+) -> None:
+    manifest.write_text(f"path,age\nfaces/red.png,{bins[0]}\nfaces/green.png,{bins[1]}\n")
+    evaluation = evaluate(manifest, fake, report=tmp_path / "report")
+    assert evaluation.scores.overall["bin_accuracy"].value == 1
+    assert (tmp_path / "report" / "age_bins.png").exists() == drawn
+
+
+def test_a_part_is_asked_for_by_its_common_name(manifest: Path, fake: FakePredictor) -> None:
+    assert len(evaluate(manifest, fake, split="val").labels) == 2
 
 
 def test_genders_the_other_way_round_are_refused(manifest: Path, fake: FakePredictor) -> None:

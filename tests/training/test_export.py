@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
 
+from mien.cli import app
 from mien.errors import TrainingError
 from mien.model import Model
 from mien.predictor import Predictor
@@ -69,6 +71,17 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export([checkpoint], [manifest], tmp_path_factory.mktemp("export") / "small.onnx").path
+
+
+def test_a_checkpoint_is_evaluated_as_the_file_it_becomes(
+    checkpoint: Path, manifest: Path, exported: Path
+) -> None:
+    results = [
+        CliRunner().invoke(app, ["evaluate", "--manifest", str(manifest), "--model", str(model)])
+        for model in (checkpoint, exported)
+    ]
+    assert [result.exit_code for result in results] == [0, 0]
+    assert results[0].stdout == results[1].stdout
 
 
 @pytest.fixture(scope="module")

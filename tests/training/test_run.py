@@ -131,6 +131,16 @@ def test_a_checkpoint_of_another_recipe_is_not_started_from(
         start(replace(tiny_recipe, name="other"), weights=last, output=tmp_path / "other")
 
 
+def test_the_recipe_that_a_keras_file_is_for_is_named(
+    start: Train, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    (tmp_path / "vgg.h5").write_bytes(b"")
+    with pytest.raises(
+        TrainingError, match=r"vgg\.h5 is a Keras file, which the recipe 'classic' starts from"
+    ):
+        start(tiny_recipe, weights=tmp_path / "vgg.h5")
+
+
 @pytest.mark.parametrize("setting", ["manifests", "weights", "precision"])
 def test_what_makes_a_run_is_the_same_when_it_is_resumed(
     manifest: Path, tiny_recipe: Recipe, tmp_path: Path, setting: str
@@ -274,6 +284,22 @@ def test_both_parts_must_have_rows(manifest: Path, tmp_path: Path, part: str) ->
         read_tables([tmp_path / "part.csv"])
 
 
+def test_whole_photos_are_not_trained_on(manifest: Path, tmp_path: Path) -> None:
+    write_manifest(read_manifest(manifest).assign(framing="photo"), tmp_path / "photos.csv")
+    with pytest.raises(DataError, match=r"photos\.csv has 26 whole photos.*mien data crop .*photos\.csv"):
+        read_tables([tmp_path / "photos.csv"])
+
+
+def test_pictures_that_do_not_look_like_crops_are_named(
+    start: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mien.training.run.look_like_photos", lambda table, detector: True)
+    start(epochs=1)
+    assert (
+        "do not look like crops of faces; cut the faces out with 'mien data crop'" in capsys.readouterr().err
+    )
+
+
 def test_a_run_is_judged_by_exact_ages(manifest: Path, tmp_path: Path) -> None:
     table = read_manifest(manifest)
     table.loc[table["split"] == "validation", ["age_high", "age"]] = [90, float("nan")]
@@ -299,7 +325,7 @@ def test_a_missing_picture_is_named(manifest: Path, tiny_recipe: Recipe, tmp_pat
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
-    with pytest.raises(TrainingError, match=r"'big' is not a recipe; choose from small, classic"):
+    with pytest.raises(TrainingError, match=r"'big' is not a recipe; choose from small, dlib, classic"):
         get_recipe("big")
 
 

@@ -11,7 +11,7 @@ from scipy.signal import correlate2d
 from mien.errors import TrainingError
 from mien.training.module import FaceModule
 from mien.training.recipes.classic import INPUT
-from mien.training.vggface import make_trunk, read_trunk_weights
+from mien.training.vggface import WIDTHS, make_trunk, read_trunk_weights
 
 Floats = npt.NDArray[np.float32]
 Names = Callable[[str], tuple[str, str]]
@@ -110,11 +110,46 @@ def test_a_missing_file_is_named() -> None:
         read_trunk_weights(Path("nowhere.h5"))
 
 
-def test_a_file_that_is_not_hdf5_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "page.h5"
-    path.write_text("<html>Not Found</html>")
-    with pytest.raises(TrainingError, match=r"page\.h5 is not a readable HDF5 file"):
-        read_trunk_weights(path)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html>Not Found</html>", "is a web page"),
+        (b"\n<!DOCTYPE html><p>Sign in", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "is a pointer of Git LFS"),
+        (b"\x89HDF\r\n\x1a\n half", "is cut short; download it again"),
+        (b"nothing of the kind", "is not a readable HDF5 file"),
+        (b"", "is not a readable HDF5 file"),
+    ],
+)
+def test_what_is_not_hdf5_is_told_apart(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "vgg.h5").write_bytes(content)
+    with pytest.raises(TrainingError, match=rf"vgg\.h5 {words}.*; give rcmalli"):
+        read_trunk_weights(tmp_path / "vgg.h5")
+
+
+def layer_names(form: str) -> list[str]:
+    names = [(block, i) for block, widths in enumerate(WIDTHS, 1) for i in range(1, len(widths) + 1)]
+    return [form.format(block=block, i=i, after=f"_{n}" * (n > 0)) for n, (block, i) in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "model_weights/vggface_vgg16/conv{block}_{i}",
+        "model_weights/block{block}_conv{i}",
+        "block{block}_conv{i}",
+        "layers/conv2d{after}/vars",
+    ],
+)
+def test_the_same_weights_are_read_however_keras_saved_them(tmp_path: Path, form: str) -> None:
+    published = write(tmp_path / "vgg.h5", full=("conv2_1",))
+    with h5py.File(published) as file, h5py.File(tmp_path / "again.h5", "w") as again:
+        for own, name in zip(layer_names(form), layer_names("conv{block}_{i}"), strict=True):
+            for number, part in enumerate(keras_2(name)):
+                again[f"{own}/{number}"] = np.asarray(file[name][part])
+    expected, got = read_trunk_weights(published), read_trunk_weights(tmp_path / "again.h5")
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(value, got[name]) for name, value in expected.items())
 
 
 def test_a_missing_layer_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.caches import temporary_caches
+from mien.cli.options import DetectorName
+from mien.defaults import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +34,7 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="utkface, fairface, all-age-faces or adience, found out where not given; 'list' names them.",
+            help="What the folder holds, found out where not given; 'list' names what there is.",
         ),
     ] = None,
     column: Annotated[
@@ -76,13 +78,24 @@ def index(
 def audit(
     faces: Faces,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write a manifest without the unreadable pictures.")
+    ] = None,
 ) -> None:
     """Find unreadable, identical and contradictorily labelled pictures, and count what there is."""
     from mien.data.audit import audit as run
+    from mien.data.manifest import write_manifest
     from mien.data.report import report
     from mien.data.sources import load_faces
+    from mien.files import refuse_overwriting
 
-    found = run(load_faces(faces))
+    face_set = load_faces(faces)
+    refuse_overwriting([output], [faces, *map(Path, face_set.table["path"])])
+    found = run(face_set)
+    if output is not None:
+        readable = face_set.table[[not why for why in found.reasons]]
+        write_manifest(readable.reset_index(drop=True), output)
+        typer.echo(f"{len(readable):,} of {found.faces:,} faces: {output}", err=True)
     text = json.dumps(found.to_json(), indent=1) if as_json else report(found)
     typer.echo(text.encode(errors="backslashreplace"))  # a file name need not be UTF-8
     raise typer.Exit(1 if found.unreadable else 0)
@@ -175,11 +188,55 @@ def split(
     _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
     _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
     counts = division.table["split"].value_counts()
+    _name_large_group(division.table)
     if protocol is None:
         _name_far_shares(division.table, {"validation": validation, "test": test})
     said = f"{protocol}: " if protocol else ""
     typer.echo(said + ", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
     raise typer.Exit(1 if found.left_out else 0)
+
+
+@app.command("crop")
+def crop(
+    faces: Faces,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Where the crops go, and their faces.csv.")
+    ],
+    detector: DetectorName = DEFAULT_DETECTOR,
+) -> None:
+    """Cut the faces out of whole photos, for training: the largest of each, or the one in its box.
+
+    A row's box is in its columns x1, y1, x2, y2, in pixels. Photos without a face are named and left out.
+    """
+    from mien.data.crop import crop_faces
+    from mien.data.manifest import write_manifest
+    from mien.data.sources import load_faces
+    from mien.detect import make_detector
+    from mien.detect.turning import TurningDetector
+    from mien.files import refuse_overwriting
+
+    found = load_faces(faces)
+    manifest = output / "faces.csv"
+    refuse_overwriting([manifest], [faces])
+    if any(Path(path).resolve().is_relative_to((output / "faces").resolve()) for path in found.table["path"]):
+        raise typer.BadParameter(f"{output / 'faces'} holds the photos themselves.", param_hint="--output")
+    table, without = crop_faces(found.table, TurningDetector(make_detector(detector)), output / "faces")
+    write_manifest(table, manifest)
+    left_out = found.left_out | without
+    _name("left out", left_out)
+    typer.echo(f"{len(table):,} faces: {manifest}")
+    raise typer.Exit(1 if left_out else 0)
+
+
+def _name_large_group(table: "pd.DataFrame") -> None:
+    """Say where so many pictures count as one that the search for the same ones may have gone wrong."""
+    largest = int(table["group"].value_counts().iloc[0])
+    if largest > max(20, 0.05 * len(table)):
+        typer.echo(
+            f"{largest:,} of {len(table):,} faces are in one group, as the same person or picture, and stay "
+            "on one side; 'mien data audit' shows which pictures are the same.",
+            err=True,
+        )
 
 
 def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
@@ -189,8 +246,8 @@ def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
         got = float((table["split"] == part).mean())
         if share and abs(got - share) > max(0.05, share / 3):
             typer.echo(
-                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: a group "
-                f"stays together, there are {table['group'].nunique():,}, and the largest has {largest:,} faces.",
+                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: groups "
+                f"stay together; there are {table['group'].nunique():,}, the largest of {largest:,} faces.",
                 err=True,
             )
 

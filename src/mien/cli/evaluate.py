@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Model file, or the .csv that --predictions wrote; repeat it to see several side by side.",
+            help="Model file, or the .csv that --predictions wrote, or a checkpoint, which the validation rows "
+            "then calibrate; repeat it to see several side by side.",
             show_default="the one included",
         ),
     ] = None,
@@ -111,9 +113,13 @@ def evaluate(
 
     from mien.predictor import Predictor
 
-    sources = [
-        path if path and _is_stored(path) else Predictor(path, detector, rotate=rotate) for path in models
-    ]
+    with TemporaryDirectory() as folder:
+        sources = [
+            path
+            if path and _is_stored(path)
+            else Predictor(_model_file(path, manifest, Path(folder)), detector, rotate=rotate)
+            for path in models
+        ]
     if len(manifest) * len(models) == 1:
         evaluation = run(manifest[0], sources[0], report)
         _print_scores(evaluation)
@@ -121,6 +127,8 @@ def evaluate(
         done = [evaluation]
     else:
         done = _compare(manifest, models, sources, run, report)
+    for predictor in [source for source in sources if isinstance(source, Predictor)][:1]:
+        _warn_of_photos(done, predictor)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:
             typer.echo(f"{name}: {path}")
@@ -133,6 +141,30 @@ def evaluate(
 
 def _is_stored(model: Path | None) -> bool:
     return model is not None and model.suffix.lower() == ".csv"
+
+
+def _model_file(model: Path | None, manifests: Sequence[Path], folder: Path) -> Path | None:
+    """A model file as it is; of a checkpoint, a file that the manifests' validation rows calibrate."""
+    if model is None or model.suffix != ".ckpt":
+        return model
+    from mien.training.export import export
+
+    file = folder / f"{model.stem}.onnx"
+    export([model], manifests, file)
+    return file
+
+
+def _warn_of_photos(evaluations: Sequence["Evaluation"], predictor: "Predictor") -> None:
+    from mien.data.crop import look_like_photos
+
+    for evaluation in {evaluation.manifest: evaluation for evaluation in evaluations}.values():
+        crops = evaluation.labels[evaluation.labels["framing"] != "photo"]
+        if evaluation.faces == "aligned" and look_like_photos(crops, predictor.detector):
+            typer.echo(
+                f"mien: the pictures of {evaluation.manifest} do not look like crops of faces, but were "
+                "judged as such; give --faces detect.",
+                err=True,
+            )
 
 
 def _compare(

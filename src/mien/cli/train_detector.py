@@ -1,6 +1,7 @@
 """``mien train-detector`` and ``mien export-detector``."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -38,7 +39,8 @@ def train_detector(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Start from this detector file, and train more on pictures that it takes for faces.",
+            help="Start from this detector file or checkpoint, and train more on pictures that it takes for "
+            "faces.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
@@ -55,21 +57,31 @@ def train_detector(
     from mien.training.detection.run import train_detector as run
     from mien.training.running import is_first
 
-    checkpoint = run(
-        photos,
-        faces,
-        [make_detector(name, longest_side=TAUGHT_SIDE, threshold=UNSURE) for name in teacher],
-        output,
-        epochs=epochs,
-        batch_size=batch_size,
-        weights=weights,
-        resume=resume,
-        precision=precision,
-        devices=devices,
-        seed=seed,
-    )
+    with TemporaryDirectory() as folder:
+        checkpoint = run(
+            photos,
+            faces,
+            [make_detector(name, longest_side=TAUGHT_SIDE, threshold=UNSURE) for name in teacher],
+            output,
+            epochs=epochs,
+            batch_size=batch_size,
+            weights=_detector_file(weights, Path(folder)),
+            resume=resume,
+            precision=precision,
+            devices=devices,
+            seed=seed,
+        )
     if is_first():
         typer.echo(f"Trained: {checkpoint}")
+
+
+def _detector_file(weights: Path | None, folder: Path) -> Path | None:
+    """A detector's file as it is; of a checkpoint, what it would be exported to."""
+    if weights is None or weights.suffix != ".ckpt":
+        return weights
+    from mien.training.detection.export import export_detector as run
+
+    return run(weights, folder / "detector.onnx", threshold=0.5).path
 
 
 @temporary_caches()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical_pairs
+from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical
 from mien.data.manifest import relative_path
 from mien.data.sources import FaceSet
 
@@ -45,6 +45,7 @@ class Audit:
         misnamed: What is odd about a file's name, by path.
         identical: Groups of byte-identical files.
         near_identical: Groups that hold different files of the same picture.
+        reasons: Why each row's picture cannot be read, in the rows' order; empty where it can.
     """
 
     folder: str
@@ -56,11 +57,13 @@ class Audit:
     misnamed: dict[str, str]
     identical: tuple[Twins, ...]
     near_identical: tuple[Twins, ...]
+    reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as values that ``json.dumps`` takes; groups with their summary."""
         groups = {"identical": self.identical, "near_identical": self.near_identical}
-        return asdict(self) | {
+        known = {name: value for name, value in asdict(self).items() if name != "reasons"}
+        return known | {
             name: summary(twins) | {"members": [asdict(group) for group in twins]}
             for name, twins in groups.items()
         }
@@ -84,6 +87,7 @@ def audit(faces: FaceSet) -> Audit:
         misnamed={name: str(why) for name, why in zip(names, problems, strict=True) if why},
         identical=_identical(table, names, prints),
         near_identical=_near_identical(table, names, prints),
+        reasons=tuple(prints.unreadable.get(i, "") for i in range(len(table))),
     )
 
 
@@ -122,7 +126,7 @@ def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> t
 
 
 def _near_identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
-    labels = group_labels(prints.hashes, near_identical_pairs(prints.thumbnails))
+    labels = group_labels(prints.hashes, near_identical(prints))
     groups = table.groupby(pd.Series(labels, index=table.index), sort=False).indices.values()
     return _twins(
         table, names, (list(group) for group in groups if len({prints.hashes[i] for i in group}) > 1)

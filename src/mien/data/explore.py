@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mien.data.audit import age_label
+from mien.data.layout import part_name
 from mien.data.manifest import GENDERS, MAX_AGE
 from mien.errors import DataError, ImageError
 from mien.files import written_beside
@@ -66,7 +67,7 @@ def select(
             raise DataError(f"{gender!r} is not a gender of the manifest; choose male or female.")
         chosen &= table["gender"] == gender.lower()
     if split is not None:
-        chosen &= table["split"] == split
+        chosen &= table["split"] == part_name(split)
     if not chosen.any():
         raise DataError("no face has the labels asked for; choose a wider age range or fewer filters.")
     return table[chosen].reset_index(drop=True)

@@ -170,6 +170,15 @@ def understand_columns(own: Sequence[str], layout: Layout, source: str) -> dict[
     return names
 
 
+def part_name(text: str) -> str:
+    """The manifest's word for a part of a data set.
+
+    >>> part_name("Val"), part_name("fold1")
+    ('validation', 'fold1')
+    """
+    return WORDS["split"].get(text.strip().lower(), text)
+
+
 def parse_age(text: str) -> tuple[float, float]:
     """Bounds of an age, both inclusive: exact ages, ``25-32``, ``(25, 32)``, ``60+``, ``more than 70``.
 

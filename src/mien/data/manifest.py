@@ -80,6 +80,20 @@ def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.Data
     return _with_whole_paths(table.drop(index=list(left_out)).reset_index(drop=True), folder), named
 
 
+def need_crops(table: pd.DataFrame, source: Path) -> None:
+    """Refuse whole photos where faces must have been cut out.
+
+    Raises:
+        DataError: If the framing of a row is ``photo``.
+    """
+    photos = int((table["framing"] == "photo").sum())
+    if photos:
+        raise DataError(
+            f"{source} has {photos:,} whole photos (framing 'photo'); cut their faces out with 'mien data "
+            f"crop {source} --output DIR'."
+        )
+
+
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Write a manifest; paths below its folder become relative to it.
 

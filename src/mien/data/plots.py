@@ -32,7 +32,7 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
     compare = len(parts) > 1
     figure = Figure(figsize=(11, 7 if compare else 3.8), layout="constrained")
     axes = figure.subplots(2 if compare else 1, 2, width_ratios=(3, 1), squeeze=False)
-    figure.suptitle(title)
+    figure.suptitle(title.replace("$", r"\$"))  # else taken for TeX
     _plot_ages(axes[0, 0], table)
     _plot_genders(axes[0, 1], table)
     if compare:

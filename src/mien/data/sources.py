@@ -8,13 +8,14 @@ the wider ``padded`` framing. Those whose faces are not where a crop has them ha
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from mien.data.layout import Layout, parse_age, read_table
+from mien.data.layout import WORDS, Layout, parse_age, read_table
 from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
 from mien.errors import DataError
 
@@ -40,6 +41,10 @@ _ENDING = r"(?:\s?\(\d+\))?(?P<end>\s?\.?)(?:jpe?g|png|webp|bmp)"
 _COMPLETE = re.compile(rf"^(?P<age>\d{{1,3}})_(?P<gender>[01]?)_(?P<race>[0-4])_\d+{_ENDING}", re.IGNORECASE)
 _SHORT = re.compile(rf"^(?P<age>\d{{1,3}})_\d_\d{{8,}}{_ENDING}", re.IGNORECASE)
 _ALL_AGE_FACES = re.compile(r"^(?P<number>\d{5})A(?P<age>\d{2})\.")
+LONGEST_AGE = 12
+"""Letters of a folder's name that may be an age."""
+
+ARCHIVES = {".tar", ".tgz", ".gz", ".zip", ".7z", ".rar"}
 LAST_FEMALE = 7380
 """All-Age-Faces numbers its people: women up to this one, men from the next on."""
 
@@ -77,7 +82,12 @@ def index_table(path: Path, layout: Layout) -> FaceSet:
     Raises:
         DataError: If it cannot be read, a column is missing, or no row can be used.
     """
-    table, left_out = usable_rows(read_table(path, layout), str(path), path.parent)
+    if path.suffix.lower() in ARCHIVES and ".csv" not in path.name.lower():
+        raise DataError(f"{path} is an archive; unpack it and give the folder.")
+    rows = read_table(path, layout)
+    if "pixels" in rows and "path" not in rows:
+        raise DataError(f"{path} holds pixels and no pictures' paths; give the data set with pictures.")
+    table, left_out = usable_rows(rows, str(path), path.parent)
     there = [Path(picture).is_file() for picture in table["path"]]
     left_out |= {picture: "missing" for picture, found in zip(table["path"], there, strict=True) if not found}
     table = table[there].reset_index(drop=True)
@@ -213,6 +223,28 @@ def _index_adience(folder: Path) -> _Indexed:
     return labels[["path", "age_low", "age_high", "gender", "framing", "fold"]], left_out
 
 
+def _index_folders(folder: Path) -> _Indexed:
+    """A folder for each age or age range, as ``026/123.png``, perhaps one for each gender above or below."""
+    rows = []
+    pictures, left_out = find_pictures(folder)
+    for path in pictures:
+        low, high, gender = _labels_of_folders(path.relative_to(folder).parts[:-1])
+        if np.isnan(low):
+            left_out[str(path)] = "in no folder of an age"
+        else:
+            rows.append((str(path), low, high, gender))
+    return pd.DataFrame(rows, columns=["path", "age_low", "age_high", "gender"]), left_out
+
+
+def _labels_of_folders(names: Sequence[str]) -> tuple[float, float, str]:
+    """Bounds of an age, NaN where none is known, and a gender, from folders' names, the nearest first."""
+    words = WORDS["gender"] | {gender: gender for gender in GENDERS}
+    genders = (words[name.lower()] for name in reversed(names) if name.lower() in words)
+    ages = (parse_age(name) for name in reversed(names) if len(name) < LONGEST_AGE)
+    low, high = next(((low, high) for low, high in ages if low >= 0 and high <= MAX_AGE), (np.nan, np.nan))
+    return low, high, next(genders, "")
+
+
 def _adience_key(path: Path) -> str:
     """``coarse_tilt_aligned_face.2174.9523333835_o.jpg`` in a user's folder: user/2174.9523333835_o.jpg."""
     return f"{path.parent.name}/{path.name.partition('.')[2]}"
@@ -223,6 +255,7 @@ SOURCES: dict[str, Callable[[Path], _Indexed]] = {
     "fairface": _index_fairface,
     "all-age-faces": _index_all_age_faces,
     "adience": _index_adience,
+    "folders": _index_folders,
 }
 
 
@@ -239,7 +272,11 @@ def _recognise(folder: Path) -> str:
     if (folder / "labels.csv").is_file():
         return "fairface" if "race" in _read_labels(folder / "labels.csv") else "all-age-faces"
     pictures, _ = find_pictures(folder)
-    return "all-age-faces" if pictures and _ALL_AGE_FACES.match(pictures[0].name) else "utkface"
+    if pictures and _ALL_AGE_FACES.match(pictures[0].name):
+        return "all-age-faces"
+    named = any(parse_utkface_name(path.name) for path in pictures)
+    ages = (_labels_of_folders(path.relative_to(folder).parts[:-1])[0] for path in pictures)
+    return "folders" if not named and any(low >= 0 for low in ages) else "utkface"
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:

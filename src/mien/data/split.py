@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mien.data.duplicates import Fingerprints, equal_pairs, fingerprint, group_labels, near_identical_pairs
+from mien.data.duplicates import Fingerprints, equal_pairs, fingerprint, group_labels, near_identical
 from mien.data.protocols import get_protocol
 from mien.errors import DataError
 
@@ -159,7 +159,7 @@ def _readable(table: pd.DataFrame) -> Fingerprints:
         first = next(iter(prints.unreadable.values()))
         raise DataError(
             f"{len(prints.unreadable)} of {len(table)} pictures cannot be read, the first: {first} "
-            "Mend them or remove their rows; 'mien data audit' lists all."
+            "Mend them, or leave them out with 'mien data audit MANIFEST --output CSV', which lists all."
         )
     return prints
 
@@ -170,7 +170,7 @@ def _part(prints: Fingerprints, chosen: "pd.Series[bool]") -> Fingerprints:
 
 
 def _groups(table: pd.DataFrame, prints: Fingerprints) -> list[str]:
-    pairs = near_identical_pairs(prints.thumbnails)
+    pairs = near_identical(prints)
     known = equal_pairs(list(table["group"]))
     return group_labels(prints.hashes, np.concatenate([pairs, known]))
 
@@ -180,7 +180,7 @@ def _shared_with_test(table: pd.DataFrame, prints: Fingerprints) -> tuple[tuple[
     if not test.any():
         return (), ()
     hashes = pd.Series(prints.hashes, index=table.index)
-    same = pd.Series(group_labels(prints.hashes, near_identical_pairs(prints.thumbnails)), index=table.index)
+    same = pd.Series(group_labels(prints.hashes, near_identical(prints)), index=table.index)
     identical = ~test & hashes.isin(hashes[test])
     near = ~test & same.isin(same[test]) & ~identical
     return tuple(table["path"][identical]), tuple(table["path"][near])

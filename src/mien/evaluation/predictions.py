@@ -110,7 +110,11 @@ def _results(table: pd.DataFrame, predictor: "Predictor", faces: "Faces") -> Ite
         return
     rows = zip(table["path"], table["framing"], strict=True)
     for framing, run in groupby(rows, key=itemgetter(1)):
-        yield from predictor.predict_many((Path(path) for path, _ in run), faces="aligned", framing=framing)
+        paths = (Path(path) for path, _ in run)
+        if framing == "photo":
+            yield from predictor.predict_many(paths, faces="detect")
+        else:
+            yield from predictor.predict_many(paths, faces="aligned", framing=framing)
 
 
 def write_predictions(
@@ -131,19 +135,24 @@ def write_predictions(
         file = path.open("w", newline="", encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another file.") from None
-    with file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS if labels is None else (*COLUMNS, *MORE_COLUMNS))
-        start, waiting = 0, list[Prediction]()
-        try:
-            for prediction in predictions:
-                waiting.append(prediction)
-                if len(waiting) == AT_ONCE:
-                    writer.writerows(_rows(waiting, start, labels))
-                    start, waiting = start + len(waiting), []
-                yield prediction
-        finally:  # whatever stops the stream, what was predicted is kept
-            writer.writerows(_rows(waiting, start, labels))
+    try:
+        with file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS if labels is None else (*COLUMNS, *MORE_COLUMNS))
+            start, waiting = 0, list[Prediction]()
+            try:
+                for prediction in predictions:
+                    waiting.append(prediction)
+                    if len(waiting) == AT_ONCE:
+                        writer.writerows(_rows(waiting, start, labels))
+                        start, waiting = start + len(waiting), []
+                    yield prediction
+            finally:  # whatever stops the stream, what was predicted is kept
+                writer.writerows(_rows(waiting, start, labels))
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written any further ({error.strerror}); make room there."
+        ) from None
 
 
 def _rows(predictions: list[Prediction], start: int, labels: pd.DataFrame | None) -> Iterator[list[str]]:

@@ -102,7 +102,7 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
     if exact.any():
         plots.append(_age_plot(labels[exact], predictions[exact]))
         plots.append(_error_plot(evaluation.scores.groups["age"]))
-    if (found & ~exact).any():
+    if (found & ~exact).any() and _disjoint(labels):
         plots.append(_bin_plot(labels[found & ~exact], predictions[found & ~exact]))
     if gendered.any():
         plots.append(_gender_plot(labels[gendered], predictions[gendered]))
@@ -226,6 +226,13 @@ def _age_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
 def _error_plot(groups: Mapping[str, Measurements]) -> Plot:
     alt = "Mean absolute error and bias for each decade of age, with 95 % bootstrap intervals."
     return _plot("error_by_age", "Error by age", alt, partial(error_by_age, groups))
+
+
+def _disjoint(labels: pd.DataFrame) -> bool:
+    """Whether no age lies in two bins of a data set; else a prediction is not in one bin alone."""
+    bins = labels[labels["age_low"] < labels["age_high"]].drop_duplicates(["dataset", "age_low", "age_high"])
+    in_order = bins.sort_values("age_low").groupby("dataset", sort=False)
+    return not (bins["age_low"] <= in_order["age_high"].shift().reindex(bins.index)).any()
 
 
 def _bin_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from mien.data.layout import read_table
-from mien.data.manifest import read_manifest
+from mien.data.layout import part_name, read_table
+from mien.data.manifest import need_crops, read_manifest
 from mien.errors import DataError
 from mien.estimate import ask
 from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_crosswise
@@ -66,6 +65,8 @@ def evaluate(
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
     table = read_rows(manifest, split)
     refuse_overwriting([predictions], [manifest, *map(Path, table["path"])])
+    if recalibrate:
+        need_crops(table, manifest)
     if report is not None:
         make_folder(report)
     question = ask(predictor.model.metadata, predictor.coverage, (), predictor.gender_threshold)
@@ -155,6 +156,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
     if {"p_female", "detected"} <= set(table.columns):
         raise DataError(f"{manifest} is a table of predictions, without labels; give the manifest.")
     if split is not None:
+        split = part_name(split)
         known = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)
         if table.empty:
@@ -162,20 +164,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
             raise DataError(f"{manifest} has no row of the split {split!r}; {there}.")
     if table.empty:
         raise DataError(f"{manifest} has no rows; make a manifest with 'mien data index'.")
-    _refuse_overlapping_bins(table, manifest)
     return table
-
-
-def _refuse_overlapping_bins(table: pd.DataFrame, manifest: Path) -> None:
-    """An age must not lie in two bins of a data set: which of them is meant could not be said."""
-    bins = table[table["age_low"] < table["age_high"]].drop_duplicates(["dataset", "age_low", "age_high"])
-    for _, own in bins.sort_values("age_low").groupby("dataset", sort=False):
-        low, high = own["age_low"].to_numpy(np.float64), own["age_high"].to_numpy(np.float64)
-        for i in np.flatnonzero(low[1:] <= high[:-1])[:1]:
-            raise DataError(
-                f"{manifest} has age bins that overlap, {low[i]:.0f}-{high[i]:.0f} and "
-                f"{low[i + 1]:.0f}-{high[i + 1]:.0f}; make those of a data set disjoint."
-            )
 
 
 def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:

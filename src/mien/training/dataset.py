@@ -207,7 +207,9 @@ def _decode(job: tuple[str, str, int]) -> npt.NDArray[np.uint8]:
     try:
         photo = read_photo(path)
     except ImageError as error:
-        raise DataError(f"{error} 'mien data audit' lists every such picture of a manifest.") from None
+        raise DataError(
+            f"{error} 'mien data audit MANIFEST --output CSV' lists such pictures and leaves them out."
+        ) from None
     return extract_chip(photo.pixels, transform_of_crop(photo.width, photo.height, framing), side)
 
 

@@ -10,7 +10,7 @@ import onnx
 import pandas as pd
 import torch
 
-from mien.data.manifest import read_manifest
+from mien.data.manifest import need_crops, read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
 from mien.estimate import calibrated_p_female
@@ -117,6 +117,7 @@ def _validation_rows(manifest: Path) -> pd.DataFrame:
     rows = rows[rows["split"] == "validation"].reset_index(drop=True)
     if rows.empty:
         raise TrainingError(f"{manifest} has no row of the split 'validation' to calibrate on.")
+    need_crops(rows, manifest)
     return rows
 
 

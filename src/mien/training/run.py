@@ -10,7 +10,10 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from mien.data.manifest import read_manifest
+from mien.data.crop import look_like_photos
+from mien.data.manifest import need_crops, read_manifest
+from mien.defaults import DEFAULT_DETECTOR
+from mien.detect import make_detector
 from mien.errors import TrainingError
 from mien.files import contents_of, refuse_overwriting
 from mien.intervals import LEAST_FACES
@@ -22,6 +25,8 @@ from mien.training.module import FaceModule
 from mien.training.recipes import Recipe
 from mien.training.running import LAST, running, say
 from mien.training.teacher import learn_from, open_teachers
+
+KERAS = (".h5", ".hdf5", ".keras")
 
 STARTING_FACES = 512
 """Training faces a recipe may look at when it starts from given weights."""
@@ -37,6 +42,8 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
         TrainingError: If either part is empty, or no validation row has an exact age.
     """
     tables = [read_manifest(path) for path in manifests]
+    for path, table in zip(manifests, tables, strict=True):
+        need_crops(table[table["split"].isin(["train", "validation"])], path)
     rows = pd.concat(tables, ignore_index=True)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     validation = tables[0][tables[0]["split"] == "validation"].reset_index(drop=True)
@@ -158,6 +165,8 @@ def train(
         if weights is not None and not resume:
             _start(module, recipe, weights, train_rows)
         _say_what_is_missing(train_rows, validation_rows)
+        if look_like_photos(train_rows, make_detector(DEFAULT_DETECTOR)):
+            say("The pictures do not look like crops of faces; cut the faces out with 'mien data crop'.")
         loaders = _loaders(train_rows, validation_rows, recipe, teachers, output / "chips", seed)
         return fit(trainer, module, loaders, output, resume=resume)
 
@@ -171,6 +180,8 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
         module.load_state_dict(other.state_dict())
         module.continued = True
         return
+    if weights.suffix in KERAS and recipe.name != "classic":
+        raise TrainingError(f"{weights} is a Keras file, which the recipe 'classic' starts from.")
     some = np.linspace(0, len(rows) - 1, STARTING_FACES, dtype=np.intp)
     module.start_from(weights, torch.from_numpy(np.stack(list(decode(rows.iloc[some], recipe.chip_side)))))
 

@@ -56,13 +56,14 @@ def glorot(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
 
 
 def read_trunk_weights(path: Path) -> dict[str, Tensor]:
-    """Read the convolutions of the published Keras file.
+    """Read the convolutions of the published Keras file, saved again by Keras, or of ImageNet's VGG16.
 
     Each layer is a group that holds, at whatever depth and under whatever names (they changed between Keras'
-    versions), one kernel (height, width, in, out) and one bias (out,).
+    versions), one kernel (height, width, in, out) and one bias (out,). The group lies anywhere in the file;
+    its name is that of VGGFace, of Keras' VGG16, or of Keras 3, which counts layers.
 
     Args:
-        path: ``rcmalli_vggface_tf_notop_vgg16.h5``, or a file of the same layout.
+        path: ``rcmalli_vggface_tf_notop_vgg16.h5``, or a file of the same net.
 
     Returns:
         A state dictionary for :func:`make_trunk`: float32, kernels (out, in, height, width).
@@ -76,22 +77,43 @@ def read_trunk_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist; give the path of {PUBLISHED_FILE}.") from None
     except OSError:
-        raise TrainingError(f"{path} is not a readable HDF5 file; give {PUBLISHED_FILE}.") from None
+        raise TrainingError(f"{path} {_what_it_is(path)}; give {PUBLISHED_FILE}.") from None
+
+
+def _what_it_is(path: Path) -> str:
+    """Why a file that should be HDF5 cannot be read, in the words of a sentence about it."""
+    start = path.read_bytes()[:512] if path.is_file() else b""
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, whose file has not been fetched ('git lfs pull' does)"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "is a web page, not the download it leads to"
+    if start.startswith(b"\x89HDF"):
+        return "is cut short; download it again"
+    return "is not a readable HDF5 file"
 
 
 def _read_layers(file: h5py.File, path: Path) -> dict[str, Tensor]:
+    groups: dict[str, h5py.Group] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Group):
+            groups.setdefault(name.rpartition("/")[2], item)  # outer groups come first
+
+    file.visititems(note)
     state: dict[str, Tensor] = {}
-    channels = 3
+    channels, number = 3, 0
     for block, widths in enumerate(WIDTHS, 1):
         for i, width in enumerate(widths, 1):
             name = f"conv{block}_{i}"
-            if not isinstance(file.get(name), h5py.Group):
+            names = (name, f"block{block}_conv{i}", f"conv2d_{number}" if number else "conv2d")
+            layer = next((groups[known] for known in names if known in groups), None)
+            if layer is None:
                 raise TrainingError(f"{path} has no layer '{name}'; give {PUBLISHED_FILE}.")
-            kernel = _read_only(file[name], path, (3, 3, channels, width))
-            bias = _read_only(file[name], path, (width,))
+            kernel = _read_only(layer, path, (3, 3, channels, width))
+            bias = _read_only(layer, path, (width,))
             state[f"{name}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
             state[f"{name}.bias"] = torch.from_numpy(bias)
-            channels = width
+            channels, number = width, number + 1
     return state
 
 

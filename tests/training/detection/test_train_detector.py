@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mien.cli import app
+from mien.cli.train_detector import _detector_file
 from mien.detect import MienDetector
 from mien.errors import DetectorError, TrainingError
 from mien.evaluation.detection import read_boxes
@@ -234,3 +235,10 @@ def test_what_is_exported_gives_probabilities_boxes_and_points_for_any_size(size
     assert torch.allclose(scores, logits.sigmoid()) and scores.shape[0] == 2
     assert torch.equal(same[0], boxes) and boxes.shape == (*scores.shape, 4)
     assert torch.equal(same[1], points) and points.shape == (*scores.shape, 10)
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_what_a_checkpoint_would_be_exported_to(checkpoint: Path, tmp_path: Path) -> None:
+    file = _detector_file(checkpoint, tmp_path)
+    assert file is not None and MienDetector(file).metadata.kind == "detector"
+    assert _detector_file(file, tmp_path) == file

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mien.align import transform_of_crop
-from mien.data.duplicates import fingerprint, group_labels, near_identical_pairs
+from mien.data.duplicates import fingerprint, group_labels, near_identical
 from mien.data.split import split_validation
 from mien.detect import Detector
 from mien.detect.overlap import intersection_over_union
@@ -90,7 +90,7 @@ def read_boxes(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise DataError(f"{folder / name} lacks the columns {lacking}.")
         images = pd.DataFrame({"path": table["image"].drop_duplicates()})
         prints = fingerprint([str(folder / path) for path in images["path"]])
-        images["group"] = group_labels(prints.hashes, near_identical_pairs(prints.thumbnails))
+        images["group"] = group_labels(prints.hashes, near_identical(prints))
         images = split_validation(images.assign(split="train"), 0.1)
         tables.append(table.merge(images.rename(columns={"path": "image"})[["image", "split"]], on="image"))
     return tables[0], tables[1]

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from mien.data.manifest import read_manifest
+from mien.data.manifest import need_crops, read_manifest
 from mien.detect import Detector
 from mien.detect.own import MienDetector
 from mien.files import contents_of, refuse_overwriting, written_beside
@@ -161,6 +161,7 @@ def _sources(
     faces = []
     for path in manifests:
         rows = read_manifest(path)
+        need_crops(rows, path)
         rows = rows[rows["split"] == split]
         faces += label_faces(rows.sample(min(FACES, len(rows)), random_state=0), teachers, cache)
     return Sources(
