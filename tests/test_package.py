@@ -67,7 +67,7 @@ def test_the_source_distribution_can_run_its_tests(tmp_path: Path) -> None:
 
 
 def test_it_runs_as_a_module(commands: Path) -> None:
-    command = [commands / "python", "-m", "mien", "--version"]
+    command = [str(commands / "python"), "-m", "mien", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     version: str = mien.__version__  # the type checker fails here if it is no str
     assert done.stdout == f"mien {version}\n"

@@ -70,6 +70,10 @@ def main() -> None:
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"mien: {place}{error.strerror or error}.", file=sys.stderr)
+        raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
         raise SystemExit(2) from None
