@@ -23,6 +23,9 @@ class Zoo(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         Zoo.asked += 1
+        if self.path == "/garbage":
+            self.wfile.write(b"no HTTP at all\r\n")
+            return
         self.send_response(200 if self.path == "/net" else 404)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
@@ -93,3 +96,9 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(zoo: str, cache: Path) -
     cache.parent.write_text("a file where the folder should be")
     with pytest.raises(DetectorError, match="cannot be written"):
         yunet_path(f"{zoo}/net", SHA256)
+
+
+def test_an_answer_that_is_no_http_is_a_sentence(zoo: str, cache: Path) -> None:
+    with pytest.raises(DetectorError, match="could not be fetched"):
+        yunet_path(f"{zoo}/garbage", SHA256)
+    assert not cache.exists()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mien.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
 
+    __version__: str
+
 __all__ = [
     "AgeEstimate",
     "Box",

@@ -40,9 +40,9 @@ def progress(items: Iterable[T], label: str, total: int, *, wanted: bool = True)
         _Rate(),
         TimeRemainingColumn(),
     )
-    shown = wanted and sys.stderr.isatty()
+    if not (wanted and sys.stderr.isatty()):
+        yield from items
+        return
     # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not shown, redirect_stdout=False
-    ) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         yield from bar.track(items, total=total, description=label)

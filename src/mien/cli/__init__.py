@@ -3,22 +3,40 @@
 import os
 import sys
 from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from mien.cli import card, data, evaluate, evaluate_detector, export, predict, serve, train, train_detector
+import mien
+from mien.cli import card, data, evaluate, evaluate_detector, export, predict, train, train_detector
 from mien.errors import MienError
+
+
+class _Commands(TyperGroup):
+    """Loads ``serve`` when it is asked for: its flags are the server's settings, which import pydantic."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # click's context, whose place depends on Typer's version
+        first, *others = super().list_commands(ctx)
+        return [first, "serve", *others]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name != "serve":
+            return super().get_command(ctx, cmd_name)
+        from mien.cli import serve
+
+        return typer.main.get_command(serve.app)
+
 
 app = typer.Typer(
     name="mien",
-    help="Apparent age and perceived gender from photos of faces.",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 app.command("predict", cls=predict.PhotoCommand)(predict.predict)
-app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
@@ -29,17 +47,39 @@ app.command("export-detector")(train_detector.export_detector)
 app.command("card")(card.card)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mien {mien.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def help_or_version(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Apparent age and perceived gender from photos of faces."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 def main() -> None:
     """Run the command line; what a user did wrong is one sentence on stderr and exit status 2."""
     try:
         _open_output()
         try:
-            app()
+            app(prog_name="mien")
         finally:
             sys.stdout.flush()
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"mien: {place}{error.strerror or error}.", file=sys.stderr)
+        raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
         raise SystemExit(2) from None

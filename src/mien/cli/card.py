@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mien.errors import DataError
+
 
 def card(
     documents: Annotated[
@@ -27,7 +29,14 @@ def card(
 
     refuse_overwriting(documents, figures.iterdir())
     tables = read_tables(figures)
-    filled = {path: fill(path.read_text(encoding="utf-8"), tables, str(path)) for path in documents}
+    filled = {path: fill(_read(path), tables, str(path)) for path in documents}
     for path, text in filled.items():
         with written_beside(path) as partial:
             partial.write_text(text, encoding="utf-8")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no text in UTF-8; save it as such.") from None

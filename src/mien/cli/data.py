@@ -15,7 +15,15 @@ from mien.defaults import DEFAULT_DETECTOR
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(help="Index, audit, look at and split data sets of faces.", no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def show_help(context: typer.Context) -> None:
+    """Index, audit, look at and split data sets of faces."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
 
 NAMED = 10
 """Pictures that are named where there are many; the rest are counted."""

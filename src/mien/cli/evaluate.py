@@ -42,8 +42,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Model file, or the .csv that --predictions wrote, or a checkpoint, which the validation rows "
-            "then calibrate; repeat it to see several side by side.",
+            help="Model file, or the .csv that --predictions wrote, or a checkpoint, which the validation "
+            "rows then calibrate; repeat it to see several side by side.",
             show_default="the one included",
         ),
     ] = None,

@@ -11,6 +11,8 @@ import typer
 
 from mien.web.settings import Settings, load_settings
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
 
 def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one flag for each of the server's settings."""
@@ -31,6 +33,7 @@ def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@app.command("serve")
 @_with_flags
 def serve(**given: Any) -> None:
     """Serve the web page and the REST API.

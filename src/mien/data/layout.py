@@ -63,6 +63,9 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "unknown", "?"})
 OLDEST = 116.0
 """Upper end of a bin without one, such as 60+."""
 
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What pandas raises for a file that is no table, or is not compressed as its name says."""
+
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 

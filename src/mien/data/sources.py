@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mien.data.layout import WORDS, Layout, parse_age, read_table
+from mien.data.layout import UNREADABLE, WORDS, Layout, parse_age, read_table
 from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
 from mien.errors import DataError
 
@@ -332,7 +332,7 @@ def _read_labels(path: Path, sep: str = ",") -> pd.DataFrame:
         raise DataError(f"{path.parent} has no {path.name}; give the folder the data set was unpacked into.")
     try:
         return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except UNREADABLE:
         raise DataError(f"{path} is not a readable CSV file; unpack the data set again.") from None
 
 

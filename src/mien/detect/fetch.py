@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -51,7 +52,7 @@ def _fetch(url: str) -> bytes:
     try:
         with urlopen(url, timeout=SECONDS) as answer:
             return bytes(answer.read(MOST_BYTES))
-    except (URLError, OSError) as error:
+    except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise DetectorError(
             f"YuNet could not be fetched ({reason}); fetch {FILE} yourself and write yunet:PATH."

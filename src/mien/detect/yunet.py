@@ -81,6 +81,9 @@ class YuNetDetector:
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
     """Keep OpenCV 5 from warning on stderr that its DNN engine ignores the target FaceDetectorYN sets."""
+    if not hasattr(cv2.utils, "logging"):  # OpenCV 4
+        yield
+        return
     with _log_level:
         before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:

@@ -64,7 +64,7 @@ def read_tables(folder: Path) -> dict[str, str]:
         ``thresholds-NAME`` and ``threshold-groups-NAME``.
 
     Raises:
-        DataError: If a file cannot be read or is no evaluation, or they are of different models.
+        DataError: If there is none, one cannot be read or is no evaluation, or they are of different models.
     """
     tables: dict[str, str] = {}
     evaluations: dict[str, Json] = {}
@@ -83,6 +83,8 @@ def read_tables(folder: Path) -> dict[str, str]:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
+    if not tables:
+        raise DataError(f"{folder} holds neither a metrics.json as NAME.json nor a table as NAME.md.")
     ordered = {name: evaluations[name] for name in sorted(evaluations, key=[*TITLES, *evaluations].index)}
     return tables | {"overall": overall_table(ordered), "calibration": calibration_table(ordered)}
 

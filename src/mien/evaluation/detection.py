@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mien.data.layout import UNREADABLE
 from mien.detect import Detector
 from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError, ImageError
@@ -129,7 +130,7 @@ def read_boxes(tables: Sequence[Path], split: str | None = None) -> pd.DataFrame
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
-    except (OSError, ValueError):
+    except UNREADABLE:
         raise DataError(
             f"{path} is missing or is no table; give a CSV file with image, x1, y1, x2, y2."
         ) from None

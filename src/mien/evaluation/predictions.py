@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from mien.data.layout import UNREADABLE
 from mien.errors import DataError
 from mien.evaluation.metrics import face_values
 from mien.types import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
@@ -188,7 +189,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     try:
         texts = dict.fromkeys(("path", "gender", "labelled_gender", "group", "reason"), str)
         table = pd.read_csv(path, dtype=texts)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable CSV file ({error}).") from None
     missing = [column for column in COLUMNS if column not in table]
     if missing:

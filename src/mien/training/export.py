@@ -126,7 +126,8 @@ def _read_sources(
 ) -> tuple[onnx.ModelProto, ModelMetadata, FaceModule | None]:
     """The graph, what is known of it before it is calibrated, and the module it came from."""
     if len(sources) == 1 and sources[0].suffix == ".onnx":
-        return onnx.load(sources[0]), Model(sources[0]).metadata, None
+        metadata = Model(sources[0]).metadata  # which refuses what is no model file
+        return onnx.load(sources[0]), metadata, None
     if len(sources) > 2:
         raise TrainingError(f"{len(sources)} checkpoints are too many for one model file; give one or two.")
     (module, note), *others = (load_checkpoint(source) for source in sources)

@@ -9,8 +9,9 @@ import numpy as np
 
 from mien.detect import Detector
 from mien.draw import draw_estimates
-from mien.errors import ImageError, PhotoTooLargeError
+from mien.errors import ImageError, PhotoTooLargeError, ServerError
 from mien.images import EncodedPhoto, Photo, Pixels, reading
+from mien.intervals import check_coverage
 from mien.model import Model
 from mien.predictor import Predictor
 from mien.types import Estimate, Face, PhotoResult
@@ -50,6 +51,10 @@ class Engine:
         self.settings = settings
         if predictor is None:
             model = Model(settings.model)
+            try:
+                check_coverage(settings.coverage, model.metadata.interval)
+            except ValueError as error:
+                raise ServerError(f"--coverage (MIEN_COVERAGE): {error}.") from None
             made = [Predictor(model, name, coverage=settings.coverage) for name in settings.detectors]
         else:
             made = [predictor]

@@ -18,6 +18,7 @@ import pandas as pd
 
 from mien.align import transform_of_crop
 from mien.data.duplicates import fingerprint, group_labels, near_identical
+from mien.data.layout import UNREADABLE
 from mien.data.split import split_validation
 from mien.detect import Detector
 from mien.detect.overlap import intersection_over_union
@@ -81,7 +82,7 @@ def read_boxes(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, columns in TABLES.items():
         try:
             table = pd.read_csv(folder / name)
-        except (OSError, ValueError):
+        except UNREADABLE:
             raise DataError(
                 f"{folder / name} is missing or is no table; give the folder of {name}."
             ) from None

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from mien.data.manifest import need_crops, read_manifest
 from mien.detect import Detector
 from mien.detect.own import MienDetector
+from mien.errors import TrainingError
 from mien.files import contents_of, refuse_overwriting, written_beside
 from mien.training.dataset import digest
 from mien.training.detection.labels import (
@@ -158,11 +159,14 @@ def _sources(
     split: str,
 ) -> Sources:
     boxes, empty = (table[table["split"] == split] for table in tables)
+    chosen = [rows[rows["split"] == split] for rows in map(read_manifest, manifests)]
+    sources = [*manifests, folder / "boxes.csv", folder / "no-face.csv"]
+    for source, table in zip(sources, [*chosen, boxes, empty], strict=True):
+        if table.empty:
+            raise TrainingError(f"{source} leaves no picture for the split '{split}'; it needs more of them.")
     faces = []
-    for path in manifests:
-        rows = read_manifest(path)
+    for path, rows in zip(manifests, chosen, strict=False):
         need_crops(rows, path)
-        rows = rows[rows["split"] == split]
         faces += label_faces(rows.sample(min(FACES, len(rows)), random_state=0), teachers, cache)
     return Sources(
         label_photos(folder, boxes, teachers, cache), label_photos(folder, empty, teachers, cache), faces

@@ -1,0 +1,100 @@
+"""What is built and installed: its metadata, its files, and how the command line is reached."""
+
+import re
+import subprocess
+import sys
+import tarfile
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from typer.testing import CliRunner
+
+import mien
+from mien.cli import app
+
+
+@pytest.fixture(scope="module")
+def distribution(commands: Path) -> Path:
+    (folder,) = commands.parent.glob("lib/python*/site-packages/mien-*.dist-info")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metadata(distribution: Path) -> Message:
+    return HeaderParser().parsestr((distribution / "METADATA").read_text(encoding="utf-8"))
+
+
+def test_the_licence_names_every_part(metadata: Message) -> None:
+    parts = set(metadata["License-Expression"].split(" AND "))
+    assert parts == {"Apache-2.0", "LicenseRef-mien-weights", "OFL-1.1", "MIT", "BSD-3-Clause"}
+
+
+def test_every_licence_file_is_in_the_wheel(distribution: Path, metadata: Message) -> None:
+    ours = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "src" / "mien").rglob("*")
+        if re.search("LICENSE|NOTICE|OFL", path.name)
+    ]
+    assert len(ours) == 6
+    assert sorted(metadata.get_all("License-File", [])) == sorted(["LICENSE", *ours])
+    assert all((distribution / "licenses" / name).is_file() for name in ours)
+
+
+def test_an_index_page_can_tell_what_this_is(metadata: Message) -> None:
+    assert metadata["Author"] and metadata["Keywords"]
+    assert "Programming Language :: Python :: 3.11" in metadata.get_all("Classifier", [])
+
+
+def test_the_description_leads_to_no_file_that_an_index_page_lacks(metadata: Message) -> None:
+    text = metadata.get_payload()
+    assert isinstance(text, str) and "# mien" in text and "model card" in text
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
+
+
+def test_the_source_distribution_can_run_its_tests(tmp_path: Path) -> None:
+    code = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, check=True)
+    (archive,) = tmp_path.iterdir()
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    wanted = [path for folder in ("tests", "docs", "examples") for path in (ROOT / folder).rglob("*.*")]
+    kept = {str(path.relative_to(ROOT)) for path in wanted if "__pycache__" not in path.parts}
+    assert kept - names == set()
+    assert {"constraints.txt", "pyproject.toml", "setup.py", "src/mien/weights/small.onnx"} <= names
+
+
+def test_it_runs_as_a_module(commands: Path) -> None:
+    command = [str(commands / "python"), "-m", "mien", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    version: str = mien.__version__  # the type checker fails here if it is no str
+    assert done.stdout == f"mien {version}\n"
+
+
+@pytest.mark.parametrize("group", [[], ["data"]])
+def test_a_bare_command_prints_its_help(group: list[str]) -> None:
+    bare, asked = CliRunner().invoke(app, group), CliRunner().invoke(app, [*group, "-h"])
+    assert bare.exit_code == asked.exit_code == 0
+    assert "Usage:" in bare.stdout and bare.stdout.split() == asked.stdout.split()
+
+
+@pytest.mark.parametrize("command", ["predict", "serve", "train", "data show", "card"])
+def test_every_command_has_a_short_flag_for_help(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "-h"])
+    assert result.exit_code == 0 and "Usage:" in result.stdout
+
+
+def test_shells_can_complete_commands() -> None:
+    environment = {"_MIEN_COMPLETE": "complete_bash", "COMP_WORDS": "mien s", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, prog_name="mien", env=environment)
+    assert result.stdout.split() == ["serve"]
+
+
+def test_other_commands_do_not_load_the_settings_of_the_server() -> None:
+    code = (
+        "import sys, mien.cli; print({'pydantic', 'mien.web.settings', 'torch', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
