@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from live import live
 from page_driving import CHROMIUM, choose, chromium, send, wait
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
 from proxy import NGINX, nginx
 
 from mien.web.app import create_app
@@ -115,7 +115,12 @@ def test_a_look_at_another_page_leaves_the_answers_where_they_are(page: Page, as
 
 def test_leaving_with_answers_is_asked_about(page: Page, astronaut: Path) -> None:
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def accept(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", accept)
     choose(page, astronaut)
     send(page)
     page.reload()
