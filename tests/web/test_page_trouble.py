@@ -55,8 +55,7 @@ ANSWERS = {
 
 def fail_once(page: Page, **answer: object) -> None:
     """Give another answer to the first photo that is sent."""
-    # The values are of their names' types.
-    page.route("**/api/v1/predict", lambda route: route.fulfill(**answer), times=1)  # type: ignore[arg-type]
+    page.route("**/api/v1/predict", lambda route: route.fulfill(**answer), times=1)
 
 
 @pytest.mark.parametrize("kind", ANSWERS)

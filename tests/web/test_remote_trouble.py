@@ -21,7 +21,7 @@ FINE = Reply(200, NOBODY, {"Content-Type": "application/json"})
 def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """How long the client would have slept."""
     slept: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", slept.append)
+    monkeypatch.setattr("mien.remote.time.sleep", slept.append)
     monkeypatch.delenv(AUTHORIZATION, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
