@@ -12,7 +12,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from mien.web.server import configure, listen
+from mien.web.listening import listen
+from mien.web.server import configure
 from mien.web.settings import Settings
 
 

@@ -15,7 +15,7 @@ CONFIGURATION = """
 {user}
 daemon off;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log;
+error_log {folder}/error.log warn;
 events {{}}
 http {{
   access_log off;

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from live import live
-from page_driving import CHROMIUM, FLAGS
-from playwright.sync_api import sync_playwright
+from page_driving import CHROMIUM, chromium
+from playwright.sync_api import expect
 
 from mien.web.app import create_app
 from mien.web.settings import Settings
@@ -72,12 +72,19 @@ def test_names_are_allowed_by_the_setting(tiny_model: Path) -> None:
 def test_a_page_whose_name_came_to_stand_for_this_machine_reads_nothing(address: str) -> None:
     port = urlsplit(address).port
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), rules])
+    with chromium(rules) as browser:
         page = browser.new_page()
         page.goto(f"http://evil.example:{port}/static/astronaut.jpg")
         read = page.evaluate(
             "async () => { const r = await fetch('/metrics'); return [r.status, await r.text()]; }"
         )
-        browser.close()
     assert read[0] == 421 and "mien_" not in read[1]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_under_another_machines_name_the_page_says_why_the_camera_is_missing(address: str) -> None:
+    with chromium("--host-resolver-rules=MAP mien 127.0.0.1") as browser:
+        page = browser.new_page()
+        page.goto(address.replace("127.0.0.1", "mien"))  # to the browser no secure context
+        expect(page.get_by_text("The camera can be used where")).to_be_visible()
+        expect(page.get_by_role("button", name="Take a photo")).to_be_hidden()

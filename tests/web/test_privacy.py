@@ -1,9 +1,14 @@
 """No byte of a photo on disk, nothing of it in a log, no answer kept."""
 
+import json
 import os
+import re
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -13,7 +18,7 @@ from PIL import Image
 from test_images import encode
 
 from mien.web.app import create_app
-from mien.web.server import DiscreetFormatter
+from mien.web.logs import DiscreetFormatter
 from mien.web.settings import Settings
 
 
@@ -140,6 +145,66 @@ def test_other_origins_are_let_in_only_where_configured(address: str, tiny_model
         other = httpx.get(f"{open_address}/healthz", headers={"Origin": "https://example.com"})
     assert allowed.headers["access-control-allow-origin"] == "https://example.org"
     assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_script_of_an_allowed_origin_may_log_in_and_read_when_to_come_back(tiny_model: Path) -> None:
+    app = create_app(Settings(model=tiny_model, cors_origins=("https://example.org",)))
+    origin = {"Origin": "https://example.org"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    with live(app) as address:
+        preflight = httpx.options(f"{address}/api/v1/predict", headers=origin | asks)
+        answer = httpx.get(f"{address}/healthz", headers=origin)
+    assert preflight.status_code == 200
+    assert "Authorization" in preflight.headers["access-control-allow-headers"]
+    assert answer.headers["access-control-expose-headers"] == "Retry-After"
+
+
+def test_the_page_may_be_framed_only_where_configured(address: str, tiny_model: Path) -> None:
+    alone = httpx.get(address).headers
+    app = create_app(Settings(model=tiny_model, frame_origins=("https://home.example",)))
+    with live(app) as framed_address:
+        framed = httpx.get(framed_address).headers
+    assert alone["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in alone["content-security-policy"]
+    assert "x-frame-options" not in framed
+    assert "frame-ancestors 'self' https://home.example" in framed["content-security-policy"]
+
+
+def test_machines_questions_are_not_logged_and_lines_have_date_and_zone(tiny_model: Path) -> None:
+    with started(tiny_model) as (process, address):
+        for path in ("/healthz", "/readyz", "/metrics", "/static/astronaut.jpg", "/info"):
+            while httpx.get(address + path, timeout=30).status_code == 503:
+                pass
+        process.terminate()
+        assert process.stderr is not None
+        lines = process.stderr.read().splitlines()
+    (line,) = (line for line in lines if " 503 " not in line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} GET /info 200 \d+ ms", line)
+
+
+def test_the_log_may_be_json_and_more_talkative(tiny_model: Path) -> None:
+    with started(tiny_model, "--log-format", "json", "--log-level", "debug") as (process, address):
+        httpx.get(f"{address}/healthz?secret=1", timeout=30)
+        process.terminate()
+        assert process.stderr is not None
+        (line,) = process.stderr.read().splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["route"], entry["status"]) == ("debug", "/healthz", 200)
+    assert datetime.fromisoformat(entry["time"]).tzinfo is not None
+
+
+def test_uvicorn_alone_logs_no_address_and_no_query(tiny_model: Path) -> None:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "mien.web.app:create_app", "--port", "0"]
+    variables = {**os.environ, "MIEN_MODEL": str(tiny_model)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables
+    ) as process:
+        assert process.stdout is not None
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.:]+", line)))
+        httpx.get(f"{address}/healthz?secret=1", timeout=30)
+        process.terminate()
+        rest = process.stdout.read()
+    assert "secret" not in rest and "127.0.0.1" not in rest
 
 
 def test_the_interactive_documents_need_no_other_host(address: str) -> None:

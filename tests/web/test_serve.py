@@ -1,18 +1,23 @@
 """``mien serve``, its settings and what the documents say of them."""
 
 import asyncio
+import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from mien.cli import app
-from mien.errors import MienError
-from mien.web.server import listen, warning
+from mien.errors import MienError, ServerError
+from mien.web.listening import listen
+from mien.web.server import warning
 from mien.web.settings import Settings, load_settings
 
+SERVE = [sys.executable, "-c", "from mien.cli import main; main()", "serve"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "server.md"
 
 
@@ -68,6 +73,12 @@ def test_a_flag_goes_before_its_variable(monkeypatch: pytest.MonkeyPatch) -> Non
         ("--detectors", "nonesuch", "no detector"),
         ("--model", "/no/such.onnx", "no model file"),
         ("--host", "not a host", "cannot be listened on"),
+        ("--cors-origins", "example.org", "'example.org' is no origin"),
+        ("--cors-origins", "https://*.example.org", "no origin"),
+        ("--cors-origins", "https://example.org/app", "no origin"),
+        ("--frame-origins", "null", "no origin"),
+        ("--trusted-proxies", "proxy.example", "--trusted-proxies (MIEN_TRUSTED_PROXIES)"),
+        ("--unix-socket", "/no/such/folder/mien.sock", "cannot be listened on"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(flag: str, value: str, words: str) -> None:
@@ -129,3 +140,71 @@ def test_listening_to_others_is_said_with_a_warning() -> None:
     assert warning("127.0.0.1") is warning("::1") is None
     sentence = warning("0.0.0.0")
     assert sentence is not None and "whoever can reach it can send photos" in sentence
+
+
+def test_an_origin_is_heeded_as_browsers_write_it() -> None:
+    settings = load_settings(cors_origins="https://Example.org/, http://a.example:80,https://b.example:8443")
+    assert settings.cors_origins == ("https://example.org", "http://a.example", "https://b.example:8443")
+
+
+def test_one_address_serves_both_ipv4_and_ipv6() -> None:
+    with listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port)).close()
+
+
+def test_a_macs_airplay_is_named_where_it_holds_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(*_: object, **__: object) -> None:
+        raise OSError(errno.EADDRINUSE, "taken")
+
+    monkeypatch.setattr(socket, "create_server", taken)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ServerError, match=r"AirPlay.*--port 5001"):
+        listen("127.0.0.1", 5000)
+    with pytest.raises(ServerError, match=r"--host\.$"):
+        listen("127.0.0.1", 5002)
+
+
+def ask(path: Path) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return client.recv(10_000)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+def test_a_unix_socket_is_served_and_a_dead_one_replaced(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mien.sock"
+    for _ in range(2):
+        command = [*SERVE, "--model", str(tiny_model), "--unix-socket", str(path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert f"{path} is ready" in process.stderr.readline()
+            assert b" 200 OK" in ask(path)
+            variables = {**os.environ, "MIEN_UNIX_SOCKET": str(path)}
+            health = subprocess.run([sys.executable, "-m", "mien.web.health"], env=variables, check=False)
+            assert health.returncode == 0
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="systemd is Linux's")
+def test_a_socket_that_systemd_passes_on_is_served(tiny_model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        os.set_inheritable(passed.fileno(), True)
+        serve = (
+            "import os; os.dup2(int(os.environ['PASSED']), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+            "from mien.cli import main; main()"
+        )
+        command = [sys.executable, "-c", serve, "serve", "--model", str(tiny_model)]
+        variables = {**os.environ, "LISTEN_FDS": "1", "PASSED": str(passed.fileno())}
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=variables, close_fds=False
+        ) as process:
+            assert process.stderr is not None
+            assert f"127.0.0.1:{passed.getsockname()[1]} is ready" in process.stderr.readline()
+            with socket.create_connection(passed.getsockname(), timeout=30) as client:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b" 200 OK" in client.recv(10_000)
+            process.kill()

@@ -12,6 +12,9 @@ log = logging.getLogger("mien.web")
 LEFT = 499
 """What is noted where the client left before the answer, as nginx does."""
 
+QUIET = ("/healthz", "/readyz", "/metrics", "/static", "/docs/assets")
+"""What is asked for again and again by machines."""
+
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
@@ -46,7 +49,13 @@ class AccessLog:
             seconds = time.monotonic() - start
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.metrics.count_request(method, route_of(scope), status, seconds)
-            log.info("%s %s %d %.0f ms", method, route_of(scope), status, 1000 * seconds)
+            self._log(method, route_of(scope), status, seconds)
+
+    def _log(self, method: str, route: str, status: int, seconds: float) -> None:
+        level = logging.DEBUG if route in QUIET and status < 400 else logging.INFO
+        fields = {"method": method, "route": route, "status": status, "ms": round(1000 * seconds)}
+        text = "%s %s %d %.0f ms"
+        log.log(level, text, method, route, status, 1000 * seconds, extra={"fields": fields})
 
 
 def route_of(scope: Scope) -> str:

@@ -121,15 +121,15 @@ async def metrics(request: Request) -> Response:
 
 
 async def _read(request: Request) -> tuple[list[EncodedPhoto], Options]:
-    """The photos of a request; and its options, from the query and the form."""
+    """The photos of a request; and its options: the body's go before the query's."""
     settings: Settings = request.app.state.settings
     photos, fields = await read_photos(request, settings)
     query = request.query_params.multi_items()
-    given = dict([*query, *fields.items()])
-    if len(given) < len(query) + len(fields):
+    in_query = dict(query)
+    if len(in_query) < len(query):
         raise wrong_option("An option is given twice; give it once.")
     service: Service = request.app.state.service
-    return photos, service.read_options(given)
+    return photos, service.read_options(in_query | fields)
 
 
 def _json(answer: object) -> Response:

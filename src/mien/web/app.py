@@ -1,5 +1,6 @@
 """The web application."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -64,15 +65,22 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one added sees a request first."""
     app.add_middleware(UploadLimits, settings=settings)
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
     app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, frame_origins=settings.frame_origins)
     app.add_middleware(AccessLog, metrics=metrics)
     app.add_middleware(Lenient)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    logging.getLogger("uvicorn.access").disabled = True  # its lines hold addresses and queries
     app.state.service.warm_up()
     yield
     app.state.service.close()

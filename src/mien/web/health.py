@@ -1,8 +1,9 @@
 """Asks the server beside it whether it lives, as a health check: ``python -m mien.web.health``.
 
-Host and port are those of the ``MIEN_*`` variables (and ``PORT``), as for ``mien serve`` beside it.
+Host and port, or the socket, are those of the ``MIEN_*`` variables (and ``PORT``), as for ``mien serve``.
 """
 
+import socket
 import sys
 from http.client import HTTPConnection, HTTPException
 
@@ -24,6 +25,10 @@ def main() -> int:
     try:
         settings = load_settings()
         connection = HTTPConnection(_HERE.get(settings.host, settings.host), settings.port, timeout=SECONDS)
+        if settings.unix_socket is not None:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(SECONDS)
+            connection.sock.connect(str(settings.unix_socket))
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
     except (MienError, OSError, HTTPException) as error:

@@ -7,10 +7,9 @@ HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         "font-src 'self'; connect-src 'self'; media-src 'self' blob:; manifest-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "form-action 'self'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -19,11 +18,21 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds :data:`HEADERS` to every answer, and ``no-store`` to all but static files."""
+    """ASGI middleware that adds :data:`HEADERS` to every answer, and ``no-store`` to all but static files.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: To wrap.
+        frame_origins: Whose pages may show this server's in a frame; without any, none may.
+    """
+
+    def __init__(self, app: ASGIApp, frame_origins: tuple[str, ...] = ()) -> None:
         """Wrap an app."""
         self.app = app
+        framed_by = " ".join(("'self'", *frame_origins)) if frame_origins else "'none'"
+        policy = f"{HEADERS['Content-Security-Policy']}; frame-ancestors {framed_by}"
+        self.headers = HEADERS | {"Content-Security-Policy": policy}
+        if not frame_origins:
+            self.headers["X-Frame-Options"] = "DENY"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and add to its answer."""
@@ -31,7 +40,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 static = scope["path"].startswith(("/static/", "/docs/assets/"))
                 headers.setdefault("Cache-Control", "no-cache" if static else "no-store")

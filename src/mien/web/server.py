@@ -2,12 +2,8 @@
 
 import asyncio
 import ipaddress
-import logging
-import os
 import socket
 import sys
-import traceback
-from types import TracebackType
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +12,8 @@ from mien.errors import ServerError
 from mien.predictor import Predictor
 from mien.web.app import create_app
 from mien.web.connections import BACKLOG, bounded, room_for_connections
+from mien.web.listening import listener_for
+from mien.web.logs import set_up_logging
 from mien.web.settings import Settings
 
 EVERYONE = (
@@ -44,9 +42,9 @@ def serve(settings: Settings, predictor: Predictor | None = None) -> None:
             "An event loop runs here already, as in a notebook; start the server in a thread: "
             "threading.Thread(target=serve, args=[settings], daemon=True).start()"
         )
-    with listen(settings.host, settings.port) as listener:
+    with listener_for(settings) as listener:
         config = configure(create_app(settings, predictor), settings)
-        set_up_logging()
+        set_up_logging(settings.log_format, settings.log_level)
         announce(listener, settings)
         try:
             uvicorn.Server(config).run(sockets=[listener])
@@ -72,12 +70,16 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         http=bounded(room_for_connections(settings.max_connections)),
         ws="none",
         backlog=BACKLOG,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 
 
 def announce(listener: socket.socket, settings: Settings) -> None:
     """Say where the server is, and a warning where others can reach it."""
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        print(f"mien: {listener.getsockname()} is ready; Ctrl-C stops it.", file=sys.stderr, flush=True)
+        return
     host, port = listener.getsockname()[:2]
     if (sentence := warning(host)) is not None:
         print(sentence, file=sys.stderr)
@@ -90,44 +92,3 @@ def announce(listener: socket.socket, settings: Settings) -> None:
 def warning(host: str) -> str | None:
     """What to say before listening on an address that others may reach."""
     return None if ipaddress.ip_address(host).is_loopback else EVERYONE.format(host=host)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket to accept connections on.
-
-    Raises:
-        ServerError: If there is no such address, or it is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        made = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        # asyncio switches off Nagle's algorithm, which would hold answers back, only where TCP is named.
-        return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no such host"
-        raise ServerError(
-            f"Port {port} of {host} cannot be listened on ({reason}); choose another --port or --host."
-        ) from None
-
-
-def set_up_logging() -> None:
-    """Write mien's lines, and Uvicorn's warnings, to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(DiscreetFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    for name, level in (("mien.web", logging.INFO), ("uvicorn", logging.WARNING)):
-        log = logging.getLogger(name)
-        log.handlers, log.propagate = [handler], False
-        log.setLevel(level)
-
-
-class DiscreetFormatter(logging.Formatter):
-    """Formats an exception as its type and the lines of code: its message might hold a photo's name."""
-
-    def formatException(
-        self,
-        ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
-    ) -> str:
-        """The traceback, with no word of what the code worked on."""
-        kind, _, trace = ei
-        lines = "".join(traceback.format_tb(trace)).rstrip()
-        return f"{lines}\n{kind.__name__}" if kind is not None else lines

@@ -1,13 +1,15 @@
 """What the server can be told: ``MIEN_*`` variables, and the flags of ``mien serve``."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ServerError
+from mien.web.origins import origin_of
 from mien.web.processors import processors
 
 List: TypeAlias = tuple[str, ...]
@@ -22,13 +24,16 @@ class Settings(BaseModel):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on; 0.0.0.0 lets other machines in.",
+        description="Address to listen on; 0.0.0.0 lets other machines in, :: by IPv6 as well.",
     )
     port: int = Field(
         default=5000,
         ge=0,
         le=65535,
         description="Port to listen on; 0 takes a free one. PORT is heeded, too.",
+    )
+    unix_socket: Path | None = Field(
+        default=None, description="Path of a Unix socket to listen on, instead of host and port."
     )
     allowed_hosts: List = Field(
         default=(),
@@ -74,11 +79,39 @@ class Settings(BaseModel):
     cors_origins: List = Field(
         default=(), description="Origins whose pages may use the API, such as https://example.org."
     )
+    frame_origins: List = Field(
+        default=(), description="Origins whose pages may show the page in a frame, likewise."
+    )
+    trusted_proxies: List = Field(
+        default=("127.0.0.1", "::1"),
+        description="Addresses or networks of proxies whose X-Forwarded headers are heeded; * for any.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Form of the log's lines: text, or json for one object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level of the log: debug, info, warning or error."
+    )
 
-    @field_validator("detectors", "cors_origins", "allowed_hosts", mode="before")
+    @field_validator(
+        "detectors", "allowed_hosts", "cors_origins", "frame_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins", "frame_origins")
+    @classmethod
+    def _as_browsers_write(cls, origins: List) -> List:
+        return tuple(origin if origin == "*" else origin_of(origin) for origin in origins)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, addresses: List) -> List:
+        for address in addresses:
+            if address != "*":
+                ip_network(address, strict=False)
+        return addresses
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -54,6 +54,7 @@ CAMERA: Final = {
     "view": "What the camera sees",
     "take": "Take it",
     "close": "Close",
+    "missing": "The camera can be used where this page is reached by https, or on the server's own machine.",
 }
 
 RESULT: Final = {
@@ -81,6 +82,7 @@ RESULT: Final = {
     "aligned": "Read it as a face crop",
     "aligned_again": "Choose the photo again, and it will be read as a face crop.",
     "another": "Try another photo",
+    "cancel": "Cancel",
     "marked": "Download with marks",
     "save_json": "Download JSON",
     "copy_json": "Copy JSON",
@@ -209,6 +211,15 @@ SCRIPT: Final = {
     "unreachable": "The server cannot be reached. Your photos are still here; check that it runs and try "
     "again.",
     "unclear": "The server gave no clear answer ({status}). Please try again.",
+    "signed_out": "Something other than mien answered. You may have been signed out: sign in again in "
+    "another tab, then try again.",
+    "cut_short": "The answer was cut short. Please try again.",
+    "too_large_on_way": "The photo is larger than a server on the way allows. Choose a smaller copy.",
+    "unforeseen": "Something went wrong on this page. Please try again.",
+    "cancelled": "Cancelled before there was an answer.",
+    "twice": "{name} is there already.",
+    "nothing_dropped": "There was no file in what you dropped. Save the picture first, or copy it and paste "
+    "it here.",
     "retry": "Try again",
     "copied": "The JSON is on the clipboard.",
     "copy_failed": "The clipboard may not be used here. Download the JSON instead.",

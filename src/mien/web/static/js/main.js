@@ -1,6 +1,7 @@
 // The first page: collects photos, sends them one by one, shows what comes back.
 
 import { cameraAtHand, takePhoto } from "./camera.js";
+import { droppedFiles, mayBeDropped } from "./dropped.js";
 import { examine, preview, toBlob } from "./photos.js";
 import { clone, countFaces, failedArticle, photoArticle, waitingArticle } from "./results.js";
 import { annotate, copy, predict } from "./server.js";
@@ -14,16 +15,22 @@ let queue = []; // photos to send: { file, name, canvas }
 let answers = []; // one JSON object a photo, in their order
 let urls = [];
 let work = new AbortController();
+const cancelled = new WeakSet(); // signals of rounds that a person ended
+const cancel = document.getElementById("cancel");
 
 // ---- collecting ----
 
 async function add(files, name) {
-  if (tool.hidden) startOver();
+  if (tool.hidden) showTool();
   refusals.replaceChildren();
   for (const file of files) {
     if (queue.length === limits.files) {
       refuse(fill(texts.script.too_many, { count: limits.files }));
       break;
+    }
+    if (queue.some((photo) => isSame(photo.file, file))) {
+      refuse(fill(texts.script.twice, { name: file.name }));
+      continue;
     }
     try {
       queue.push(await examine(file, name ?? file.name));
@@ -34,9 +41,15 @@ async function add(files, name) {
   showQueue();
 }
 
+function isSame(one, other) {
+  return one.name === other.name && one.size === other.size && one.lastModified === other.lastModified;
+}
+
+/** What to say of an error; one that nobody foresaw is for the console as well. */
 function sentence(error) {
-  if (!(error instanceof Trouble)) throw error;
-  return error.message;
+  if (error instanceof Trouble) return error.message;
+  console.warn(error);
+  return texts.script.unforeseen;
 }
 
 function refuse(text) {
@@ -79,41 +92,53 @@ async function estimate(photos) {
   work.abort();
   work = new AbortController();
   const { signal } = work;
+  urls.forEach((url) => URL.revokeObjectURL(url));
+  urls = [];
   const options = { faces: form.elements.faces.value, coverage: form.elements.coverage.value };
   answers = photos.map(() => null);
   showResults();
   done.replaceChildren(...photos.map((photo) => waitingArticle(photo.name, photo.canvas)));
+  cancel.hidden = false;
   for (const [index, photo] of photos.entries()) {
     const count = { number: index + 1, count: photos.length, name: photo.name };
     say(fill(photos.length > 1 ? texts.script.looking_count : texts.script.looking, count));
     await look(photo, index, options, signal);
-    if (signal.aborted) return;
+    if (signal !== work.signal) return; // another round has begun
   }
+  cancel.hidden = true;
   sayDone();
 }
 
 /** Look at one photo and put its answer, or what went wrong, into its place. */
 async function look(photo, index, options, signal) {
   const again = async (changed) => {
+    if (work.signal.aborted) work = new AbortController(); // it was cancelled
+    const current = work.signal;
     say(fill(texts.script.looking, photo));
     done.children[index].replaceWith(waitingArticle(photo.name, photo.canvas));
-    await look(photo, index, { ...options, ...changed }, signal);
-    if (!signal.aborted) sayDone();
+    cancel.hidden = false;
+    await look(photo, index, { ...options, ...changed }, current);
+    if (current !== work.signal) return;
+    cancel.hidden = done.querySelector(".looking") === null;
+    sayDone();
   };
   let article;
   try {
+    signal.throwIfAborted();
     const onWait = (seconds) => say(fill(texts.script.busy, { seconds }), { seen: true });
     const answer = await predict(photo, options, { signal, onWait });
     const shown = await picture(photo, answer, signal);
-    if (signal.aborted) return;
+    signal.throwIfAborted();
     answers[index] = answer;
     article = photoArticle(`p${index + 1}`, photo.name, answer, shown);
     article.querySelector(".photo-aligned")?.addEventListener("click", () => again({ faces: "aligned" }));
     article.querySelector(".photo-marked")?.addEventListener("click", (event) => saveMarked(photo, options, event.currentTarget));
   } catch (error) {
-    if (signal.aborted) return;
-    answers[index] = { photo: photo.name, error: sentence(error) };
-    article = failedArticle(photo.name, error, () => again({}));
+    if (signal.aborted && !cancelled.has(signal)) return; // its place is taken
+    const trouble = signal.aborted ? new Trouble(texts.script.cancelled, { again: true }) : error;
+    answers[index] = { photo: photo.name, error: sentence(trouble) };
+    const mayHelp = !(trouble instanceof Trouble) || trouble.again;
+    article = failedArticle(photo.name, answers[index].error, mayHelp && (() => again({})));
   }
   done.children[index].replaceWith(article);
 }
@@ -142,19 +167,23 @@ function sayDone() {
 
 function showResults() {
   if (results.hidden) history.pushState({ results: true }, "");
+  for (const id of ["json-copy", "json-save"]) document.getElementById(id).hidden = true;
+  revealResults();
+}
+
+function revealResults() {
   tool.hidden = true;
   results.hidden = false;
-  for (const id of ["json-copy", "json-save"]) document.getElementById(id).hidden = true;
+  // A look at another page must not cost the answers.
+  for (const link of document.querySelectorAll("a[href='info'], a[href='help'], a[href='docs']")) link.target = "_blank";
   window.scrollTo(0, 0);
   document.getElementById("results-title").focus({ preventScroll: true });
 }
 
-function startOver() {
-  work.abort();
-  urls.forEach((url) => URL.revokeObjectURL(url));
-  [queue, answers, urls] = [[], [], []];
+/** The first view; the answers stay behind the browser's "forward" until the next ones. */
+function showTool() {
+  queue = [];
   refusals.replaceChildren();
-  done.replaceChildren();
   tool.hidden = false;
   results.hidden = true;
   showQueue();
@@ -200,12 +229,29 @@ document.getElementById("sample").addEventListener("click", async (event) => {
   const response = await fetch(event.currentTarget.querySelector("img").src).catch(() => null);
   if (!response?.ok) return refuse(texts.script.unreachable);
   const file = new File([await response.blob()], texts.script.sample_name, { type: "image/jpeg" });
-  estimate([await examine(file)]);
+  try {
+    estimate([await examine(file)]);
+  } catch {
+    refuse(texts.script.signed_out); // it was a login's page
+  }
 });
 document.getElementById("another").addEventListener("click", () => history.back());
-addEventListener("popstate", () => {
-  startOver();
+addEventListener("popstate", (event) => {
+  if (event.state?.results && answers.length) return revealResults();
+  showTool();
   input.focus();
+});
+document.querySelector(".brand").addEventListener("click", (event) => {
+  if (results.hidden) return;
+  event.preventDefault();
+  history.back();
+});
+addEventListener("beforeunload", (event) => {
+  if (answers.some((answer) => answer?.faces)) event.preventDefault(); // the browser asks
+});
+cancel.addEventListener("click", () => {
+  cancelled.add(work.signal);
+  work.abort();
 });
 document.getElementById("json-save").addEventListener("click", () => save(new Blob([asJson()], { type: "application/json" }), "mien.json"));
 document.getElementById("json-copy").addEventListener("click", async () => {
@@ -226,21 +272,24 @@ addEventListener("paste", (event) => {
   }
 });
 addEventListener("dragover", (event) => {
-  if (!event.dataTransfer.types.includes("Files")) return;
+  if (!mayBeDropped(event.dataTransfer)) return;
   event.preventDefault();
   drop.classList.add("over");
 });
 addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) drop.classList.remove("over");
 });
-addEventListener("drop", (event) => {
+addEventListener("drop", async (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  add([...event.dataTransfer.files]);
+  const files = await droppedFiles(event.dataTransfer);
+  await add(files);
+  if (files.length === 0) refuse(texts.script.nothing_dropped);
 });
 
 const cameraButton = document.getElementById("camera-open");
 cameraButton.hidden = !cameraAtHand;
+document.getElementById("camera-missing").hidden = cameraAtHand || isSecureContext;
 cameraButton.addEventListener("click", async () => {
   try {
     const file = await takePhoto();

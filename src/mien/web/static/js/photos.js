@@ -4,6 +4,7 @@ import { Trouble, fill, limits, texts } from "./texts.js";
 
 const PREVIEW_SIDE = 1600;
 const ENDING = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif|jp2|ppm|pgm|tga)$/i;
+const BEGINNING = /^(\xff\xd8\xff|\x89PNG|GIF8[79]a|RIFF[^]{4}WEBP|BM[^]{4}\0{4}|II\*\0|MM\0\*|[^]{4}ftyp(hei|hev|mif|msf|avi)|\0{3}\x0cjP)/;
 const SHOWN_BY_ALL = /^image\/(jpeg|png|gif|webp|bmp)$/;
 
 /**
@@ -13,15 +14,20 @@ const SHOWN_BY_ALL = /^image\/(jpeg|png|gif|webp|bmp)$/;
  */
 export async function examine(file, name = file.name) {
   const says = (text) => new Trouble(fill(text, { name, size: limits.size_text }));
-  const named = ENDING.test(file.name);
-  if (file.type === "image/svg+xml" || !(file.type.startsWith("image/") || (named && !file.type.startsWith("text/")))) {
-    throw says(texts.script.not_picture);
-  }
   if (file.size === 0) throw says(texts.script.empty);
+  if (!(await isPicture(file))) throw says(texts.script.not_picture);
   if (file.size > limits.bytes) throw says(texts.script.too_large);
   const canvas = await preview(file);
   if (!canvas && SHOWN_BY_ALL.test(file.type)) throw says(texts.script.not_picture);
   return { file, name, canvas };
+}
+
+/** Whether a file is a picture by its type, its name or, where both are missing, its first bytes. */
+async function isPicture(file) {
+  if (file.type === "image/svg+xml" || file.type.startsWith("text/")) return false;
+  if (file.type.startsWith("image/") || ENDING.test(file.name)) return true;
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  return BEGINNING.test(head);
 }
 
 /** A canvas with the upright picture, at most PREVIEW_SIDE wide and high; null where it cannot be decoded. */

@@ -58,12 +58,13 @@ export function waitingArticle(name, canvas) {
   return article;
 }
 
-export function failedArticle(name, trouble, again) {
+/** Says what went wrong; `again`, if given, is what the button does. */
+export function failedArticle(name, sentence, again) {
   const article = clone("t-photo");
   write(article, { ".photo-name": name, ".photo-facts": texts.result.failed });
   const failure = clone("t-failure");
-  write(failure, { ".failure-sentence": trouble.message });
-  if (trouble.again) {
+  write(failure, { ".failure-sentence": sentence });
+  if (again) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: texts.script.retry });
     button.className = "button button-quiet";
     button.addEventListener("click", again);

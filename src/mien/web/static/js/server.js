@@ -8,11 +8,14 @@ const TRIES_WHEN_BUSY = 5;
 export async function predict(photo, options, { signal, onWait }) {
   for (let tries = 1; ; tries++) {
     const response = await post("api/v1/predict", photo, options, signal);
-    if (response.ok) return response.json();
+    if (response.ok) return answerOf(response);
     const wait = Number(response.headers.get("Retry-After"));
     if (!wait || tries === TRIES_WHEN_BUSY) throw await troubleOf(response);
     onWait(wait);
-    await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1000 * wait);
+      signal.addEventListener("abort", resolve, { once: true });
+    });
     signal.throwIfAborted();
   }
 }
@@ -29,7 +32,7 @@ export function copy(photo, signal) {
 
 async function picture(address, photo, options, signal) {
   const response = await post(address, photo, options, signal);
-  if (!response.ok) throw await troubleOf(response);
+  if (!response.ok || !isType(response, "image/")) throw await troubleOf(response);
   return response.blob();
 }
 
@@ -38,15 +41,34 @@ async function post(address, photo, options, signal) {
   body.append("photo", photo.file, photo.name);
   for (const [name, value] of Object.entries(options)) body.append(name, value);
   try {
-    return await fetch(address, { method: "POST", body, signal });
+    return await fetch(address, { method: "POST", body, signal, redirect: "manual" });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Trouble(texts.script.unreachable, { again: true });
   }
 }
 
+/** The document of a good answer; a login's page in its place, or half of it, is trouble. */
+async function answerOf(response) {
+  if (!isType(response, "application/json")) throw await troubleOf(response);
+  const answer = await response.json().catch(() => null);
+  if (!Array.isArray(answer?.faces)) throw new Trouble(texts.script.cut_short, { again: true });
+  return answer;
+}
+
+function isType(response, type) {
+  return (response.headers.get("Content-Type") ?? "").startsWith(type);
+}
+
+/** What went wrong: in mien's words if it is mien that answers, else by what a server on the way says. */
 async function troubleOf(response) {
-  const again = response.status >= 500 || response.status === 429 || response.status === 408;
-  const problem = await response.json().catch(() => ({}));
-  return new Trouble(problem.detail ?? fill(texts.script.unclear, { status: response.status }), { again });
+  const { status } = response;
+  if (isType(response, "application/problem+json")) {
+    const problem = await response.json().catch(() => ({}));
+    const again = status >= 500 || [408, 421, 429].includes(status) || !problem.detail;
+    return new Trouble(problem.detail ?? fill(texts.script.unclear, { status }), { again });
+  }
+  const signedOut = response.type === "opaqueredirect" || response.ok || status === 401 || status === 403;
+  if (signedOut) return new Trouble(texts.script.signed_out, { again: true });
+  return new Trouble(status === 413 ? texts.script.too_large_on_way : fill(texts.script.unclear, { status }), { again: true });
 }

@@ -1,0 +1,27 @@
+// What is dropped on the page: files, folders with files in them, or only the address of a picture.
+
+/** Whether something that is dragged over the page could be dropped there. */
+export function mayBeDropped(transfer) {
+  return transfer.types.includes("Files") || transfer.types.includes("text/uri-list");
+}
+
+/** The files that were dropped, those in folders included; must be called before the event is over. */
+export async function droppedFiles(transfer) {
+  const files = [...transfer.files];
+  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return files;
+  return (await Promise.all(entries.filter(Boolean).map(filesOf))).flat();
+}
+
+async function filesOf(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at a time
+    if (some.length === 0) break;
+    found.push(...some);
+  }
+  found.sort((a, b) => a.name.localeCompare(b.name));
+  return (await Promise.all(found.filter((inner) => !inner.name.startsWith(".")).map(filesOf))).flat();
+}
