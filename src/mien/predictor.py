@@ -59,7 +59,8 @@ class Predictor:
         coverage: Probability with which the age intervals are to hold the labelled age.
         gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
             not 1, below which a face's label is "uncertain"; None for the model's own.
-        rotate: Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.
+        rotate: Whether photos that lie on their side or stand on their head are noticed; see
+            :class:`~mien.detect.TurningDetector`.
 
     Raises:
         ModelError: If the model file cannot be used.
@@ -113,7 +114,8 @@ class Predictor:
             gender_threshold: Instead of the predictor's.
 
         Returns:
-            The estimates, largest face first; empty where no face is found.
+            The estimates, the largest face first, by the part of its box inside the photo; empty where no
+            face is found.
 
         Raises:
             ImageError: If the photo cannot be read.
@@ -203,7 +205,8 @@ class Predictor:
         if faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
             return (whole,), [transform_of_crop(photo.width, photo.height, framing)]
-        found = sorted(self._search.detect(photo.pixels), key=lambda face: -face.box.area)
+        seen = self._search.detect(photo.pixels)
+        found = sorted(seen, key=lambda face: -face.box.area_within(photo.width, photo.height))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
     def _estimate(self, photos: list[_Prepared], question: Question) -> list[PhotoResult]:

@@ -63,14 +63,12 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
         height: Likewise.
     """
     box = face.box
-    inside_width = max(0.0, min(box.x2, width) - max(box.x1, 0.0))
-    inside_height = max(0.0, min(box.y2, height) - max(box.y1, 0.0))
     grey = cv2.cvtColor(cv2.resize(chip, (VIEW, VIEW), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     middle = grey[MIDDLE, MIDDLE].astype(np.float32)
     edges = cv2.Laplacian(grey.astype(np.float32), cv2.CV_32F)[MIDDLE, MIDDLE]
     return Quality(
         side=(box.width + box.height) / 2,
-        outside=1 - inside_width * inside_height / box.area,
+        outside=1 - box.area_within(width, height) / box.area,
         sharpness=float(edges.var() / max(float(middle.var()), 1.0)),
         brightness=float(np.percentile(middle, 90)),
         asymmetry=_asymmetry(face),

@@ -48,6 +48,16 @@ class Box:
         """Area in square pixels."""
         return self.width * self.height
 
+    def area_within(self, width: float, height: float) -> float:
+        """Area of the part inside a photo of that width and height, in square pixels.
+
+        >>> Box(-10, 0, 30, 20).area_within(640, 480)
+        600.0
+        """
+        inside_width = min(self.x2, width) - max(self.x1, 0.0)
+        inside_height = min(self.y2, height) - max(self.y1, 0.0)
+        return max(0.0, inside_width) * max(0.0, inside_height)
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -204,7 +214,7 @@ class PhotoResult:
         photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
         width: Width of the upright photo in pixels; 0 where it could not be read.
         height: Height likewise.
-        faces: Every face, largest box first.
+        faces: Every face, the one with the largest part inside the photo first.
         error: None, or one sentence.
     """
 
