@@ -1,5 +1,6 @@
 """A portrait of one person is one face: at every size, cropped, mirrored, grey or toned, and turned."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ SIZES = (64, 96, 128, 200, 250, 400, 600, 1000, 1600, 3000)
 """Of the longer side, in pixels."""
 
 TONE = np.array([1.0, 0.82, 0.65])
-VIEWS = {
+VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
     "grey": lambda photo: photo,
     "mirrored": lambda photo: np.ascontiguousarray(photo[:, ::-1]),
     "toned": lambda photo: (photo * TONE).astype(np.uint8),
