@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.detect.overlap import intersection_over_union
+from mien.detect.overlap import intersection_over_smaller, intersection_over_union
 from mien.detect.view import choose_faces
 from mien.types import Face
 
@@ -51,6 +51,26 @@ def test_a_box_counts_for_one_face_alone() -> None:
 
 def test_boxes_without_a_score_have_a_place() -> None:
     assert len(choose([[0, 0, 10, 10], [1, 0, 11, 10]], [0, 0])) == 1
+
+
+@pytest.mark.parametrize("scores", [(0.9, 0.6), (0.6, 0.9)])
+def test_a_box_in_or_around_a_surer_one_is_of_the_same_face_and_moves_nothing(
+    scores: tuple[float, float],
+) -> None:
+    boxes = [[10, 10, 90, 110], [0, 0, 129, 160]]
+    (face,) = choose(boxes, scores)
+    assert [*face.box] == pytest.approx(boxes[int(np.argmax(scores))])
+    assert face.score == 0.9
+
+
+def test_a_small_box_that_lies_half_in_a_large_one_stays() -> None:
+    assert len(choose([[0, 0, 100, 100], [90, 40, 110, 60]], [0.9, 0.6])) == 2
+
+
+def test_overlap_with_the_smaller_box_is_one_where_it_lies_inside() -> None:
+    a = np.array([[0, 0, 10, 10], [3, 3, 3, 3]])
+    b = np.array([[2, 2, 4, 4], [5, 0, 15, 10], [20, 20, 30, 30]])
+    assert intersection_over_smaller(a, b) == pytest.approx(np.array([[1, 0.5, 0], [0, 0, 0]]))
 
 
 @pytest.mark.parametrize("broken", [[np.nan, 0, 10, 10], [0, 0, np.inf, 10], [10, 0, 0, 10]])

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,43 @@ def test_boxes_and_points_are_in_the_pixels_of_a_photo_that_was_shrunk(file: Pat
 def test_small_photos_are_not_enlarged(file: Path) -> None:
     (face,) = MienDetector(file, longest_side=2000).detect(squares(9, 9, (0, 0)))
     assert face.box == Box(-4, -4, 12, 12)
+
+
+class Looks:
+    """Stands in for the graph: gives one box in each view, and remembers the views."""
+
+    def __init__(self, *boxes: tuple[float, float, float, float]) -> None:
+        self.boxes = list(boxes)
+        self.views: list[tuple[int, ...]] = []
+
+    def run(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        self.views.append(inputs["image"].shape[2:])
+        box = np.array(self.boxes[len(self.views) - 1], np.float32)
+        points = box[:2] + (box[2:] - box[:2]) * (0.5 + np.array(POINTS, np.float32) / 2)
+        return [np.array([[0.9]]), box[None, None], points.reshape(1, 1, 10)]
+
+
+def seen(file: Path, side: int, *boxes: tuple[float, float, float, float]) -> tuple[list[Box], Looks]:
+    detector, looks = MienDetector(file), Looks(*boxes)
+    detector._session = looks
+    return [face.box for face in detector.detect(np.zeros((side, side, 3), np.uint8))], looks
+
+
+def test_a_large_face_is_where_the_smaller_view_has_it(file: Path) -> None:
+    boxes, looks = seen(file, 640, (0, 0, 300, 300), (56, 56, 168, 168))
+    assert looks.views == [(640, 640), (224, 224)]
+    assert [[*box] for box in boxes] == [pytest.approx([160, 160, 480, 480])]
+
+
+def test_a_face_that_is_not_large_is_where_the_larger_view_has_it(file: Path) -> None:
+    boxes, _ = seen(file, 1280, (100, 100, 200, 200), (34, 34, 70, 70))
+    assert [[*box] for box in boxes] == [pytest.approx([200, 200, 400, 400])]
+
+
+def test_a_small_photo_is_looked_at_once(file: Path) -> None:
+    boxes, looks = seen(file, 256, (-30, -30, 300, 300))
+    assert looks.views == [(256, 256)]
+    assert boxes == [Box(-30, -30, 300, 300)]
 
 
 @pytest.mark.parametrize(("nms_iou", "count"), [(0.3, 1), (0.4, 2)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mien import Predictor
 from mien.align import extract_chip, transform_from_box, transform_of_face
 from mien.detect import DlibDetector, TurningDetector, YuNetDetector
-from mien.detect.turning import turn_back
+from mien.detect.turning import CLOSE_UP, OVERVIEW, turn_back
 from mien.images import Pixels, read_photo
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.types import Box, Face
@@ -31,6 +31,19 @@ class WideOnly:
         self.seen.append(photo.shape[:2])
         height, width = photo.shape[:2]
         return [Face(Box(10, 5, 30, 25), 0.9, unsure=self.unsure)] if width > height else []
+
+
+class SeesLight:
+    """Sees a face in the middle of every photo, the surer the lighter the photo's upper half."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        self.seen.append(photo.shape[:2])
+        height, width = photo.shape[:2]
+        box = Box(width / 4, height / 4, 3 * width / 4, 3 * height / 4)
+        return [Face(box, float(photo[: height // 2].mean()) / 255)]
 
 
 @given(TURNS, SIDES, SIDES, st.data())
@@ -72,23 +85,30 @@ def test_the_chip_of_a_turned_photo_is_that_of_the_upright_one(
 
 
 def test_an_unsure_face_of_a_turned_photo_is_none() -> None:
-    detector = WideOnly(unsure=True)
-    assert TurningDetector(detector).detect(np.zeros((60, 40, 3), np.uint8)) == []
-    assert len(detector.seen) == 4
+    assert TurningDetector(WideOnly(unsure=True)).detect(np.zeros((60, 40, 3), np.uint8)) == []
 
 
-def test_a_face_that_is_found_upright_costs_one_look() -> None:
+def test_a_photo_with_a_face_is_searched_once_and_looked_at_closely_in_four_turns() -> None:
+    detector = SeesLight()
+    photo = np.zeros((400, 600, 3), np.uint8)
+    photo[:200] = 255
+    (face,) = TurningDetector(detector).detect(photo)
+    assert face.quarter_turns == 0
+    assert detector.seen == [(400, 600), *[(CLOSE_UP, CLOSE_UP)] * 4]
+
+
+def test_a_photo_without_a_face_is_looked_at_in_four_turns_shrunk() -> None:
     detector = WideOnly()
-    assert TurningDetector(detector).detect(np.zeros((40, 60, 3), np.uint8)) == [
-        Face(Box(10, 5, 30, 25), 0.9)
-    ]
-    assert detector.seen == [(40, 60)]
+    assert TurningDetector(detector).detect(np.zeros((640, 640, 3), np.uint8)) == []
+    assert detector.seen == [(640, 640), *[(CLOSE_UP, CLOSE_UP)] * 4, *[(OVERVIEW, OVERVIEW)] * 4]
 
 
-def test_a_photo_without_a_face_is_looked_at_four_times() -> None:
-    detector = WideOnly()
-    assert TurningDetector(detector).detect(np.zeros((40, 40, 3), np.uint8)) == []
-    assert len(detector.seen) == 4
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_the_turn_with_the_surest_face_is_taken(turns: int) -> None:
+    upright = np.zeros((400, 400, 3), np.uint8)
+    upright[:200] = 255
+    (face,) = TurningDetector(SeesLight()).detect(np.ascontiguousarray(np.rot90(upright, -turns)))
+    assert face.quarter_turns == turns
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

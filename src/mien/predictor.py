@@ -89,7 +89,8 @@ class Predictor:
         coverage: Probability with which the age intervals are to hold the labelled age.
         gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
             not 1, below which a face's label is "uncertain"; None for the model's own.
-        rotate: Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.
+        rotate: Whether photos that lie on their side or stand on their head are noticed; see
+            :class:`~mien.detect.TurningDetector`.
         max_pixels: Photos with more are refused.
 
     Raises:
@@ -146,7 +147,8 @@ class Predictor:
             gender_threshold: Instead of the predictor's.
 
         Returns:
-            The estimates, largest face first; empty where no face is found.
+            The estimates, the largest face first, by the part of its box inside the photo; empty where no
+            face is found.
 
         Raises:
             ImageError: If the photo cannot be read, or is cut short and shows no whole face in what is left.
@@ -251,7 +253,9 @@ class Predictor:
             return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, framing)]
         if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
             return (), []
-        found = sorted(_intact(self._search.detect(photo.pixels), photo), key=lambda face: -face.box.area)
+        frame = (0.0, 0.0, float(photo.width), float(photo.height))
+        seen = _intact(self._search.detect(photo.pixels), photo)
+        found = sorted(seen, key=lambda face: -face.box.area_within(frame))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
     def _estimate(self, photos: list[_Prepared], question: Question) -> list[PhotoResult]:

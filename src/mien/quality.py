@@ -77,9 +77,7 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
 
 def share_outside(box: Box, frame: tuple[float, float, float, float]) -> float:
     """The share of a box's area that lies beyond a frame (x1, y1, x2, y2), in [0, 1]."""
-    width = max(0.0, min(box.x2, frame[2]) - max(box.x1, frame[0]))
-    height = max(0.0, min(box.y2, frame[3]) - max(box.y1, frame[1]))
-    return 1 - width * height / box.area
+    return 1 - box.area_within(frame) / box.area
 
 
 def flags_of(face: Face, quality: Quality, *, damaged: bool = False) -> tuple[str, ...]:

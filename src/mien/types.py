@@ -50,6 +50,16 @@ class Box:
         """Area in square pixels."""
         return self.width * self.height
 
+    def area_within(self, frame: tuple[float, float, float, float]) -> float:
+        """Area of the part inside a frame ``(x1, y1, x2, y2)``, in square pixels.
+
+        >>> Box(-10, 0, 30, 20).area_within((0, 0, 640, 480))
+        600.0
+        """
+        width = min(self.x2, frame[2]) - max(self.x1, frame[0])
+        height = min(self.y2, frame[3]) - max(self.y1, frame[1])
+        return max(0.0, width) * max(0.0, height)
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -232,7 +242,7 @@ class PhotoResult:
         photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
         width: Width of the upright photo in pixels; 0 where it could not be read.
         height: Height likewise.
-        faces: Every face, largest box first.
+        faces: Every face, the one with the largest part inside the photo first.
         error: None, or one sentence.
         failure: None, or the error that says that sentence.
     """

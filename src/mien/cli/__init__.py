@@ -76,18 +76,15 @@ def main() -> None:
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"mien: {place}{error.strerror or error}.", file=sys.stderr)
-        raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
         raise SystemExit(2) from None
-    except OSError as error:  # a full disk
-        _give_up_output()
-        print(
-            f"mien: {error.filename or 'the output'} cannot be written ({error.strerror}).", file=sys.stderr
-        )
+    except OSError as error:
+        if error.filename is not None:
+            print(f"mien: {error.filename}: {error.strerror or error}.", file=sys.stderr)
+            raise SystemExit(2) from None
+        _give_up_output()  # its disk is full
+        print(f"mien: the output cannot be written ({error.strerror or error}).", file=sys.stderr)
         raise SystemExit(1) from None
 
 

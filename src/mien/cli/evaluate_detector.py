@@ -2,12 +2,19 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.caches import temporary_caches
 from mien.cli.predict import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from mien.detect import Detector
 
 
 @temporary_caches()
@@ -40,6 +47,27 @@ def evaluate_detector(
         list[str] | None, typer.Option(metavar="COLUMN", help="Give the recall by this column too.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
+    one_face: Annotated[
+        bool,
+        typer.Option(
+            "--one-face",
+            help="Every picture shows one face: give the share with exactly one box, by size, instead.",
+        ),
+    ] = False,
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Lay these aligned faces into the pictures without a face: give the share found exactly "
+            "once, by size and share of the frame, and the age errors, instead. Faces of the split, if there "
+            "is one.",
+        ),
+    ] = None,
+    angle: Annotated[
+        list[float] | None,
+        typer.Option(metavar="DEGREES", help="Turn the pictures with laid faces; repeat it for several."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of faces that are laid.")] = 200,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write detectors.json, detectors.md and a plot to this folder."),
@@ -59,8 +87,12 @@ def evaluate_detector(
 
     settings = {} if longest_side is None else {"longest_side": longest_side}
     makers = {name.partition(":")[0]: partial(make_detector, name, **settings) for name in detector}
+    table = read_boxes(boxes, split)
+    if one_face or faces:
+        _single_faces(table, {name: make() for name, make in makers.items()}, faces, split, angle, limit)
+        return
     evaluation = evaluate_detectors(
-        read_boxes(boxes, split),
+        table,
         makers,
         by=by or (),
         watch=lambda stream, total: progress(stream, "Pictures", total),
@@ -73,3 +105,28 @@ def evaluate_detector(
         typer.echo(f"mien: {printable(sentence)}", err=True)
     if evaluation.unreadable:
         raise typer.Exit(1)
+
+
+def _single_faces(
+    table: "pd.DataFrame",
+    detectors: "Mapping[str, Detector]",
+    faces: Path | None,
+    split: str | None,
+    angles: list[float] | None,
+    limit: int,
+) -> None:
+    """Print how often one face is found once, with photos turned as ``mien predict`` turns them."""
+    from mien.data.manifest import read_manifest
+    from mien.detect import TurningDetector
+    from mien.evaluation.detection_single import count_in_pictures, count_laid, laid_table, pictures_table
+    from mien.model import Model
+
+    turning = {name: TurningDetector(detector) for name, detector in detectors.items()}
+    if faces is None:
+        typer.echo(pictures_table(list(count_in_pictures(list(dict.fromkeys(table["image"])), turning))))
+        return
+    rows = read_manifest(faces)
+    rows = rows[rows["age"].notna() & ((rows["split"] == split) | (split is None))]
+    rows = rows.sample(min(limit, len(rows)), random_state=0)
+    empty = list(dict.fromkeys(table["image"][table["x1"].isna()]))
+    typer.echo(laid_table(list(count_laid(rows, empty, turning, Model(), angles=angles or (0.0,)))))

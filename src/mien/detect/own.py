@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.detect.view import choose_faces, resize, to_tensor
@@ -13,7 +14,15 @@ from mien.images import Pixels
 from mien.session import open_session
 from mien.types import Face
 
+Floats = npt.NDArray[np.float32]
+
 OUTPUTS = ("scores", "boxes", "landmarks")
+
+LARGE = 288
+"""Longer side of a box in pixels of the view from which the net did not learn to place it …"""
+
+LARGE_VIEW = 224
+"""… and the longest side of the smaller view that faces so large are looked for in."""
 
 
 def default_detector_path() -> Path:
@@ -73,7 +82,8 @@ class MienDetector:
 
     The landmarks are the centres of the eyes, the tip of the nose and the corners of the mouth. Photos are
     shrunk until their longest side has ``longest_side`` pixels, and never enlarged: twice the side takes four
-    times the time and finds faces of half the size. May be used by several threads at once.
+    times the time and finds faces of half the size. Faces larger than :data:`LARGE` pixels then are looked
+    for in the photo shrunk to :data:`LARGE_VIEW`. May be used by several threads at once.
 
     Args:
         path: The file; None for the one that ships.
@@ -108,17 +118,28 @@ class MienDetector:
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.detect.Detector`."""
         view, scale = resize(photo, self.longest_side)
-        outputs = self._session.run(list(OUTPUTS), {"image": to_tensor(view)})
-        scores, boxes, points = (output[0] for output in outputs)
-        likely = np.flatnonzero(scores >= self.threshold)
+        beyond = LARGE if max(view.shape) > LARGE else np.inf
+        found = [self._look(view, 1.0, (0, beyond))]
+        if beyond < np.inf:
+            found.append(self._look(*resize(view, LARGE_VIEW), (beyond, np.inf)))
+        boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return choose_faces(
-            boxes[likely],
-            scores[likely],
-            points[likely],
+            boxes,
+            scores,
+            points,
             scale=scale,
             nms_iou=self.metadata.nms_iou,
             unsure_below=self.metadata.unsure_below,
         )
+
+    def _look(self, view: Pixels, scale: float, sizes: tuple[float, float]) -> list[Floats]:
+        """Boxes (n, 4), scores (n,) and points (n, 10), unscaled; longer sides lie between the sizes."""
+        outputs = self._session.run(list(OUTPUTS), {"image": to_tensor(view)})
+        scores, boxes, points = (output[0] for output in outputs)
+        boxes, points = boxes / scale, points / scale
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
+        wanted = (scores >= self.threshold) & (sides > sizes[0]) & (sides <= sizes[1])
+        return [boxes[wanted], scores[wanted], points[wanted]]
 
 
 def _open(path: Path) -> Any:  # onnxruntime has no types

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.detect.overlap import intersection_over_union
+from mien.detect.overlap import intersection_over_smaller, intersection_over_union
 from mien.images import Pixels
 from mien.types import Box, Face
 
@@ -13,6 +13,9 @@ MOST_CANDIDATES = 5000
 
 MOST_FACES = 1000
 """The most faces that a neural detector gives for one photo: the surest."""
+
+CONTAINED = 0.7
+"""Share of the smaller of two boxes within the other from which they are of one face."""
 
 
 def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
@@ -48,7 +51,8 @@ def choose_faces(
 
     Heaps are those of non-maximum suppression. A face's box and points are the means of its heap's, weighted
     by score, which lie steadier than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019,
-    post-processing); its score is the surest one's.
+    post-processing); its score is the surest one's. A box that lies in a surer one, or around it, is of the
+    same face, seen at the wrong size: it is dropped, and moves nothing.
 
     Args:
         boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
@@ -68,7 +72,8 @@ def choose_faces(
     while len(left) and len(faces) < MOST_FACES:
         same = intersection_over_union(corners[left[:1]], corners[left])[0] > nms_iou
         same[0] = True  # an overlap of 1 is not above an nms_iou of 1
-        heap, left, score = left[same], left[~same], float(certainty[left[0]])
+        inside = intersection_over_smaller(corners[left[:1]], corners[left])[0] > CONTAINED
+        heap, left, score = left[same], left[~same & ~inside], float(certainty[left[0]])
         weights = certainty[heap].clip(1e-9)  # zeros would have no mean
         box, five = (np.average(part[heap], 0, weights) for part in (corners, points))
         placed = tuple((float(x), float(y)) for x, y in five) if np.ptp(five, axis=0).any() else None

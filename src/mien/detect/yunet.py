@@ -10,14 +10,17 @@ import cv2
 import numpy as np
 
 from mien.detect.spares import Spares
-from mien.detect.view import resize
+from mien.detect.view import choose_faces, resize
 from mien.errors import DetectorError
 from mien.images import Pixels
-from mien.types import Box, Face
+from mien.types import Face
 
 UNSURE = 0.9
 """Score below which a face is marked as unsure. That of 95 % of upright aligned faces lies above;
 that of 99 % of the same faces lying on their side or head, below."""
+
+NMS_IOU = 0.3
+"""OpenCV's own."""
 
 _log_level = threading.Lock()
 
@@ -70,12 +73,15 @@ class YuNetDetector:
             _, rows = detector.detect(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
         if rows is None:
             return []
-        faces = (_face_of_row(np.concatenate([row[:14] / scale, row[14:]])) for row in rows.astype(float))
-        return [face for face in faces if face is not None]
+        corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
+        return choose_faces(
+            corners, rows[:, 14], rows[:, 4:14], scale=scale, nms_iou=NMS_IOU, unsure_below=UNSURE
+        )
 
     def _make(self) -> Any:  # OpenCV's stubs lack FaceDetectorYN's later arguments
         with _quiet_opencv():
-            return cv2.FaceDetectorYN.create(str(self.path), "", (32, 32), self.threshold)
+            every = 1.0  # overlap from which OpenCV itself would drop boxes
+            return cv2.FaceDetectorYN.create(str(self.path), "", (32, 32), self.threshold, every)
 
 
 @contextmanager
@@ -90,14 +96,3 @@ def _quiet_opencv() -> Iterator[None]:
             yield
         finally:
             cv2.utils.logging.setLogLevel(before)
-
-
-def _face_of_row(row: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Face | None:
-    """From x, y, width, height, five points and the score; None for an empty or infinite box."""
-    x, y, width, height = row[:4]
-    if not np.isfinite(row).all() or min(width, height) <= 0:
-        return None
-    points = row[4:14].reshape(5, 2)
-    landmarks = tuple((float(px), float(py)) for px, py in points) if np.ptp(points, axis=0).any() else None
-    box = Box(float(x), float(y), float(x + width), float(y + height))
-    return Face(box, float(row[14]), landmarks, unsure=bool(row[14] < UNSURE))
