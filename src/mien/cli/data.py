@@ -23,7 +23,6 @@ def show_help(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-
 NAMED = 10
 """Pictures that are named where there are many; the rest are counted."""
 
@@ -198,8 +197,9 @@ def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
         got = float((table["split"] == part).mean())
         if share and abs(got - share) > max(0.05, share / 3):
             typer.echo(
-                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: a group "
-                f"stays together, there are {table['group'].nunique():,}, and the largest has {largest:,} faces.",
+                f"{part} has {100 * got:.0f} % of the faces where {100 * share:.0f} % were asked for: a "
+                f"group stays together, there are {table['group'].nunique():,}, and the largest has "
+                f"{largest:,} faces.",
                 err=True,
             )
 
