@@ -124,7 +124,7 @@ def test_wrong_files_get_a_sentence(command: str, folder: Path, said: Run) -> No
     [
         ("serve --port 0 --coverage 0.3", "--coverage (MIEN_COVERAGE): coverage must lie between"),
         ("train --manifest manifest.csv --output run --seed -1", "--seed"),
-        ("train --manifest manifest.csv --output photo.jpg/run", "mien: photo.jpg/run"),
+        ("train --manifest manifest.csv --output photo.jpg/run", "photo.jpg/run"),
         ("train-detector photos --faces train.csv --teacher mien --output run", "'validation'"),
         ("export-detector nothing.ckpt --output out.onnx", "nothing.ckpt does not exist"),
         ("card latin-1.csv --figures tables", "mien: latin-1.csv is no text in UTF-8"),

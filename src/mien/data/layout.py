@@ -126,6 +126,8 @@ def read_table(path: Path, layout: Layout | None = None) -> pd.DataFrame:
         raise DataError(f"{path} has rows of more fields than its header; mend them.")
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     table = table.rename(columns=names)
+    if (twice := table.columns[table.columns.duplicated()]).any():
+        raise DataError(f"{path} has several columns {twice[0]!r}; rename or remove all but one.")
     understood = [f"{own!r} as {column}" for own, column in names.items() if own != column]
     if separator != ",":
         understood.insert(0, f"{SEPARATORS[separator]} between fields")
