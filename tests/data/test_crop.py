@@ -75,10 +75,13 @@ def test_photos_without_a_face_are_left_out(photo: Path, tmp_path: Path) -> None
     assert list(left_out) == [str(tmp_path / "missing.png")]
 
 
-def test_the_command_leaves_crops_that_a_model_can_be_trained_on(astronaut: Path, tmp_path: Path) -> None:
+def test_the_command_leaves_crops_that_a_model_can_be_trained_on(
+    astronaut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise_in(tmp_path)("noise.png", 1)
     (tmp_path / "own.csv").write_text(f"path,age,gender\n{astronaut},41,female\nnoise.png,3,male\n")
-    result = CliRunner().invoke(app, ["crop", str(tmp_path / "own.csv"), "--output", str(tmp_path / "cut")])
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["crop", "own.csv", "--output", "cut"])
     assert result.exit_code == 1 and "noise.png: no face found" in result.stderr
     table = read_manifest(tmp_path / "cut" / "faces.csv")
     face = MienDetector().detect(read_photo(table["path"][0]).pixels)[0]

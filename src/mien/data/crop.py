@@ -31,8 +31,11 @@ MEANT = 0.3
 LOOKED_AT, LEAST_SEEN = 48, 8
 """Pictures looked at to tell photos from crops; faces to be found in them for a verdict."""
 
-FAR = 0.15
-"""Share of a crop's side by which landmarks are off that of a crop hardly are."""
+FAR = 0.1
+"""Share of a crop's side by which the landmark that is most off is off in whole photos.
+
+Its median over 100 pictures is 0.03 in UTKFace, 0.06 in FairFace, 0.05 in All-Age-Faces, 0.15 in portraits.
+"""
 
 
 def crop_faces(table: pd.DataFrame, detector: Detector, folder: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -53,7 +56,7 @@ def crop_faces(table: pd.DataFrame, detector: Detector, folder: Path) -> tuple[p
     """
     names = _names(table["path"])
     boxes = [_box_of(row) for row in table.to_dict("records")]
-    jobs = list(zip(table["path"], boxes, [folder / name for name in names], strict=True))
+    jobs = list(zip(table["path"], boxes, [folder.resolve() / name for name in names], strict=True))
     with ThreadPoolExecutor() as pool:
         results = pool.map(partial(_crop, detector), jobs)
         reasons = list(progress(results, "Cutting faces", len(jobs)))
