@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.cli.predict import printable
+from mien.decode.picture import Picture
+from mien.decode.pixels import Decoded
 
 
 @pytest.fixture
@@ -172,6 +175,91 @@ def test_json_is_clean_utf8_whatever_the_locale_and_name(tiny_model: Path, tmp_p
             Image.new("RGB", (8, 8)).save(file, "PNG")
     done = run("predict", "--json", "--model", str(tiny_model), odd, fine, LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, b"")
-    names = [os.fsencode(json.loads(line)["photo"]) for line in done.stdout.decode().splitlines()]
-    assert names == [odd, fine]
+    names = [json.loads(line)["photo"] for line in done.stdout.decode().splitlines()]
+    assert names == [f"{tmp_path}/caf\\udce9 家.png", os.fsdecode(fine)]
     assert "家族" in done.stdout.decode()
+
+
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which ``mien`` is the command."""
+    define = f"mien() {{ '{sys.executable}' -c 'from mien.cli import main; main()' \"$@\"; }}\n"
+    environment = os.environ | environment
+    return subprocess.run(
+        ["bash", "-c", define + command],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=folder,
+        env=environment,
+        timeout=60,
+    )
+
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not at hand")
+
+
+@pytest.fixture
+def folder(astronaut: Path, tmp_path: Path) -> Path:
+    shutil.copy(astronaut, tmp_path / "a.jpg")
+    return tmp_path
+
+
+@needs_bash
+def test_saved_photo_is_read_once(folder: Path) -> None:
+    done = shell("mkfifo pipe; cat a.jpg > pipe & mien predict --save out pipe <(cat a.jpg)", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(list((folder / "out").iterdir())) == 2
+
+
+def test_saving_decodes_a_photo_once(mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    decode = Picture.decode
+
+    def watched(picture: Picture) -> Decoded:
+        decoded.append(picture.name)
+        return decode(picture)
+
+    monkeypatch.setattr(Picture, "decode", watched)
+    assert mien(folder / "a.jpg", folder / "no.jpg", "--save", folder / "out").exit_code == 1
+    assert decoded == [str(folder / "a.jpg")] and (folder / "out" / "a-faces.jpg").exists()
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("mien predict - <&-", 2, "standard input is closed"),
+        (
+            "mien predict a.jpg > /dev/full",
+            1,
+            "mien: the output cannot be written (No space left on device).",
+        ),
+        ("mien predict a.jpg >&-", 2, "mien: Standard output is closed"),
+        ("mv a.jpg ./-a.jpg; mien predict -a.jpg", 2, "for the photo write ./-a.jpg"),
+    ],
+)
+def test_what_the_shell_hands_over_is_named(folder: Path, command: str, status: int, said: str) -> None:
+    if "/dev/full" in command and not os.path.exists("/dev/full"):
+        pytest.skip("/dev/full is not at hand")
+    done = shell(command, folder)
+    assert done.returncode == status
+    assert said in " ".join(done.stderr.replace("│", "").split()) and "Traceback" not in done.stderr
+
+
+@needs_bash
+@pytest.mark.parametrize("encoding", ["cp932", "cp1252", "ascii"])
+def test_what_a_console_cannot_show_is_printed_as_escapes(folder: Path, encoding: str) -> None:
+    command = "mv a.jpg é家.jpg; mien predict é家.jpg nö家.jpg; mien predict --help > /dev/null"
+    done = shell(command, folder, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert "apparent age" in done.stdout and "does not exist" in done.stderr
+
+
+def test_patterns_that_the_shell_left_are_expanded(mien: Mien, folder: Path) -> None:
+    shutil.copy(folder / "a.jpg", folder / "b.jpg")
+    shutil.copy(folder / "a.jpg", folder / "[c].jpg")
+    lines = mien(folder / "[ab].jpg", folder / "[c].jpg").stdout.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        str(folder / n) for n in ("a.jpg", "b.jpg", "[c].jpg")
+    ]
+    assert "does not exist" in mien(folder / "*.png").stderr

@@ -1,12 +1,16 @@
 """``mien predict``."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
 from mien.defaults import DEFAULT_DETECTOR
@@ -14,7 +18,7 @@ from mien.errors import ImageError
 from mien.types import Estimate, PhotoResult, whole_percent, whole_years
 
 if TYPE_CHECKING:
-    from mien.images import EncodedPhoto
+    from mien.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
     from mien.remote import RemotePredictor
 
@@ -23,6 +27,18 @@ MANY = 8
 
 LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 """Photos with these endings are saved as PNG, all others as JPEG."""
+
+
+class PhotoCommand(TyperCommand):
+    """A command whose arguments are photos, which may be named like options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Tell how to name a photo that begins with a dash."""
+        options = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for arg in args[: args.index("--")] if "--" in args else args:
+            if arg.startswith("-") and arg not in options and os.path.isfile(arg):
+                raise typer.BadParameter(f"{arg} begins like an option; for the photo write ./{arg}", ctx)
+        return super().parse_args(ctx, args)
 
 
 def predict(
@@ -97,6 +113,7 @@ def predict(
     """
     from mien.progress import progress
 
+    photos = _expanded(photos)
     sources = _sources(photos)
     predictor = (
         _local(model, detector, rotate)
@@ -109,21 +126,27 @@ def predict(
     failed = False
     # No bar for a few photos, or where the results themselves scroll past in the same terminal.
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
+    ask = partial(
+        predictor.predict_many,
+        faces=faces.value,
+        coverage=coverage,
+        thresholds=threshold or (),
+        gender_threshold=gender_threshold,
+    )
     try:
-        answers = predictor.predict_many(
-            sources,
-            faces=faces.value,
-            coverage=coverage,
-            thresholds=threshold or (),
-            gender_threshold=gender_threshold,
+        answers = (
+            ((result, None) for result in ask(sources))
+            if save is None
+            else _kept(ask, sources, server is not None)
         )
+        ask([])
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
     results = progress(answers, "Photos", len(photos), wanted=wanted)
-    for source, target, result in zip(sources, targets, results, strict=True):
+    for target, (result, photo) in zip(targets, results, strict=True):
         error = result.error
-        if result.faces and target is not None:
-            error = _draw(source, result, target)
+        if result.faces and target is not None and photo is not None:
+            error = _draw(photo, result, target)
         _print(result, as_json)
         if error is not None:
             failed = True
@@ -168,12 +191,12 @@ def describe(result: PhotoResult) -> Iterator[str]:
 
 
 def json_line(result: PhotoResult) -> bytes:
-    """A photo's result as one line of JSON in UTF-8."""
-    answer = result.to_json()
-    try:
-        return json.dumps(answer, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a file name that is not UTF-8
-        return json.dumps(answer).encode()
+    r"""A photo's result as one line of JSON in UTF-8; what of a name is no text is written as ``\\udce9``."""
+    answer = {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in result.to_json().items()
+    }
+    return json.dumps(answer, ensure_ascii=False).encode()
 
 
 def printable(text: str) -> str:
@@ -201,11 +224,22 @@ def _print(result: PhotoResult, as_json: bool) -> None:
             typer.echo(line)
 
 
+def _expanded(photos: list[str]) -> list[str]:
+    """The photos that patterns stand for, where the shell has not expanded them."""
+    expanded: list[str] = []
+    for photo in photos:
+        pattern = any(sign in photo for sign in "*?[") and not os.path.lexists(photo)
+        expanded += (sorted(glob(photo)) if pattern else []) or [photo]
+    return expanded
+
+
 def _sources(photos: list[str]) -> list["str | EncodedPhoto"]:
     from mien.images import MAX_BYTES, EncodedPhoto
 
     if photos.count("-") > 1:
         raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="PHOTO")
+    if "-" in photos and sys.stdin is None:
+        raise typer.BadParameter("standard input is closed; name a file.", param_hint="PHOTO")
     return [
         EncodedPhoto("-", sys.stdin.buffer.read(MAX_BYTES)) if photo == "-" else photo for photo in photos
     ]
@@ -238,13 +272,30 @@ def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
     return targets
 
 
-def _draw(source: "str | EncodedPhoto", result: PhotoResult, target: Path) -> str | None:
+def _kept(
+    ask: Callable[[list[Any]], Iterator[PhotoResult]], sources: list["str | EncodedPhoto"], remote: bool
+) -> Iterator[tuple[PhotoResult, "Photo | None"]]:
+    """Results with their photos, which are read once and one at a time: a pipe has no second time."""
+    from mien.images import EncodedPhoto, name_of, read_file, read_photo
+
+    for source in sources:
+        name = name_of(source)
+        try:
+            data = source if isinstance(source, EncodedPhoto) else EncodedPhoto(name, read_file(source))
+            photo = read_photo(data, damaged=True)
+        except ImageError as error:
+            yield PhotoResult(name, error=str(error)), None
+            continue
+        [result] = ask([data if remote else photo])
+        yield result, photo
+
+
+def _draw(photo: "Photo", result: PhotoResult, target: Path) -> str | None:
     """Write a photo with its faces marked; return the sentence that says why it could not be."""
     from mien.draw import draw_estimates, save_drawing
-    from mien.images import read_photo
 
     try:
-        save_drawing(draw_estimates(read_photo(source, damaged=True).pixels, result.faces), target)
+        save_drawing(draw_estimates(photo.pixels, result.faces), target)
     except ImageError as error:
         return str(error)
     return None

@@ -92,4 +92,4 @@ def _libtiff() -> list[Callable[[int | None], int | None]]:
 
 
 held = _Settings().held
-"""``with held():`` whatever is set, cut files are not read as whole ones, and nothing is said but by errors."""
+"""``with held():`` whatever is set, no cut file is read as a whole one, and only errors say something."""
