@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from mien.images import read_photo
+from mien.images import Pixels, read_photo
 
 PHOTO = np.asarray(portrait())
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n"
@@ -61,7 +61,7 @@ def test_no_file_starts_a_program(tmp_path: Path) -> None:
     photo.write_bytes(EPS)
     code = (
         "import sys; from PIL import Image\n"
-        "from mien.errors import ImageError; from mien.images import read_photo\n"
+        "from mien.errors import ImageError; from mien.images import Pixels, read_photo\n"
         "for source in (sys.argv[1], open(sys.argv[1], 'rb').read(), Image.open(sys.argv[1])):\n"
         "    try: read_photo(source)\n"
         "    except ImageError as error: assert 'PostScript' in str(error), error\n"
@@ -92,19 +92,26 @@ def test_tiff_is_read_from_its_largest_full_page() -> None:
     assert difference(thumbnail_first(), PHOTO) == 0
 
 
-def test_tiff_whose_photo_lies_below_its_thumbnail_is_read() -> None:
+def in_front(values: Pixels, *, below: bool, **tags: int) -> bytes:
+    """A TIFF whose first page holds these values; the photo is the next one, or lies below it."""
     photo = tiff(PHOTO)
-    [offset] = struct.unpack("<I", photo[4:8])
-    small = np.asarray(portrait().resize((64, 64)))
-    at = len(photo)
-    below = tiff(small, t254=1, t330=offset)
-    [directory] = struct.unpack("<I", below[4:8])
-    body = bytearray(below)
-    body[directory + 2 :] = body[directory + 2 :].replace(
-        struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, at + 8)
-    )
-    data = photo[:4] + struct.pack("<I", at + directory) + photo[8:] + bytes(body)
-    assert difference(data, PHOTO) == 0
+    [directory] = struct.unpack("<I", photo[4:8])
+    first = bytearray(tiff(values, **tags, **({"t330": directory} if below else {})))
+    [start] = struct.unpack("<I", first[4:8])
+    old, new = (struct.pack("<HHII", 273, 4, 1, 8 + shift) for shift in (0, len(photo)))
+    first[start:] = first[start:].replace(old, new)
+    if not below:
+        first[-4:] = struct.pack("<I", directory)
+    return photo[:4] + struct.pack("<I", len(photo) + start) + photo[8:] + bytes(first)
+
+
+def test_tiff_whose_photo_lies_below_its_thumbnail_is_read() -> None:
+    assert difference(in_front(PHOTO[::8, ::8], below=True, t254=1), PHOTO) == 0
+
+
+@pytest.mark.parametrize("kind", [1, 4], ids=["reduced copy", "mask"])
+def test_page_that_is_not_full_is_not_read(kind: int) -> None:
+    assert difference(in_front(255 - PHOTO, below=False, t254=kind), PHOTO) == 0
 
 
 def test_first_of_two_alike_pages_is_read() -> None:

@@ -118,15 +118,15 @@ def test_fork_while_another_thread_reads_does_not_hang() -> None:
 import io, os, signal, sys, threading
 from PIL import Image
 from mien.decode.memory import MEMORY
+from mien.decode.settings import held
 from mien.images import read_photo
 buffer = io.BytesIO()
 Image.effect_noise((400, 400), 50).save(buffer, "TIFF", compression="tiff_lzw")
 data = buffer.getvalue()
-stop = threading.Event()
 def work():
-    while not stop.is_set():
+    while True:
         read_photo(data)
-threads = [threading.Thread(target=work) for _ in range(3)]
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
 for thread in threads: thread.start()
 for _ in range(15):
     child = os.fork()
@@ -136,9 +136,15 @@ for _ in range(15):
         read_photo(data)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0, "the child hung or failed"
-stop.set()
+with held.__self__._lock:  # as another thread may have it in that moment
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        read_photo(data)
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0, "the child waited for a lock"
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=300)
 
 
 def test_tiffs_are_read_by_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

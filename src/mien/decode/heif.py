@@ -36,7 +36,7 @@ class HeifPicture:
         self.size = self._values.shape[1], self._values.shape[0]
         if self._values.dtype == np.uint16:
             return partial(_from_deep, coding=self.coding)
-        first = Image.fromarray(self._values[:1, :1], self._mode)
+        first = self.crop((0, 0, 1, 1))
         first.info = {key: self._image.info[key] for key in ("icc_profile",) if key in self._image.info}
         return converter(first, self.coding)
 
