@@ -27,9 +27,9 @@ PROPHOTO = ((0.7976749, 0.1351917, 0.0313534), (0.2880402, 0.7118741, 0.0000857)
 Matrix = tuple[tuple[float, ...], ...]
 
 
-def profile(matrix: Matrix, gamma: float) -> bytes:
-    """An ICC profile, version 2, of three primaries and one exponent."""
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+def profile(matrix: Matrix, gamma: float | None) -> bytes:
+    """An ICC profile, version 2, of three primaries and one exponent; None for a table of sRGB's curve."""
+    curve = b"curv\0\0\0\0" + (_table() if gamma is None else struct.pack(">IHH", 1, round(gamma * 256), 0))
     columns = np.array(matrix).T
     tags = [(b"rXYZ", _xyz(columns[0])), (b"gXYZ", _xyz(columns[1])), (b"bXYZ", _xyz(columns[2]))]
     tags += [(b"wtpt", _xyz(D50)), *((name, curve) for name in (b"rTRC", b"gTRC", b"bTRC"))]
@@ -53,6 +53,12 @@ def stored_in(pixels: npt.NDArray[np.uint8], matrix: Matrix, gamma: float) -> np
     light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     there = light @ (np.linalg.inv(np.array(matrix)) @ np.array(SRGB)).T
     return np.asarray(np.rint(255 * there.clip(0, 1) ** (1 / gamma)), np.uint8)
+
+
+def _table() -> bytes:
+    value = np.linspace(0, 1, 64)
+    light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return struct.pack(">I64H", 64, *np.rint(65535 * light).astype(int).tolist())
 
 
 def _xyz(values: npt.ArrayLike) -> bytes:

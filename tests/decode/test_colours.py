@@ -32,9 +32,13 @@ def test_profiles_are_brought_to_srgb(kind: str, space: tuple[Matrix, float]) ->
     assert difference(data, PHOTO) < 3 < 4 < np.abs(np.asarray(stored).astype(int) - PHOTO).mean()
 
 
+NEARLY = tuple(tuple(value + 0.0008 for value in row) for row in SRGB)
+OWN = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
 @pytest.mark.parametrize(("kind", "options"), LOSSLESS)
-def test_srgb_stays_bit_for_bit_under_its_own_profile(kind: str, options: dict[str, Any]) -> None:
-    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+@pytest.mark.parametrize("own", [OWN, profile(NEARLY, None)], ids=["exact", "nearly"])
+def test_srgb_stays_bit_for_bit_under_its_own_profile(kind: str, options: dict[str, Any], own: bytes) -> None:
     named = {} if kind == "JPEG2000" else {"icc_profile": own}
     assert np.array_equal(read_photo(encode(portrait(), kind, **options, **named)).pixels, PHOTO)
 

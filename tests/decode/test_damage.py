@@ -30,7 +30,7 @@ def test_jpeg_without_its_end_mark_is_whole(appended: bytes) -> None:
     assert np.array_equal(photo.pixels, read_photo(JPEG).pixels)
 
 
-@pytest.mark.parametrize("filler", [b"", bytes(20_000), JPEG])
+@pytest.mark.parametrize("filler", [b"", bytes(20_000), bytes(400_000), JPEG])
 def test_cut_jpeg_says_which_part_is_there(filler: bytes) -> None:
     photo = read_photo(JPEG[: len(JPEG) * 6 // 10] + filler, damaged=True)
     assert photo.intact is not None and photo.intact[:3] == (0, 0, 512)

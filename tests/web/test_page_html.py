@@ -72,7 +72,7 @@ def test_every_text_is_used() -> None:
 
 def test_every_flag_has_words() -> None:
     face = Face(Box(0, 0, 1, 1), 0.0, unsure=True)
-    flags = flags_of(face, Quality(side=0, outside=1, sharpness=0, brightness=0, asymmetry=1))
+    flags = flags_of(face, Quality(side=0, outside=1, sharpness=0, brightness=0, asymmetry=1), damaged=True)
     assert set(flags) == set(ENGLISH["flags"])
 
 
