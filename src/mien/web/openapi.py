@@ -99,7 +99,7 @@ def _document(*, several: bool) -> dict[str, Any]:
         "oneOf": either,
         "properties": photos | options,
         "additionalProperties": False,
-        "example": {"image": "/9j/4AAQSkZJRgABAQAAAQ..."},
+        "example": {"image": "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="},
     }
 
 
