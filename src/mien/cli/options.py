@@ -26,7 +26,7 @@ Rotate = Annotated[
     bool,
     typer.Option(
         "--rotate/--no-rotate",
-        help="Look at photos in which no face is found turned by 90, 180 and 270° as well.",
+        help="Notice photos that lie on their side or are upside down.",
     ),
 ]
 ModelFile = Annotated[

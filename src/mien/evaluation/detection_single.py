@@ -114,8 +114,8 @@ def lay_face(
     to_chip = transform_of_crop(size, size, framing)
     to_chip[:, 2] -= to_chip[:, :2] @ (start, start)
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
-    corner = turn.copy()
-    corner[:, 2] += turn[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres lie at integers
+    offset = turn[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres lie at integers
+    corner = np.column_stack([turn[:, :2], turn[:, 2] + offset])
     turned = cv2.warpAffine(
         picture, corner, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
