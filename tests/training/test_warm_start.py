@@ -111,6 +111,6 @@ def test_a_model_file_of_another_recipe_is_refused(chips: torch.Tensor) -> None:
 
 
 def test_what_is_no_model_file_is_refused(start: Train, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    (tmp_path / "vgg.h5").write_bytes(b"weights of another kind")
-    with pytest.raises(ModelError, match=r"vgg\.h5 is not an ONNX file"):
-        start(tiny_recipe, weights=tmp_path / "vgg.h5")
+    (tmp_path / "net.onnx").write_bytes(b"weights of another kind")
+    with pytest.raises(ModelError, match=r"net\.onnx is not an ONNX file"):
+        start(tiny_recipe, weights=tmp_path / "net.onnx")
