@@ -78,6 +78,11 @@ def test_a_face_that_is_not_large_is_where_the_larger_view_has_it(file: Path) ->
     assert [[*box] for box in boxes] == [pytest.approx([200, 200, 400, 400])]
 
 
+def test_a_face_that_the_views_hold_for_large_and_not_large_is_found(file: Path) -> None:
+    boxes, _ = seen(file, 640, (100, 100, 400, 400), (56, 56, 154, 154))  # sides of 300 and 280
+    assert [[*box] for box in boxes] == [pytest.approx([160, 160, 440, 440])]
+
+
 def test_a_small_photo_is_looked_at_once(file: Path) -> None:
     boxes, looks = seen(file, 256, (-30, -30, 300, 300))
     assert looks.views == [(256, 256)]

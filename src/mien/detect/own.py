@@ -24,6 +24,9 @@ LARGE = 288
 LARGE_VIEW = 224
 """… and the longest side of the smaller view that faces so large are looked for in."""
 
+SEAM = 0.75
+"""Share of :data:`LARGE` from which the smaller view counts too: the views differ on how large a face is."""
+
 
 def default_detector_path() -> Path:
     """The detector that ships with mien."""
@@ -121,7 +124,7 @@ class MienDetector:
         beyond = LARGE if max(view.shape) > LARGE else np.inf
         found = [self._look(view, 1.0, (0, beyond))]
         if beyond < np.inf:
-            found.append(self._look(*resize(view, LARGE_VIEW), (beyond, np.inf)))
+            found.append(self._look(*resize(view, LARGE_VIEW), (SEAM * beyond, np.inf)))
         boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return choose_faces(
             boxes,

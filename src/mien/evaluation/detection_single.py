@@ -224,7 +224,7 @@ def _ages(model: Model, chips: Sequence[Pixels]) -> Ages:
 
 def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
     """Markdown: the share of pictures with exactly one box, a row a detector, a column a side."""
-    sides = list(dict.fromkeys(side for _, side, _ in rows))
+    sides = sorted({side for _, side, _ in rows})
     shares = {(name, side): f"{100 * found.one:.1f}%" for name, side, found in rows}
     names = list(dict.fromkeys(name for name, _, _ in rows))
     return _markdown(
