@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import pytest
 from live import live
 from PIL import Image
@@ -14,8 +15,10 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.errors import ServerError
+from mien.images import Pixels
+from mien.predictor import Predictor
 from mien.remote import _gender
-from mien.types import GenderEstimate
+from mien.types import Face, GenderEstimate
 from mien.web.app import create_app
 from mien.web.settings import Settings
 
@@ -133,16 +136,23 @@ def test_labels_survive_the_rounding_of_probabilities(p_female: float, unsure_be
     )
 
 
-def test_no_rotate_reaches_the_server(astronaut: Path, tmp_path: Path) -> None:
-    lying = tmp_path / "lying.png"
-    with Image.open(astronaut) as image:
-        image.transpose(Image.Transpose.ROTATE_90).save(lying)
-    with live(create_app(Settings())) as address:
-        turned = predict(lying, "--server", address)
-        as_it_is = predict(lying, "--server", address, "--no-rotate")
-    assert "face 1 of 1" in turned.stdout
-    assert as_it_is.stdout == predict(lying, "--no-rotate").stdout
-    assert "no face found" in as_it_is.stdout
+def test_no_rotate_reaches_the_server(tiny_model: Path, astronaut: Path) -> None:
+    looks: list[tuple[int, ...]] = []
+
+    class Blind:
+        def detect(self, photo: Pixels) -> list[Face]:
+            looks.append(photo.shape)
+            return []
+
+    with live(create_app(Settings(model=tiny_model), Predictor(tiny_model, Blind()))) as address:
+        while httpx.get(f"{address}/readyz", timeout=30).status_code != 200:
+            pass
+        looks.clear()
+        predict(astronaut, "--server", address, "--no-rotate")
+        as_it_is = len(looks)
+        predict(astronaut, "--server", address)
+    assert as_it_is == 1
+    assert len(looks) - as_it_is > 1
 
 
 def test_a_photo_far_beyond_the_limit_is_named_and_the_others_go_on(
