@@ -1,6 +1,6 @@
 """Photos that lie on their side or are upside down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,10 +27,10 @@ class TurningDetector:
     """Notices photos that lie on their side or are upside down, and finds the faces in the turned photo.
 
     Neural detectors also find turned faces, with lower scores and wrong points. So a close-up of the largest
-    face is looked at in all four turns, and where no face is sure in any of them, the whole photo, shrunk to
-    :data:`OVERVIEW` pixels. Where a turned face is sure, and surer than upright by :data:`MARGIN`, the photo
-    is searched in that turn, and the result with more sure faces is taken. The faces are in the photo's own
-    frame; :attr:`~mien.types.Face.quarter_turns` says how they lie.
+    face is looked at in all four turns. Where that settles nothing, or no face was found, the whole photo is,
+    shrunk to :data:`OVERVIEW` pixels. Where a turned face is sure, and surer than upright by :data:`MARGIN`,
+    the photo is searched in that turn, and taken so if its faces are surer on the whole. The faces are in the
+    photo's own frame; :attr:`~mien.types.Face.quarter_turns` says how they lie.
 
     Args:
         detector: Looks at the photo and at its turns.
@@ -43,22 +43,17 @@ class TurningDetector:
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.detect.Detector`."""
         upright = self.detector.detect(photo)
-        turns = self._turn_of(photo, upright)
-        if not turns:
-            return upright
-        turned = self._detect_turned(photo, turns)
-        return max(upright, turned, key=lambda faces: sum(face.score for face in faces if not face.unsure))
-
-    def _turn_of(self, photo: Pixels, upright: Sequence[Face]) -> int:
-        """Quarter turns, counter-clockwise, after which the photo is upright as far as can be told."""
-        height, width = photo.shape[:2]
-        boxes = [face.box for face in upright] or [Box(0, 0, width, height)]
-        largest = max(boxes, key=lambda box: box.area_within((0, 0, width, height)))
-        for view in (_close_up(photo, largest), resize(photo, OVERVIEW)[0]):
+        for view in _views(photo, upright):
             scores = [self._score(view, k) - MARGIN * (k > 0) for k in range(4)]
-            if max(scores) > -np.inf:
-                return int(np.argmax(scores))
-        return 0
+            turns = int(np.argmax(scores))
+            if max(scores) == -np.inf:
+                continue
+            if turns == 0:
+                return upright
+            turned = self._detect_turned(photo, turns)
+            if _certainty(turned) > _certainty(upright):
+                return turned
+        return upright
 
     def _score(self, view: Pixels, quarter_turns: int) -> float:
         """Of the surest face in the view, of those that the detector is sure of."""
@@ -69,6 +64,19 @@ class TurningDetector:
         height, width = photo.shape[:2]
         turned = np.ascontiguousarray(np.rot90(photo, quarter_turns))
         return [turn_back(face, quarter_turns, width, height) for face in self.detector.detect(turned)]
+
+
+def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
+    """What the turn is told by: a close-up of the largest face that was found, then the whole photo."""
+    frame = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
+    if upright:
+        yield _close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
+    yield resize(photo, OVERVIEW)[0]
+
+
+def _certainty(faces: Sequence[Face]) -> float:
+    """The sum of the scores of the faces that the detector is sure of."""
+    return sum(face.score for face in faces if not face.unsure)
 
 
 def _close_up(photo: Pixels, box: Box) -> Pixels:
