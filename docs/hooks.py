@@ -17,12 +17,13 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
 FONTS = "src/mien/web/static/fonts"
+COOKBOOK = "cookbook.md"
 DOCUMENTS = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
-    "examples/README.md": "cookbook.md",
+    "examples/README.md": COOKBOOK,
     "src/mien/weights/README.md": "model-card.md",
     "src/mien/weights/DETECTOR.md": "detector-card.md",
 }
@@ -42,7 +43,8 @@ LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what lies outside ``docs/`` or is generated."""
     for source, page in DOCUMENTS.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=text + (_programs() if page == COOKBOOK else "")))
     for source, uri in ASSETS.items():
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
     files.append(File.generated(config, "reference/cli.md", content=_command_line()))
@@ -68,11 +70,23 @@ def _target(link: str, folder: str, uri: str) -> str:
     return link if name is None else relpath(name, str(Path(uri).parent))
 
 
+def _programs() -> str:
+    """The programs of the cookbook, in full."""
+    programs = sorted((ROOT / "examples").glob("*.py"))
+    return "".join(
+        f"\n## {path.name}\n\n```python\n{path.read_text(encoding='utf-8')}```\n" for path in programs
+    )
+
+
 def _command_line() -> str:
     """The reference of all commands, by Typer's own generator."""
     command = [sys.executable, "-m", "typer", "mien.cli", "utils", "docs", "--name", "mien"]
     text = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    text = text.replace("# `mien`", "# Command line", 1)
-    text = re.sub(r"^(#+) `(mien .*)`$", r"\1 \2", text, flags=re.MULTILINE)
-    text = re.sub(r"^\* `--help`: .*\n", "", text, flags=re.MULTILINE)
-    return text.replace("**Options**:\n\n\n", "")
+    text = re.sub(r"^(#+) `(mien.*)`$", r"\1 \2", text, flags=re.MULTILINE)
+    text = re.sub(r"^\* `--help`: .*\n|^\*\*Commands\*\*:\n\n(\* .*\n)+", "", text, flags=re.MULTILINE)
+    text = text.replace("**Options**:\n\n\n", "")
+    first = text.index("## ")
+    commands = re.findall(r"^(##+) (mien .*)\n\n(.*)", text, flags=re.MULTILINE)
+    contents = [f"| [`{name}`](#{name.replace(' ', '-')}) | {says} |" for _, name, says in commands]
+    table = "\n".join(["| command | what it does |", "|---|---|", *contents])
+    return f"# Command line\n\n{table}\n\n{text[first:]}"

@@ -1,10 +1,14 @@
 """Every example runs as its text says."""
 
 import csv
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,3 +80,29 @@ def test_the_shipped_model_is_fine_tuned_and_compared(tmp_path: Path) -> None:
     result = run("fine_tune.py", tmp_path / "faces.csv", "--output", tmp_path / "mine", *options)
     assert "shipped: mean absolute error" in result.stdout and "mine: mean absolute error" in result.stdout
     assert (tmp_path / "mine" / "mine.onnx").exists()
+
+
+def test_the_notebook_runs_from_top_to_bottom(
+    astronaut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(astronaut, tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    monkeypatch.setenv("ALBUM", str(tmp_path))
+    matplotlib.use("agg")
+    notebook = json.loads((EXAMPLES / "age_pyramid.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)
+    assert len(names["results"]) == 2 and len(names["failed"]) == 1 and len(names["faces"]) == 1
+    bars = names["axes"].containers
+    assert sum(bar.get_width() for bar in bars[0]) == -1 and sum(bar.get_width() for bar in bars[1]) == 0
+
+
+def test_the_notebook_was_executed_and_shows_no_face_but_a_drawing() -> None:
+    notebook = json.loads((EXAMPLES / "age_pyramid.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert all(cell["outputs"] for cell in cells)
+    pictures = [key for cell in cells for output in cell["outputs"] for key in output.get("data", {})]
+    assert pictures.count("image/png") == 1
