@@ -2,9 +2,9 @@
 
     python examples/tiling_detector.py crowd.jpg
 
-mien's detector shrinks a photo to 640 pixels before it looks, so a face 40 pixels high in a photo 6,000 pixels
-wide is lost. This one looks at the whole photo, for the large faces, and at each tile of it, for the small
-ones. Any object with a method ``detect`` is a detector.
+mien's detector shrinks a photo to 640 pixels before it looks, so a face 40 pixels high in a photo
+6,000 pixels wide is lost. This one looks at the whole photo, for the large faces, and at each tile of it, for
+the small ones. Any object with a method ``detect`` is a detector.
 """
 
 import sys

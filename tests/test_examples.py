@@ -38,7 +38,7 @@ def table(astronaut: Path, tmp_path: Path) -> Path:
 
 
 def test_a_table_with_columns_of_its_own_is_measured(table: Path, tmp_path: Path) -> None:
-    options = "--path file --age years --gender sex --female f --male m".split()
+    options = ["--path", "file", "--age", "years", "--gender", "sex", "--female", "f", "--male", "m"]
     result = run("own_csv.py", table, *options, "--output", tmp_path / "measured")
     assert "mae: " in result.stdout and "12 faces" in result.stdout
     assert "gender_accuracy: 0.5 " in result.stdout
@@ -76,7 +76,7 @@ def test_the_shipped_model_is_fine_tuned_and_compared(tmp_path: Path) -> None:
         rows.append((f"{i}.png", str(20 + i), ("male", "female")[i % 2]))
     with (tmp_path / "faces.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    options = "--epochs 1 --batch-size 16 --validation 0.5".split()
+    options = ["--epochs", "1", "--batch-size", "16", "--validation", "0.5"]
     result = run("fine_tune.py", tmp_path / "faces.csv", "--output", tmp_path / "mine", *options)
     assert "shipped: mean absolute error" in result.stdout and "mine: mean absolute error" in result.stdout
     assert (tmp_path / "mine" / "mine.onnx").exists()
@@ -96,6 +96,7 @@ def test_the_notebook_runs_from_top_to_bottom(
         exec("".join(cell["source"]), names)
     assert len(names["results"]) == 2 and len(names["failed"]) == 1 and len(names["faces"]) == 1
     bars = names["axes"].containers
+    names["plt"].close("all")
     assert sum(bar.get_width() for bar in bars[0]) == -1 and sum(bar.get_width() for bar in bars[1]) == 0
 
 

@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, says what the commands say, and fetches nothing from others."""
+"""The documentation site builds without a warning, knows every command, and fetches nothing from others."""
 
 import shutil
 import subprocess
