@@ -82,6 +82,14 @@ def test_every_command_and_option_is_in_the_reference(site: Path) -> None:
             assert option.hidden or all(flag in reference for flag in option.opts if flag.startswith("--"))
 
 
+def test_examples_and_roles_of_docstrings_are_code_and_links(site: Path) -> None:
+    for page in (site / "reference").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<blockquote>" not in text and ":class:" not in text and "doctest" not in text, page
+    prediction = (site / "reference" / "prediction.html").read_text(encoding="utf-8")
+    assert 'href="detectors.html#mien.detect.make_detector"' in prediction
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 def test_a_browser_asks_no_other_host_while_someone_reads_and_searches(address: str) -> None:
     asked = []
