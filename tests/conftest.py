@@ -18,7 +18,7 @@ settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 SHARED = Path(__file__).parents[2] / "shared"
 
-# Whole data sets, real browsers, servers as processes, proxies and Ray: too long to wait for after every change.
+# Whole data sets, browsers, servers as processes, proxies and Ray: too long to wait for after every change.
 SLOW = {
     "test_cluster.py",
     "test_connections.py",
