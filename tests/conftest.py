@@ -18,6 +18,29 @@ settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 SHARED = Path(__file__).parents[2] / "shared"
 
+# Whole data sets, browsers, servers as processes, proxies and Ray: too long to wait for after every change.
+SLOW = {
+    "test_cluster.py",
+    "test_connections.py",
+    "test_elsewhere.py",
+    "test_fuzz.py",
+    "test_hosts.py",
+    "test_no_telemetry.py",
+    "test_page.py",
+    "test_page_trouble.py",
+    "test_proxy.py",
+    "test_serve.py",
+    "test_shipped_model.py",
+    "test_steady.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of those files."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

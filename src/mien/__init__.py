@@ -1,8 +1,9 @@
 """mien: apparent age and perceived gender from photos of faces.
 
 >>> from mien import Predictor
->>> for estimate in Predictor().predict("family.jpg"):  # doctest: +SKIP
-...     print(estimate.age.years, estimate.gender.label)
+>>> for estimate in Predictor().predict("examples/astronaut.jpg"):
+...     print(estimate.gender.label)
+female
 """
 
 from typing import TYPE_CHECKING

@@ -98,9 +98,10 @@ class Predictor:
         DetectorError: If the detector cannot be set up.
         ValueError: If the model is not calibrated for ``coverage``, or ``gender_threshold`` is out of range.
 
-    >>> predictor = Predictor()  # doctest: +SKIP
-    >>> predictor.predict("family.jpg")[0].age.years  # doctest: +SKIP
-    31.4
+    >>> predictor = Predictor()
+    >>> (face,) = predictor.predict("examples/astronaut.jpg")
+    >>> face.gender.label, face.age.low < 30 < face.age.high
+    ('female', True)
     """
 
     def __init__(
