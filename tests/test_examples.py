@@ -12,7 +12,6 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
-from web.live import started
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -43,16 +42,6 @@ def test_a_table_with_columns_of_its_own_is_measured(table: Path, tmp_path: Path
     assert "mae: " in result.stdout and "12 faces" in result.stdout
     assert "gender_accuracy: 0.5 " in result.stdout
     assert (tmp_path / "measured" / "report" / "index.html").exists()
-
-
-def test_the_client_prints_a_line_for_each_face_and_names_what_failed(
-    astronaut: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    with started(tiny_model) as (_, address):
-        result = run("rest_client.py", address, tmp_path / "broken.jpg", astronaut, status=1)
-    assert result.stdout.startswith(f"{astronaut}: ") and result.stdout.count("\n") == 1
-    assert result.stderr.startswith(f"{tmp_path / 'broken.jpg'}: ") and result.stderr.count("\n") == 1
 
 
 def test_the_tiling_detector_finds_a_face_that_is_small_in_a_large_photo(

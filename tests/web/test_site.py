@@ -12,12 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from page_driving import CHROMIUM, chromium
 from typer.main import get_command
-from web.page_driving import CHROMIUM, chromium
 
 from mien.cli import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
 
 pytestmark = pytest.mark.slow
