@@ -17,6 +17,12 @@ MOST_FACES = 1000
 CONTAINED = 0.7
 """Share of the smaller of two boxes within the other from which they are of one face."""
 
+TINY = 1 / 6
+"""Side of a face, as a share of the largest sure one's, below which it has to be sure.
+
+Next to a close-up, unsure boxes so small are pins and badges. On the photos set apart this loses no face.
+"""
+
 
 def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
     """The photo with the given longest side, but enlarged no further than that; and the scale."""
@@ -47,12 +53,13 @@ def choose_faces(
     nms_iou: float,
     unsure_below: float = 0.0,
 ) -> list[Face]:
-    """One face for each heap of overlapping boxes, the surest first.
+    """Merge overlapping boxes into faces by score-weighted non-maximum suppression, the surest first.
 
-    Heaps are those of non-maximum suppression. A face's box and points are the means of its heap's, weighted
-    by score, which lie steadier than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019,
-    post-processing); its score is the surest one's. A box that lies in a surer one, or around it, is of the
-    same face, seen at the wrong size: it is dropped, and moves nothing.
+    A face's box and points are the means of the boxes that overlap, weighted by score, which lie steadier
+    than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019, post-processing); its score is
+    the surest one's. A box that lies in a surer one, or around it, is of the same face, seen at the wrong
+    size: it is dropped, and moves nothing. An unsure face much smaller than a sure one is dropped too; see
+    :data:`TINY`.
 
     Args:
         boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
@@ -78,4 +85,5 @@ def choose_faces(
         box, five = (np.average(part[heap], 0, weights) for part in (corners, points))
         placed = tuple((float(x), float(y)) for x, y in five) if np.ptp(five, axis=0).any() else None
         faces.append(Face(Box(*box.tolist()), score, placed, unsure=score < unsure_below))
-    return faces
+    least = TINY**2 * max((face.box.area for face in faces if not face.unsure), default=0.0)
+    return [face for face in faces if not face.unsure or face.box.area >= least]
