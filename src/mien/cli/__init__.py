@@ -25,7 +25,9 @@ class _Commands(TyperGroup):
             return super().get_command(ctx, cmd_name)
         from mien.cli import serve
 
-        return typer.main.get_command(serve.app)
+        command: Any = typer.main.get_command(serve.app)
+        command.rich_help_panel = USE
+        return command
 
 
 app = typer.Typer(
@@ -36,15 +38,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.command("predict", cls=predict.PhotoCommand)(predict.predict)
-app.add_typer(data.app, name="data")
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("evaluate-detector")(evaluate_detector.evaluate_detector)
-app.command("train-detector")(train_detector.train_detector)
-app.command("export")(export.export)
-app.command("export-detector")(train_detector.export_detector)
-app.command("card")(card.card)
+USE, MAKE = "Use", "Make and measure models"
+"""Panels of the help: what most people come for, and the workshop."""
+
+app.command("predict", cls=predict.PhotoCommand, rich_help_panel=USE)(predict.predict)
+app.add_typer(data.app, name="data", rich_help_panel=MAKE)
+app.command("train", rich_help_panel=MAKE)(train.train)
+app.command("evaluate", rich_help_panel=MAKE)(evaluate.evaluate)
+app.command("export", rich_help_panel=MAKE)(export.export)
+app.command("train-detector", rich_help_panel=MAKE)(train_detector.train_detector)
+app.command("evaluate-detector", rich_help_panel=MAKE)(evaluate_detector.evaluate_detector)
+app.command("export-detector", rich_help_panel=MAKE)(train_detector.export_detector)
+app.command("card", rich_help_panel=MAKE)(card.card)
 
 
 def _print_version(wanted: bool) -> None:

@@ -100,7 +100,9 @@ def export_detector(
         float,
         typer.Option(help="Subtracted from the log odds of the smallest faces, of which most mistakes are."),
     ] = 0.0,
-    version: Annotated[str, typer.Option(help="Version of the weights.")] = "1",
+    version: Annotated[
+        str, typer.Option("--model-version", "--version", help="Version of the weights.")
+    ] = "1",
 ) -> None:
     """Write a detector file from a checkpoint, run it, and compare the two."""
     from mien.training.detection.export import export_detector as run
