@@ -89,11 +89,3 @@ def test_faces_come_surest_first_and_none_is_lost(
     ]
     assert found == sorted(found, reverse=True)
     assert max(found) == max(given_scores)
-
-
-@pytest.mark.parametrize(("side", "score", "faces"), [(9, 0.5, 1), (9, 0.6, 2), (11, 0.5, 2)])
-def test_a_tiny_face_beside_a_large_one_has_to_be_sure(side: int, score: float, faces: int) -> None:
-    corners = np.array([[0, 0, 60, 60], [80, 80, 80 + side, 80 + side]], float)
-    points = np.stack([POINTS, POINTS + 80])
-    found = choose_faces(corners, [0.9, score], points, scale=1.0, nms_iou=0.4, unsure_below=0.55)
-    assert len(found) == faces

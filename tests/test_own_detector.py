@@ -164,3 +164,47 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
     file = build_detector(tmp_path / "tiny.onnx", outputs="points")
     with pytest.raises(DetectorError, match="does not map image to scores, boxes, landmarks"):
         MienDetector(file)
+
+
+class Portrait:
+    """Stands in for the graph: a sure face and a smaller one, which a close-up gives another score."""
+
+    def __init__(self, side: float, score: float, close_up: float) -> None:
+        self.answers = [
+            ([0.9, score], [[20, 20, 120, 120], [150, 150, 150 + side, 150 + side]]),
+            ([close_up, 0.99], [[32, 32, 96, 96], [0, 0, 20, 20]]),
+        ]
+
+    def run(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        scores, corners = self.answers.pop(0)
+        boxes = np.array([corners], np.float32)
+        points = boxes[..., None, :2] + (boxes[..., 2:] - boxes[..., :2])[..., None, :] * np.array(POINTS)
+        return [np.array([scores]), boxes, points.reshape(1, 2, 10)]
+
+
+@pytest.mark.parametrize(
+    ("side", "score", "close_up", "faces"),
+    [
+        (30, 0.65, 0.7, 2),  # the close-up confirms it
+        (30, 0.65, 0.5, 1),
+        (30, 0.75, 0.1, 2),  # clear by itself
+        (40, 0.65, 0.1, 2),  # not so small
+        (12, 0.5, 0.9, 1),  # tiny and unsure
+        (12, 0.65, 0.9, 2),  # tiny, sure, and confirmed
+    ],
+)
+def test_a_small_face_beside_a_large_one_has_to_stand_a_close_up(
+    tmp_path: Path, side: float, score: float, close_up: float, faces: int
+) -> None:
+    file = build_detector(tmp_path / "d.onnx", detector_metadata(unsure_below=0.55, threshold=0.4))
+    detector = MienDetector(file)
+    detector._session = Portrait(side, score, close_up)
+    assert len(detector.detect(np.zeros((200, 200, 3), np.uint8))) == faces
+
+
+def test_small_faces_among_themselves_need_no_close_up(file: Path) -> None:
+    detector = MienDetector(file)
+    looks = Looks((20, 20, 40, 40))
+    detector._session = looks
+    assert len(detector.detect(np.zeros((200, 200, 3), np.uint8))) == 1
+    assert len(looks.views) == 1

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mien import Predictor
 from mien.align import extract_chip, transform_from_box, transform_of_face
 from mien.detect import DlibDetector, TurningDetector, YuNetDetector
-from mien.detect.turning import CLOSE_UP, OVERVIEW, turn_back
+from mien.detect.turning import OVERVIEW, turn_back
+from mien.detect.view import CLOSE_UP
 from mien.images import Pixels, read_photo
 from mien.metadata import CANONICAL_GEOMETRY
 from mien.types import Box, Face

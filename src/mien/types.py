@@ -54,7 +54,7 @@ class Box:
         """Area of the part inside a frame ``(x1, y1, x2, y2)``, in square pixels.
 
         >>> Box(-10, 0, 30, 20).area_within((0, 0, 640, 480))
-        600.0
+        600
         """
         width = min(self.x2, frame[2]) - max(self.x1, frame[0])
         height = min(self.y2, frame[3]) - max(self.y1, frame[1])

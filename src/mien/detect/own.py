@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mien.detect.view import choose_faces, resize, to_tensor
+from mien.detect.overlap import intersection_over_union
+from mien.detect.view import CLOSE_UP, choose_faces, close_up, resize, to_tensor
 from mien.errors import DetectorError
 from mien.images import Pixels
 from mien.session import open_session
@@ -26,6 +27,24 @@ LARGE_VIEW = 224
 
 SEAM = 0.75
 """Share of :data:`LARGE` from which the smaller view counts too: the views differ on how large a face is."""
+
+SMALL_BESIDE = 1 / 3
+"""Side of a face, as a share of the largest sure one's, below which a close-up has to confirm it …"""
+
+CLEAR = 0.7
+"""… unless its score is at least this."""
+
+TINY_BESIDE = 1 / 6
+"""The same share, below which an unsure face is none. The photos set apart have no true face so small."""
+
+CONFIRMED = 0.6
+"""Least score in the close-up. Of the true faces on the photos set apart, one of nine pixels has less."""
+
+MIDDLE = np.array([[0.25, 0.25, 0.75, 0.75]]) * CLOSE_UP
+"""Where the face lies in a close-up."""
+
+SAME = 0.35
+"""Overlap with :data:`MIDDLE` from which what is seen in a close-up is that face."""
 
 
 def default_detector_path() -> Path:
@@ -126,7 +145,7 @@ class MienDetector:
         if beyond < np.inf:
             found.append(self._look(*resize(view, LARGE_VIEW), (SEAM * beyond, np.inf)))
         boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return choose_faces(
+        faces = choose_faces(
             boxes,
             scores,
             points,
@@ -134,6 +153,20 @@ class MienDetector:
             nms_iou=self.metadata.nms_iou,
             unsure_below=self.metadata.unsure_below,
         )
+        largest = max((face.box.area for face in faces if not face.unsure), default=0.0)
+        if not largest:
+            return faces
+        return [face for face in faces if self._stands(photo, face, (face.box.area / largest) ** 0.5)]
+
+    def _stands(self, photo: Pixels, face: Face, relative_side: float) -> bool:
+        """Whether a face is one beside a larger face: pins and badges on a portrait look like small ones."""
+        if face.score >= CLEAR or relative_side >= SMALL_BESIDE:
+            return True
+        if face.unsure and relative_side < TINY_BESIDE:
+            return False
+        boxes, scores, _ = self._look(close_up(photo, face.box), 1.0, (0, np.inf))
+        same = intersection_over_union(MIDDLE, boxes)[0] > SAME
+        return bool((scores[same] >= CONFIRMED).any())
 
     def _look(self, view: Pixels, scale: float, sizes: tuple[float, float]) -> list[Floats]:
         """Boxes (n, 4), scores (n,) and points (n, 10), unscaled; longer sides lie between the sizes."""

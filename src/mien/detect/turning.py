@@ -4,14 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mien.align import extract_chip
 from mien.detect.protocol import Detector
-from mien.detect.view import resize
+from mien.detect.view import close_up, resize
 from mien.images import Pixels
 from mien.types import Box, Face
-
-CLOSE_UP = 128
-"""Side in pixels of the view of one face by which its turn is told; its box takes half of that."""
 
 OVERVIEW = 256
 """Longest side in pixels of the view of a whole photo that has no face which is sure in a close-up."""
@@ -70,20 +66,13 @@ def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
     """What the turn is told by: a close-up of the largest face that was found, then the whole photo."""
     frame = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
     if upright:
-        yield _close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
+        yield close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
     yield resize(photo, OVERVIEW)[0]
 
 
 def _certainty(faces: Sequence[Face]) -> float:
     """The sum of the scores of the faces that the detector is sure of."""
     return sum(face.score for face in faces if not face.unsure)
-
-
-def _close_up(photo: Pixels, box: Box) -> Pixels:
-    """The box in the middle of a square of twice its side; beyond the photo its edge is repeated."""
-    side = 2 * max(box.width, box.height)
-    corner = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2 - side / 2
-    return extract_chip(photo, np.column_stack([np.eye(2), -corner]) / side, CLOSE_UP)
 
 
 def turn_back(face: Face, quarter_turns: int, width: int, height: int) -> Face:

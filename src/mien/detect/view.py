@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.align import extract_chip
 from mien.detect.overlap import intersection_over_smaller, intersection_over_union
 from mien.images import Pixels
 from mien.types import Box, Face
@@ -17,11 +18,8 @@ MOST_FACES = 1000
 CONTAINED = 0.7
 """Share of the smaller of two boxes within the other from which they are of one face."""
 
-TINY = 1 / 6
-"""Side of a face, as a share of the largest sure one's, below which it has to be sure.
-
-Next to a close-up, unsure boxes so small are pins and badges. On the photos set apart this loses no face.
-"""
+CLOSE_UP = 128
+"""Side in pixels of the view of one face; its box takes half of that."""
 
 
 def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
@@ -33,6 +31,13 @@ def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels
     size = max(1, round(width * scale)), max(1, round(height * scale))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8), scale
+
+
+def close_up(photo: Pixels, box: Box) -> Pixels:
+    """The box in the middle of a square of twice its side; beyond the photo its edge is repeated."""
+    side = 2 * max(box.width, box.height)
+    corner = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2 - side / 2
+    return extract_chip(photo, np.column_stack([np.eye(2), -corner]) / side, CLOSE_UP)
 
 
 def to_tensor(view: Pixels, multiple: int = 32) -> npt.NDArray[np.float32]:
@@ -58,8 +63,7 @@ def choose_faces(
     A face's box and points are the means of the boxes that overlap, weighted by score, which lie steadier
     than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019, post-processing); its score is
     the surest one's. A box that lies in a surer one, or around it, is of the same face, seen at the wrong
-    size: it is dropped, and moves nothing. An unsure face much smaller than a sure one is dropped too; see
-    :data:`TINY`.
+    size: it is dropped, and moves nothing.
 
     Args:
         boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
@@ -85,5 +89,4 @@ def choose_faces(
         box, five = (np.average(part[heap], 0, weights) for part in (corners, points))
         placed = tuple((float(x), float(y)) for x, y in five) if np.ptp(five, axis=0).any() else None
         faces.append(Face(Box(*box.tolist()), score, placed, unsure=score < unsure_below))
-    least = TINY**2 * max((face.box.area for face in faces if not face.unsure), default=0.0)
-    return [face for face in faces if not face.unsure or face.box.area >= least]
+    return faces
