@@ -16,7 +16,6 @@ from statistics import median
 import cv2
 import dlib
 import numpy as np
-import onnxruntime
 
 from mien import MienError, Predictor
 from mien.images import read_photo
@@ -86,6 +85,8 @@ def model_rows(predictor: Predictor, model: str) -> list[Row]:
     """The model alone, from chips, beside the bare graph from prepared input."""
     size = predictor.model.metadata.input_size
     chips = np.random.default_rng(0).integers(0, 256, (32, size, size, 3), np.uint8)
+    import onnxruntime  # after mien, which switches its telemetry off
+
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     one = normalise(chips[:1], predictor.model.metadata)
     bare = milliseconds(lambda: session.run(None, {"chips": one}), 50)
