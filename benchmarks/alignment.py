@@ -18,8 +18,8 @@ import pandas as pd
 from mien import MienError, PhotoResult, Predictor
 from mien.data.manifest import read_manifest
 from mien.defaults import DEFAULT_DETECTOR
-from mien.images import Pixels, read_photo
-from mien.model import Model
+from mien.pipeline.images import Pixels, read_photo
+from mien.pipeline.model import Model
 
 GREY, TILT, SMALL = 128, 20, 60
 

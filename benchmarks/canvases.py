@@ -15,7 +15,7 @@ from PIL import Image
 
 from mien.data.manifest import read_manifest
 from mien.evaluation.detection import BOX, POINTS
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 from mien.training.detection.labels import place_of_face
 
 SIDE, GREY = 480, 128

@@ -18,8 +18,8 @@ import dlib
 import numpy as np
 
 from mien import MienError, Predictor
-from mien.images import read_photo
-from mien.model import default_model_path, normalise
+from mien.pipeline.images import read_photo
+from mien.pipeline.model import default_model_path, normalise
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 

@@ -2,8 +2,10 @@
 
 Puts aligned faces of known age on a larger grey canvas and spoils the picture step by step: shrinks, blurs or
 darkens it, or cuts the face off. A detector finds the face again, and the errors are grouped by what
-``mien.quality`` measures on it, beside those of the same faces unspoiled. Faces turned aside, and the scores,
-are not made but taken as they come. ``python benchmarks/quality.py MANIFEST... [--detector NAME]``
+``mien.pipeline.quality`` measures on it, beside those of the same faces unspoiled. Faces turned aside, and
+the scores, are not made but taken as they come.
+
+``python benchmarks/quality.py MANIFEST... [--detector NAME]``
 """
 
 import argparse
@@ -17,14 +19,13 @@ import numpy as np
 import pandas as pd
 
 from mien import MienError
-from mien.align import extract_chip, transform_of_face
 from mien.data.manifest import read_manifest
 from mien.defaults import DEFAULT_DETECTOR
-from mien.detect import Detector, make_detector
-from mien.images import Pixels, read_photo
-from mien.metadata import CANONICAL_GEOMETRY
-from mien.model import Model
-from mien.quality import Quality, flags_of, measure
+from mien.pipeline.align import CANONICAL_GEOMETRY, extract_chip, transform_of_face
+from mien.pipeline.detect import Detector, make_detector
+from mien.pipeline.images import Pixels, read_photo
+from mien.pipeline.model import Model
+from mien.pipeline.quality import Quality, flags_of, measure
 
 Spoil = Callable[[Pixels, float], Pixels]
 

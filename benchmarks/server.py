@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from mien import Predictor
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 SERVE = [sys.executable, "-c", "from mien.cli import main; main()", "serve", "--port", "0"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper, shape_inference
 
-from mien.detect.own import default_detector_path
-from mien.model import default_model_path
+from mien.pipeline.detect.mien import default_detector_path
+from mien.pipeline.model import default_model_path
 
 FREE = {"n": 1, "h": 480, "w": 640}
 """What inputs of any size are measured with: one photo of that size."""

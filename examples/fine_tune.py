@@ -15,7 +15,7 @@ from mien.data.manifest import write_manifest
 from mien.data.sources import load_faces
 from mien.data.split import divide
 from mien.evaluation import evaluate
-from mien.model import default_model_path
+from mien.pipeline.model import default_model_path
 from mien.training.export import export
 from mien.training.recipes import get_recipe
 from mien.training.run import train

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import Box, Face, Predictor
-from mien.detect import Detector, make_detector
+from mien.pipeline.detect import Detector, make_detector
 
 
 @dataclass(frozen=True)

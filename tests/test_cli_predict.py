@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.cli.predict import printable
-from mien.decode.picture import Picture
-from mien.decode.pixels import Decoded
+from mien.pipeline.decode.picture import Picture
+from mien.pipeline.decode.pixels import Decoded
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mien.draw import draw_estimates, label_of, save_drawing
 from mien.errors import ImageError
-from mien.types import AgeEstimate, Box, Estimate, GenderEstimate
+from mien.results import AgeEstimate, Box, Estimate, GenderEstimate
 
 
 def estimate(*box: float) -> Estimate:

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mien import Predictor
-from mien.detect import Detector, MienDetector, TurningDetector
-from mien.images import Pixels, read_photo
-from mien.types import Box, Face
+from mien.pipeline.detect import Detector, MienDetector, TurningDetector
+from mien.pipeline.images import Pixels, read_photo
+from mien.results import Box, Face
 
 PORTRAITS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
 SIZES = (64, 96, 128, 200, 250, 400, 600, 1000, 1600, 3000)

@@ -16,13 +16,13 @@ from PIL import Image
 from tiny_model import SIZE
 
 from mien import Predictor
-from mien.align import extract_chip, transform_of_crop
 from mien.errors import DetectorError, ImageError, ModelError
-from mien.images import EncodedPhoto, PhotoSource, Pixels, read_photo
-from mien.intervals import median_age
-from mien.model import Model
+from mien.pipeline.align import extract_chip, transform_of_crop
+from mien.pipeline.images import EncodedPhoto, PhotoSource, Pixels, read_photo
+from mien.pipeline.intervals import median_age
+from mien.pipeline.model import Model
 from mien.predictor import CHIPS_AT_ONCE
-from mien.types import Box, Face
+from mien.results import Box, Face
 
 
 class FakeDetector:

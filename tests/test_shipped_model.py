@@ -12,7 +12,7 @@ from mien.data.manifest import write_manifest
 from mien.data.sources import index_folder
 from mien.data.split import divide
 from mien.evaluation import Evaluation, evaluate
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 ENOUGH = 300

@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
+from mien.pipeline.align import CANONICAL_GEOMETRY
+from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 
 SIZE, BINS = 48, 101
 

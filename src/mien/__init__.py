@@ -8,6 +8,7 @@ female
 
 from typing import TYPE_CHECKING
 
+from mien.deprecated import keep_old_names
 from mien.errors import (
     DataError,
     DetectorError,
@@ -16,11 +17,11 @@ from mien.errors import (
     ModelError,
     TrainingError,
 )
-from mien.telemetry import switch_off
-from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
+from mien.pipeline.telemetry import switch_off
+from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
 
 if TYPE_CHECKING:
-    from mien.images import EncodedPhoto, Photo
+    from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
 
     __version__: str
@@ -44,9 +45,14 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"EncodedPhoto": "mien.images", "Photo": "mien.images", "Predictor": "mien.predictor"}
+_LAZY = {
+    "EncodedPhoto": "mien.pipeline.images",
+    "Photo": "mien.pipeline.images",
+    "Predictor": "mien.predictor",
+}
 
 switch_off()  # before anything loads ONNX Runtime
+keep_old_names()
 
 
 def __getattr__(name: str) -> object:

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mien.errors import ImageError
 from mien.files import written_beside
-from mien.images import Pixels
-from mien.types import Box, Estimate, whole_percent, whole_years
+from mien.pipeline.images import Pixels
+from mien.results import Box, Estimate, whole_percent, whole_years
 
 AMBER, INK = (255, 202, 77), (24, 20, 12)
 

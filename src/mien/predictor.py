@@ -12,16 +12,30 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
-from mien.align import Transform, extract_chip, transform_of_crop, transform_of_face
 from mien.defaults import DEFAULT_DETECTOR
-from mien.detect import Detector, TurningDetector, make_detector
 from mien.errors import ImageError
-from mien.estimate import Question, ask, read
-from mien.images import MAX_PIXELS, EncodedPhoto, Photo, PhotoSource, Pixels, name_of, reading, take_over
-from mien.metadata import CANONICAL_GEOMETRY
-from mien.model import Model
-from mien.quality import CUT_OFF, flags_of, measure, share_outside
-from mien.types import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
+from mien.pipeline.align import (
+    CANONICAL_GEOMETRY,
+    Transform,
+    extract_chip,
+    transform_of_crop,
+    transform_of_face,
+)
+from mien.pipeline.detect import Detector, TurningDetector, make_detector
+from mien.pipeline.estimation import Question, ask, read
+from mien.pipeline.images import (
+    MAX_PIXELS,
+    EncodedPhoto,
+    Photo,
+    PhotoSource,
+    Pixels,
+    name_of,
+    reading,
+    take_over,
+)
+from mien.pipeline.model import Model
+from mien.pipeline.quality import CUT_OFF, flags_of, measure, share_outside
+from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
 
 Faces = Literal["detect", "aligned"]
 Framing = Literal["utkface", "padded"]
@@ -84,13 +98,13 @@ class Predictor:
 
     Args:
         model: Path of a model file, or a loaded one; None for the one that ships.
-        detector: A name that :func:`~mien.detect.make_detector` knows, or an object with the method of
-            :class:`~mien.detect.Detector`.
+        detector: A name that :func:`~mien.pipeline.detect.make_detector` knows, or an object with the method
+            of :class:`~mien.pipeline.detect.Detector`.
         coverage: Probability with which the age intervals are to hold the labelled age.
         gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
             not 1, below which a face's label is "uncertain"; None for the model's own.
         rotate: Whether photos that lie on their side or stand on their head are noticed; see
-            :class:`~mien.detect.TurningDetector`.
+            :class:`~mien.pipeline.detect.TurningDetector`.
         max_pixels: Photos with more are refused.
 
     Raises:
@@ -138,7 +152,7 @@ class Predictor:
 
         Args:
             photo: A path, the bytes of a file, a Pillow image or a uint8 array; see
-                :func:`~mien.images.read_photo`.
+                :func:`~mien.pipeline.images.read_photo`.
             faces: ``detect``, or ``aligned`` where the photo is itself the crop of one face; its box is then
                 the whole photo, and its detection score 1.
             framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded``

@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies, proxy_bypass
 
 from mien.errors import ImageError, ServerError
-from mien.images import EncodedPhoto, name_of, read_file
-from mien.types import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
+from mien.pipeline.images import EncodedPhoto, name_of, read_file
+from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
 
 ATTEMPTS = 10
 """How often a photo is offered to a server that is busy, or starting anew."""

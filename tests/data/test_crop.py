@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from mien.cli.data import app
 from mien.data.crop import crop_faces, look_like_photos
 from mien.data.manifest import read_manifest
-from mien.detect import MienDetector
 from mien.errors import DataError
-from mien.images import Pixels, read_photo
-from mien.metadata import CANONICAL_GEOMETRY
-from mien.types import Box, Face
+from mien.pipeline.align import CANONICAL_GEOMETRY
+from mien.pipeline.detect import MienDetector
+from mien.pipeline.images import Pixels, read_photo
+from mien.results import Box, Face
 
 
 class TwoFaces:

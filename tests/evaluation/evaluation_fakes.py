@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mien.images import PhotoSource
-from mien.model import Model
+from mien.pipeline.images import PhotoSource
+from mien.pipeline.model import Model
 from mien.predictor import Faces, Framing, Predictor
-from mien.types import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
+from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
 
 
 def estimate(years: float, p_female: float = 0.5, side: float = 100) -> Estimate:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from mien.data.manifest import read_manifest
 from mien.errors import DataError
-from mien.estimate import calibrated_p_female
 from mien.evaluation import calibration, evaluate
 from mien.evaluation.calibration import (
     Answers,
@@ -24,8 +23,9 @@ from mien.evaluation.calibration import (
     predict_crosswise,
     unsure_below,
 )
-from mien.metadata import GenderCalibration, ModelMetadata
-from mien.model import Model
+from mien.pipeline.estimation import calibrated_p_female
+from mien.pipeline.metadata import GenderCalibration, ModelMetadata
+from mien.pipeline.model import Model
 from mien.predictor import Predictor
 
 Floats = npt.NDArray[np.float64]

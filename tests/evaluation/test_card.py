@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.errors import DataError
-from mien.evaluation.card import fill, read_tables, young_table
+from mien.evaluation.model_card import fill, read_tables, young_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
@@ -32,7 +32,7 @@ def test_the_documents_say_what_was_measured(document: str) -> None:
 
 
 def test_the_card_belongs_to_the_shipped_model() -> None:
-    from mien.model import Model
+    from mien.pipeline.model import Model
 
     measured = json.loads((ROOT / "docs" / "figures" / "utkface.json").read_text())["overall"]
     said = Model().metadata.metrics

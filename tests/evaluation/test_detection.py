@@ -23,8 +23,8 @@ from mien.evaluation.detection import (
     read_boxes,
 )
 from mien.evaluation.detection_report import to_json, to_markdown
-from mien.images import Pixels
-from mien.types import Box, Face
+from mien.pipeline.images import Pixels
+from mien.results import Box, Face
 
 FIVE = ((20.0, 20.0), (30.0, 20.0), (25.0, 25.0), (20.0, 30.0), (30.0, 30.0))
 

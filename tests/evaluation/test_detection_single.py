@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mien.align import extract_chip
 from mien.cli import app
 from mien.errors import DataError
 from mien.evaluation.detection_single import SingleFaces, boxes_of_chip, count_in_pictures, lay_face
-from mien.images import Pixels, read_photo
-from mien.types import Box, Face
+from mien.pipeline.align import extract_chip
+from mien.pipeline.images import Pixels, read_photo
+from mien.results import Box, Face
 
 PHOTOS = Path(__file__).parents[1] / "photos"
 

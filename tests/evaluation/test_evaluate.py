@@ -14,7 +14,7 @@ from mien.data.manifest import read_manifest
 from mien.errors import DataError, MienError
 from mien.evaluation import Prediction, evaluate, read_predictions, score
 from mien.evaluation.worst import worst_faces
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 
 ROWS = """path,age,gender,race,group,split,framing
 faces/red.png,30,female,White,1,validation,utkface

@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.errors import TrainingError
-from mien.model import Model
+from mien.pipeline.model import Model
 from mien.predictor import Predictor
 from mien.training.checkpoint import load_checkpoint
 from mien.training.export import export
-from mien.training.graph import Affine
 from mien.training.module import FaceModule
+from mien.training.onnx_graph import Affine
 from mien.training.recipes import get_recipe
 from mien.training.recipes.small import SmallModule
 

@@ -8,7 +8,7 @@ from tiny_model import SIZE, build_model, tiny_metadata
 
 from mien.data.manifest import read_manifest
 from mien.errors import ModelError, TrainingError
-from mien.model import Model
+from mien.pipeline.model import Model
 from mien.training import teacher
 from mien.training.recipes import Recipe
 from mien.training.teacher import learn_from

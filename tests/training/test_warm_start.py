@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mien.errors import ModelError, TrainingError
-from mien.model import Model, default_model_path
+from mien.pipeline.model import Model, default_model_path
 from mien.training.augment import to_images
-from mien.training.graph import to_onnx
+from mien.training.onnx_graph import to_onnx
 from mien.training.recipes import Recipe
 from mien.training.recipes.small import SIDES, SmallModule
 

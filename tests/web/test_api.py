@@ -314,8 +314,8 @@ def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Client) -
 
 
 def test_a_photo_with_more_faces_than_allowed_is_refused(tiny_model: Path, photo: bytes) -> None:
-    from mien.images import Pixels
-    from mien.types import Box, Face
+    from mien.pipeline.images import Pixels
+    from mien.results import Box, Face
 
     class Crowd:
         def detect(self, photo: Pixels) -> list[Face]:

@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
 from mien.predictor import Predictor
-from mien.types import Estimate, whole_years
+from mien.results import Estimate, whole_years
 from mien.web.app import create_app
 from mien.web.settings import Settings
 

@@ -10,11 +10,11 @@ import pytest
 from live import live
 from PIL import ExifTags, Image
 
+from mien.pipeline.quality import Quality, flags_of
 from mien.predictor import Predictor
-from mien.quality import Quality, flags_of
-from mien.types import Box, Face
+from mien.results import Box, Face
 from mien.web.app import create_app
-from mien.web.card import card_html, shipped_card
+from mien.web.model_card import card_html, shipped_card
 from mien.web.pages import HERE, STATIC, _templates
 from mien.web.settings import Settings
 from mien.web.texts import ENGLISH

@@ -15,10 +15,10 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.errors import ServerError
-from mien.images import Pixels
+from mien.pipeline.images import Pixels
 from mien.predictor import Predictor
 from mien.remote import _gender
-from mien.types import Face, GenderEstimate
+from mien.results import Face, GenderEstimate
 from mien.web.app import create_app
 from mien.web.settings import Settings
 

@@ -87,7 +87,7 @@ def test_examples_and_roles_of_docstrings_are_code_and_links(site: Path) -> None
         text = page.read_text(encoding="utf-8")
         assert "<blockquote>" not in text and ":class:" not in text and "doctest" not in text, page
     prediction = (site / "reference" / "prediction.html").read_text(encoding="utf-8")
-    assert 'href="detectors.html#mien.detect.make_detector"' in prediction
+    assert 'href="detectors.html#mien.pipeline.detect.make_detector"' in prediction
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")

@@ -16,9 +16,9 @@ import httpx
 import pytest
 from live import live, started
 
-from mien.images import Pixels
+from mien.pipeline.images import Pixels
 from mien.predictor import Predictor
-from mien.types import Box, Face
+from mien.results import Box, Face
 from mien.web.app import create_app
 from mien.web.settings import Settings
 

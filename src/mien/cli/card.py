@@ -24,7 +24,7 @@ def card(
     ],
 ) -> None:
     """Write measured figures into documents, such as a model card, in place of those that stand there."""
-    from mien.evaluation.card import fill, read_tables
+    from mien.evaluation.model_card import fill, read_tables
     from mien.files import refuse_overwriting, written_beside
 
     refuse_overwriting(documents, figures.iterdir())

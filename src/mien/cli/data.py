@@ -219,9 +219,9 @@ def crop(
     from mien.data.crop import crop_faces
     from mien.data.manifest import write_manifest
     from mien.data.sources import load_faces
-    from mien.detect import make_detector
-    from mien.detect.turning import TurningDetector
     from mien.files import refuse_overwriting
+    from mien.pipeline.detect import make_detector
+    from mien.pipeline.detect.rotation import TurningDetector
 
     found = load_faces(faces)
     manifest = output / "faces.csv"

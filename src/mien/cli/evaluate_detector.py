@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mien.detect import Detector
+    from mien.pipeline.detect import Detector
 
 
 @temporary_caches()
@@ -80,9 +80,9 @@ def evaluate_detector(
     without a face; the points' mean error as a share of the eyes' distance; CPU milliseconds a picture on one
     thread.
     """
-    from mien.detect import make_detector
     from mien.evaluation.detection import evaluate_detectors, read_boxes
     from mien.evaluation.detection_report import to_markdown, write_report
+    from mien.pipeline.detect import make_detector
     from mien.progress import progress
 
     settings = {} if longest_side is None else {"longest_side": longest_side}
@@ -117,9 +117,9 @@ def _single_faces(
 ) -> None:
     """Print how often one face is found once, with photos turned as ``mien predict`` turns them."""
     from mien.data.manifest import read_manifest
-    from mien.detect import TurningDetector
     from mien.evaluation.detection_single import count_in_pictures, count_laid, laid_table, pictures_table
-    from mien.model import Model
+    from mien.pipeline.detect import TurningDetector
+    from mien.pipeline.model import Model
 
     turning = {name: TurningDetector(detector) for name, detector in detectors.items()}
     if faces is None:

@@ -15,10 +15,10 @@ from typer.core import TyperCommand
 from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
 from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ImageError
-from mien.types import Estimate, PhotoResult, whole_percent, whole_years
+from mien.results import Estimate, PhotoResult, whole_percent, whole_years
 
 if TYPE_CHECKING:
-    from mien.images import EncodedPhoto, Photo
+    from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
     from mien.remote import RemotePredictor
 
@@ -234,7 +234,7 @@ def _expanded(photos: list[str]) -> list[str]:
 
 
 def _sources(photos: list[str]) -> list["str | EncodedPhoto"]:
-    from mien.images import MAX_BYTES, EncodedPhoto
+    from mien.pipeline.images import MAX_BYTES, EncodedPhoto
 
     if photos.count("-") > 1:
         raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="PHOTO")
@@ -276,7 +276,7 @@ def _kept(
     ask: Callable[[list[Any]], Iterator[PhotoResult]], sources: list["str | EncodedPhoto"], remote: bool
 ) -> Iterator[tuple[PhotoResult, "Photo | None"]]:
     """Results with their photos, which are read once and one at a time: a pipe has no second time."""
-    from mien.images import EncodedPhoto, name_of, read_file, read_photo
+    from mien.pipeline.images import EncodedPhoto, name_of, read_file, read_photo
 
     for source in sources:
         name = name_of(source)

@@ -52,7 +52,7 @@ def train_detector(
     seed: Annotated[int, typer.Option(min=0, help="Of weights and scenes.")] = 0,
 ) -> None:
     """Train mien's own face detector on photos with boxes, pictures without faces, and aligned faces."""
-    from mien.detect import make_detector
+    from mien.pipeline.detect import make_detector
     from mien.training.detection.labels import TAUGHT_SIDE, UNSURE
     from mien.training.detection.run import train_detector as run
     from mien.training.running import is_first

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicateGroup:
     """Pictures that are the same.
 
     Attributes:
@@ -29,6 +29,9 @@ class Twins:
     faces: tuple[dict[str, str], ...]
     conflicts: tuple[str, ...]
     splits: tuple[str, ...]
+
+
+DuplicateGroups: TypeAlias = tuple[DuplicateGroup, ...]
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Audit:
     unreadable: dict[str, str]
     left_out: dict[str, str]
     misnamed: dict[str, str]
-    identical: tuple[Twins, ...]
-    near_identical: tuple[Twins, ...]
+    identical: DuplicateGroups
+    near_identical: DuplicateGroups
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -64,8 +67,8 @@ class Audit:
         groups = {"identical": self.identical, "near_identical": self.near_identical}
         known = {name: value for name, value in asdict(self).items() if name != "reasons"}
         return known | {
-            name: summary(twins) | {"members": [asdict(group) for group in twins]}
-            for name, twins in groups.items()
+            name: summary(found) | {"members": [asdict(group) for group in found]}
+            for name, found in groups.items()
         }
 
 
@@ -91,15 +94,15 @@ def audit(faces: FaceSet) -> Audit:
     )
 
 
-def summary(twins: Iterable[Twins]) -> dict[str, int]:
+def summary(found: Iterable[DuplicateGroup]) -> dict[str, int]:
     """How many groups and faces, and how many groups disagree in age, in gender, or lie across splits."""
-    twins = list(twins)
+    found = list(found)
     return {
-        "groups": len(twins),
-        "faces": sum(len(group.faces) for group in twins),
-        "age_conflicts": sum("age" in group.conflicts for group in twins),
-        "gender_conflicts": sum("gender" in group.conflicts for group in twins),
-        "across_splits": sum(bool(group.splits) for group in twins),
+        "groups": len(found),
+        "faces": sum(len(group.faces) for group in found),
+        "age_conflicts": sum("age" in group.conflicts for group in found),
+        "gender_conflicts": sum("gender" in group.conflicts for group in found),
+        "across_splits": sum(bool(group.splits) for group in found),
     }
 
 
@@ -120,20 +123,20 @@ def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return counts | {"age": {age_label(*age): n for age, n in sorted(ages.items())}}
 
 
-def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
+def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> DuplicateGroups:
     groups = table.groupby(pd.Series(prints.hashes, index=table.index), sort=False).indices.values()
-    return _twins(table, names, (list(group) for group in groups if len(group) > 1))
+    return _duplicate_groups(table, names, (list(group) for group in groups if len(group) > 1))
 
 
-def _near_identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> tuple[Twins, ...]:
+def _near_identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> DuplicateGroups:
     labels = group_labels(prints.hashes, near_identical(prints))
     groups = table.groupby(pd.Series(labels, index=table.index), sort=False).indices.values()
-    return _twins(
+    return _duplicate_groups(
         table, names, (list(group) for group in groups if len({prints.hashes[i] for i in group}) > 1)
     )
 
 
-def _twins(table: pd.DataFrame, names: list[str], groups: Iterable[list[int]]) -> tuple[Twins, ...]:
+def _duplicate_groups(table: pd.DataFrame, names: list[str], groups: Iterable[list[int]]) -> DuplicateGroups:
     found = []
     for members in groups:
         rows = table.iloc[members]
@@ -147,7 +150,7 @@ def _twins(table: pd.DataFrame, names: list[str], groups: Iterable[list[int]]) -
         keys = ("path", "age", "gender", "split")
         splits = tuple(sorted(set(rows["split"])))
         found.append(
-            Twins(
+            DuplicateGroup(
                 faces=tuple(dict(zip(keys, values, strict=True)) for values in described),
                 conflicts=_conflicts(rows),
                 splits=splits if len(splits) > 1 else (),

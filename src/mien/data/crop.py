@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mien.align import extract_chip, transform_from_box, transform_of_crop, transform_of_face
-from mien.detect import Detector
-from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError, ImageError
 from mien.files import written_beside
-from mien.images import read_photo
-from mien.metadata import CANONICAL_GEOMETRY
+from mien.pipeline.align import (
+    CANONICAL_GEOMETRY,
+    extract_chip,
+    transform_from_box,
+    transform_of_crop,
+    transform_of_face,
+)
+from mien.pipeline.detect import Detector
+from mien.pipeline.detect.nms import intersection_over_union
+from mien.pipeline.images import read_photo
 from mien.progress import progress
-from mien.types import Box, Face
+from mien.results import Box, Face
 
 SIDE = 200
 """Pixels of a crop's side, as UTKFace's."""

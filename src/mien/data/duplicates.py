@@ -19,7 +19,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mien.errors import ImageError
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 from mien.progress import progress
 
 THUMBNAIL = 24

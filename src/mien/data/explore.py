@@ -13,7 +13,7 @@ from mien.data.layout import part_name
 from mien.data.manifest import GENDERS, MAX_AGE
 from mien.errors import DataError, ImageError
 from mien.files import written_beside
-from mien.images import read_photo
+from mien.pipeline.images import read_photo
 from mien.progress import progress
 
 SIDE = 144

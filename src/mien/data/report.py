@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mien.data.audit import Audit, Twins, summary
+from mien.data.audit import Audit, DuplicateGroup, summary
 
 SHOWN = 5
 
@@ -38,14 +38,14 @@ def _named(title: str, pictures: Mapping[str, str]) -> Iterator[str]:
         yield f"  {path}: {reason}"
 
 
-def _groups(title: str, twins: Sequence[Twins]) -> Iterator[str]:
-    figures = summary(twins)
+def _groups(title: str, groups: Sequence[DuplicateGroup]) -> Iterator[str]:
+    figures = summary(groups)
     yield (
         f"{title}: {figures['groups']:,} groups of {figures['faces']:,} faces; "
         f"{figures['age_conflicts']:,} disagree in age, {figures['gender_conflicts']:,} in gender, "
         f"{figures['across_splits']:,} lie across splits"
     )
-    notable = [group for group in twins if group.conflicts or group.splits]
+    notable = [group for group in groups if group.conflicts or group.splits]
     for group in notable[:SHOWN]:
         yield "  " + " = ".join(_face(face) for face in group.faces)
     if len(notable) > SHOWN:

@@ -9,17 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from mien.align import extract_chip, transform_of_crop
 from mien.errors import DataError, ImageError
-from mien.estimate import ask, calibrated_p_female, log_odds, read
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
-from mien.images import read_photo
-from mien.intervals import LEAST_FACES, calibrate
-from mien.metadata import GenderCalibration, ModelMetadata
+from mien.pipeline.align import extract_chip, transform_of_crop
+from mien.pipeline.estimation import ask, calibrated_p_female, log_odds, read
+from mien.pipeline.images import read_photo
+from mien.pipeline.intervals import LEAST_FACES, calibrate
+from mien.pipeline.metadata import GenderCalibration, ModelMetadata
 
 if TYPE_CHECKING:
-    from mien.model import Model
+    from mien.pipeline.model import Model
     from mien.predictor import Predictor
 
 Floats = npt.NDArray[np.float64]

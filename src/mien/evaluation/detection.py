@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mien.data.layout import UNREADABLE
-from mien.detect import Detector
-from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError, ImageError
-from mien.images import Pixels, read_photo
+from mien.pipeline.detect import Detector
+from mien.pipeline.detect.nms import intersection_over_union
+from mien.pipeline.images import Pixels, read_photo
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ POINTS = tuple(
     for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     for axis in "xy"
 )
-"""Columns of the five points, ordered as in :class:`~mien.types.Face`."""
+"""Columns of the five points, ordered as in :class:`~mien.results.Face`."""
 
 
 @dataclass(frozen=True, slots=True)

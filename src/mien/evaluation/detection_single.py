@@ -9,15 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mien.align import Transform, extract_chip, transform_of_crop, transform_of_face
-from mien.detect import Detector
-from mien.detect.overlap import intersection_over_smaller
 from mien.errors import DataError
-from mien.estimate import ask, read
-from mien.images import Pixels, read_photo
-from mien.metadata import CANONICAL_GEOMETRY
-from mien.model import Model
-from mien.types import Face
+from mien.pipeline.align import (
+    CANONICAL_GEOMETRY,
+    Transform,
+    extract_chip,
+    transform_of_crop,
+    transform_of_face,
+)
+from mien.pipeline.detect import Detector
+from mien.pipeline.detect.nms import intersection_over_smaller
+from mien.pipeline.estimation import ask, read
+from mien.pipeline.images import Pixels, read_photo
+from mien.pipeline.model import Model
+from mien.results import Face
 
 SIDES = (96, 128, 200, 320, 480, 640, 1000, 1600, 3000)
 """Longer sides of pictures in pixels."""
@@ -96,7 +101,7 @@ def lay_face(
 
     Args:
         crop: Square picture of the face.
-        framing: As of :func:`~mien.align.transform_of_crop`.
+        framing: As of :func:`~mien.pipeline.align.transform_of_crop`.
         background: Square picture to lay it into.
         share: Side of the crop as a share of the picture's; above 1 the crop reaches beyond the picture.
         angle: Counter-clockwise, in degrees; the corners that are missing then repeat the edge.

@@ -14,7 +14,7 @@ import pandas as pd
 from mien.data.layout import UNREADABLE
 from mien.errors import DataError
 from mien.evaluation.metrics import face_values
-from mien.types import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
+from mien.results import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor

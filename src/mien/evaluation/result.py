@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mien.evaluation.groups import Scores
-from mien.metadata import ModelMetadata
+from mien.pipeline.metadata import ModelMetadata
 
 if TYPE_CHECKING:
     from mien.predictor import Faces

@@ -10,7 +10,6 @@ import pandas as pd
 from mien.data.layout import part_name, read_table
 from mien.data.manifest import need_crops, read_manifest
 from mien.errors import DataError
-from mien.estimate import ask
 from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_crosswise
 from mien.evaluation.groups import Scores, score
 from mien.evaluation.predictions import (
@@ -23,6 +22,7 @@ from mien.evaluation.predictions import (
 from mien.evaluation.report import write_report
 from mien.evaluation.result import Evaluation, StoredModel
 from mien.files import refuse_overwriting
+from mien.pipeline.estimation import ask
 
 if TYPE_CHECKING:
     from mien.predictor import Faces, Predictor

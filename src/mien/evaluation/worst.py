@@ -10,8 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from mien.evaluation.result import Evaluation
-from mien.images import read_photo
-from mien.types import whole_percent, whole_years
+from mien.pipeline.images import read_photo
+from mien.results import whole_percent, whole_years
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mien.align import extract_chip, transform_of_crop
 from mien.data.sources import RACES
 from mien.errors import DataError, ImageError
 from mien.files import reserve, written_beside
-from mien.images import read_photo
+from mien.pipeline.align import extract_chip, transform_of_crop
+from mien.pipeline.images import read_photo
 from mien.progress import progress
 
 UNKNOWN = -1

@@ -13,18 +13,19 @@ import torch
 from mien.data.manifest import need_crops, read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
-from mien.estimate import calibrated_p_female
 from mien.evaluation.calibration import Answers, calibrated, observe
 from mien.files import refuse_overwriting, written_beside
-from mien.images import Pixels
-from mien.intervals import median_age
-from mien.metadata import CANONICAL_GEOMETRY, IntervalCalibration, ModelMetadata
-from mien.model import Model
+from mien.pipeline.align import CANONICAL_GEOMETRY
+from mien.pipeline.estimation import calibrated_p_female
+from mien.pipeline.images import Pixels
+from mien.pipeline.intervals import median_age
+from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
+from mien.pipeline.model import Model
 from mien.training.augment import to_images
 from mien.training.checkpoint import load_checkpoint
 from mien.training.dataset import decode
-from mien.training.graph import to_onnx
 from mien.training.module import AGES, FaceModule
+from mien.training.onnx_graph import to_onnx
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4

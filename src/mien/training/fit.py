@@ -19,7 +19,7 @@ from mien.errors import TrainingError
 from mien.training.checkpoint import WholeFiles, read_checkpoint
 from mien.training.curves import EpochRecord
 from mien.training.devices import check_devices
-from mien.training.quiet import quiet_lightning
+from mien.training.lightning_logs import quiet_lightning
 from mien.training.running import LAST, RefuseInfinite, say
 
 Settings = dict[str, float | str]

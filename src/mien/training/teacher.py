@@ -15,7 +15,7 @@ import torch
 
 from mien.errors import TrainingError
 from mien.files import written_beside
-from mien.model import Model
+from mien.pipeline.model import Model
 from mien.progress import progress
 from mien.training.augment import to_images
 from mien.training.dataset import Lessons, digest, state_of

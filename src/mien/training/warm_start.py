@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
-from mien.training.storage import stored_weights
+from mien.training.byte_kernels import stored_weights
 
 MODULE = "module"
 """What a model file calls the module whose weights it holds."""

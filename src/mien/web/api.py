@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from mien.images import EncodedPhoto
+from mien.pipeline.images import EncodedPhoto
 from mien.web.openapi import EXAMPLES, reads_photos
 from mien.web.options import Options
 from mien.web.problems import wrong_option

@@ -11,10 +11,10 @@ from starlette.staticfiles import StaticFiles
 
 from mien.predictor import Predictor
 from mien.web import api, docs, openapi, pages, problems
-from mien.web.access import AccessLog
+from mien.web.access_log import AccessLog
+from mien.web.compatibility import Lenient
 from mien.web.engine import Engine
 from mien.web.hosts import AllowedHosts
-from mien.web.lenient import Lenient
 from mien.web.limits import HeldBytes, UploadLimits
 from mien.web.metrics import Metrics
 from mien.web.security import SecurityHeaders

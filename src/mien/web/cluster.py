@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from ray import serve
 
 from mien.errors import ImageError
-from mien.images import EncodedPhoto
-from mien.types import PhotoResult
+from mien.pipeline.images import EncodedPhoto
+from mien.results import PhotoResult
 from mien.web.app import build_app
 from mien.web.engine import Engine
 from mien.web.options import Options

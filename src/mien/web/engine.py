@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.detect import Detector
 from mien.draw import draw_estimates
 from mien.errors import ImageError, PhotoTooLargeError, ServerError
-from mien.images import EncodedPhoto, Photo, Pixels, reading
-from mien.intervals import check_coverage
-from mien.model import Model
+from mien.pipeline.detect import Detector
+from mien.pipeline.images import EncodedPhoto, Photo, Pixels, reading
+from mien.pipeline.intervals import check_coverage
+from mien.pipeline.model import Model
 from mien.predictor import Predictor
-from mien.types import Estimate, Face, PhotoResult
+from mien.results import Estimate, Face, PhotoResult
 from mien.web.options import Options
 from mien.web.settings import Settings
 

@@ -7,11 +7,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from mien.images import EncodedPhoto
-from mien.web.kinds import HEAD, looks_like_a_picture
+from mien.pipeline.images import EncodedPhoto
 from mien.web.options import texts_of
 from mien.web.problems import Problem, not_a_picture, too_large, too_many_photos, wrong_option
 from mien.web.settings import Settings
+from mien.web.signatures import HEAD, looks_like_a_picture
 
 MAX_FIELDS, MAX_FIELD = 32, 10_000
 """Fields of a form that are no photos; and the bytes of one."""

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mien.intervals import check_coverage
-from mien.metadata import IntervalCalibration
+from mien.pipeline.intervals import check_coverage
+from mien.pipeline.metadata import IntervalCalibration
 from mien.web.problems import wrong_option
 
 

@@ -12,17 +12,17 @@ from starlette.responses import HTMLResponse, Response
 
 import mien
 from mien.errors import ImageError
-from mien.images import EncodedPhoto
-from mien.quality import SMALL_FACE
-from mien.types import whole_percent, whole_years
-from mien.web.card import card_html, shipped_card
+from mien.pipeline.images import EncodedPhoto
+from mien.pipeline.quality import SMALL_FACE
+from mien.results import whole_percent, whole_years
+from mien.web.model_card import card_html, shipped_card
 from mien.web.options import Options
+from mien.web.photo_view import upright_copy, view_of
 from mien.web.problems import Problem, problem_of
 from mien.web.service import Service
 from mien.web.settings import Settings
 from mien.web.texts import ENGLISH, LANGUAGE
 from mien.web.uploads import read_photos
-from mien.web.views import upright_copy, view_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mien.metadata import ModelMetadata
+from mien.pipeline.metadata import ModelMetadata
 from mien.web.problems import MEDIA_TYPE
 
 AGE: dict[str, Any] = {"years": 31.4, "low": 24.0, "high": 39.0, "coverage": 0.9, "at_least": {"18": 0.97}}

@@ -11,9 +11,9 @@ from functools import partial
 from typing import TypeVar
 
 from mien.errors import ImageError
-from mien.images import EncodedPhoto
-from mien.metadata import ModelMetadata
-from mien.types import PhotoResult
+from mien.pipeline.images import EncodedPhoto
+from mien.pipeline.metadata import ModelMetadata
+from mien.results import PhotoResult
 from mien.web.engine import Engine
 from mien.web.metrics import Metrics
 from mien.web.options import Options, parse_options

@@ -2,12 +2,12 @@
 
 from starlette.requests import Request
 
-from mien.images import EncodedPhoto
-from mien.web.embedded import read_document
+from mien.pipeline.images import EncodedPhoto
 from mien.web.forms import read_form
-from mien.web.kinds import looks_like_a_picture
+from mien.web.json_photos import read_document
 from mien.web.problems import wrong_kind
 from mien.web.settings import Settings
+from mien.web.signatures import looks_like_a_picture
 
 UNTOLD = ("", "application/x-www-form-urlencoded", "binary/octet-stream")
 """Types that clients send without meaning them: none, ``curl --data-binary``'s, and that of object stores."""

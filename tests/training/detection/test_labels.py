@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mien.detect import MienDetector
-from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
-from mien.images import Pixels
+from mien.pipeline.detect import MienDetector
+from mien.pipeline.detect.nms import intersection_over_union
+from mien.pipeline.images import Pixels
+from mien.results import Box, Face
 from mien.training.detection.labels import (
     cached,
     find_traps,
@@ -20,7 +21,6 @@ from mien.training.detection.labels import (
     no_faces,
     read_boxes,
 )
-from mien.types import Box, Face
 
 POINTS = ((12.0, 14.0), (22.0, 14.0), (17.0, 20.0), (13.0, 25.0), (21.0, 25.0))
 

@@ -15,16 +15,16 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.cli.train_detector import _detector_file
-from mien.detect import MienDetector
 from mien.errors import DetectorError, TrainingError
 from mien.evaluation.detection import read_boxes
-from mien.images import Pixels
+from mien.pipeline.detect import MienDetector
+from mien.pipeline.images import Pixels
+from mien.results import Box, Face
 from mien.training.checkpoint import read_checkpoint
 from mien.training.detection import run as running
 from mien.training.detection.export import export_detector
 from mien.training.detection.module import Deployed, DetectorModule
 from mien.training.detection.run import train_detector
-from mien.types import Box, Face
 
 Train = Callable[..., Path]
 

@@ -9,13 +9,13 @@ import onnxruntime
 import torch
 from torch import nn
 
-from mien.detect.own import DetectorMetadata
 from mien.errors import TrainingError
 from mien.files import refuse_overwriting, written_beside
+from mien.pipeline.detect.mien import DetectorMetadata
 from mien.training.checkpoint import read_checkpoint
 from mien.training.detection.module import Deployed, DetectorModule
 from mien.training.detection.run import RECIPE
-from mien.training.graph import to_onnx
+from mien.training.onnx_graph import to_onnx
 
 OUTPUTS = ("scores", "boxes", "landmarks")
 MAX_SCORE_DIFFERENCE, MAX_PIXEL_DIFFERENCE = 1e-3, 0.05

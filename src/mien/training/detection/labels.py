@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mien.align import transform_of_crop
 from mien.data.duplicates import fingerprint, group_labels, near_identical
 from mien.data.layout import UNREADABLE
 from mien.data.split import split_validation
-from mien.detect import Detector
-from mien.detect.overlap import intersection_over_union
 from mien.errors import DataError
 from mien.files import contents_of, written_beside
-from mien.images import Pixels, read_photo
-from mien.metadata import CANONICAL_GEOMETRY
+from mien.pipeline.align import CANONICAL_GEOMETRY, transform_of_crop
+from mien.pipeline.detect import Detector
+from mien.pipeline.detect.nms import intersection_over_union
+from mien.pipeline.images import Pixels, read_photo
 from mien.progress import progress
 from mien.training.dataset import digest, state_of
 
@@ -132,7 +131,7 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
 
     Args:
         pixels: The crop.
-        framing: As of :func:`~mien.align.transform_of_crop`.
+        framing: As of :func:`~mien.pipeline.align.transform_of_crop`.
         teachers: As of :func:`label_photo`; the first one is asked.
     """
     height, width = pixels.shape[:2]

@@ -8,10 +8,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from mien.training.byte_kernels import round_kernels
 from mien.training.detection.losses import assign, detection_losses
 from mien.training.detection.net import DetectorNet, decode, flatten, positions
 from mien.training.detection.scenes import Scenes
-from mien.training.storage import round_kernels
 from mien.training.warm_start import start_from_model_file
 
 MEAN, STD = 127.5, 64.0

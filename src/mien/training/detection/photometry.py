@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mien.images import Pixels
+from mien.pipeline.images import Pixels
 
 
 def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:

@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from mien.data.manifest import need_crops, read_manifest
-from mien.detect import Detector
-from mien.detect.own import MienDetector
 from mien.errors import TrainingError
 from mien.files import contents_of, refuse_overwriting, written_beside
+from mien.pipeline.detect import Detector
+from mien.pipeline.detect.mien import MienDetector
 from mien.training.dataset import digest
 from mien.training.detection.labels import (
     TABLES,

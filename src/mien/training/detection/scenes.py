@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from mien.detect.overlap import intersection_over_union
+from mien.pipeline.detect.nms import intersection_over_union
 from mien.training.detection.labels import Floats, Picture, no_faces
 from mien.training.detection.photometry import spoil
 

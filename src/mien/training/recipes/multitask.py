@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.data.sources import RACES
-from mien.model import Model
+from mien.pipeline.model import Model
 from mien.training.augment import ChipAugmentation, to_images
+from mien.training.byte_kernels import round_kernels
 from mien.training.dataset import Batch
 from mien.training.losses import age_loss, gender_loss, race_loss
 from mien.training.module import AGES, FaceModule, InputSpec, Outcome
-from mien.training.storage import round_kernels
 from mien.training.warm_start import start_from_model_file
 
 Sides = Sequence[tuple[float, int]]

@@ -1,0 +1,48 @@
+"""Finding the faces in a photo: one module a detector."""
+
+from typing import Any
+
+from mien.errors import DetectorError
+from mien.pipeline.detect.centerface import CenterFaceDetector
+from mien.pipeline.detect.dlib import DlibDetector
+from mien.pipeline.detect.mien import MienDetector
+from mien.pipeline.detect.protocol import Detector
+from mien.pipeline.detect.rotation import TurningDetector
+from mien.pipeline.detect.yunet import YuNetDetector
+
+__all__ = [
+    "CenterFaceDetector",
+    "Detector",
+    "DlibDetector",
+    "MienDetector",
+    "TurningDetector",
+    "YuNetDetector",
+    "make_detector",
+]
+
+
+def make_detector(
+    name: str, *, longest_side: int | None = None, threshold: float | None = None
+) -> MienDetector | DlibDetector | YuNetDetector | CenterFaceDetector:
+    """The detector of a name.
+
+    Args:
+        name: ``mien``, ``dlib``, ``centerface``, ``yunet``, or ``yunet:PATH`` with the path of its ONNX file.
+        longest_side: In pixels, of photos as the detector sees them; None for the detector's own choice.
+        threshold: Least score of a face; None for the detector's own.
+
+    Raises:
+        DetectorError: If there is no such detector, or what it needs is missing or wrong.
+    """
+    given = {"longest_side": longest_side, "threshold": threshold}
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    kind, _, path = name.partition(":")
+    if kind == "yunet" and (path or name == kind):
+        return YuNetDetector(path or None, **settings)
+    if name == "mien":
+        return MienDetector(**settings)
+    if name == "dlib":
+        return DlibDetector(**settings)
+    if name == "centerface":
+        return CenterFaceDetector(**settings)
+    raise DetectorError(f"There is no detector {name!r}; choose mien, dlib, centerface, yunet or yunet:PATH.")

@@ -1,0 +1,195 @@
+"""mien's own detector."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import DetectorError
+from mien.pipeline.detect.nms import choose_faces, intersection_over_union
+from mien.pipeline.detect.preprocessing import CLOSE_UP, close_up, resize, to_tensor
+from mien.pipeline.images import Pixels
+from mien.pipeline.session import open_session
+from mien.results import Face
+
+Floats = npt.NDArray[np.float32]
+
+OUTPUTS = ("scores", "boxes", "landmarks")
+
+LARGE = 288
+"""Longer side of a box in pixels of the view from which the net did not learn to place it …"""
+
+LARGE_VIEW = 224
+"""… and the longest side of the smaller view that faces so large are looked for in."""
+
+SEAM = 0.75
+"""Share of :data:`LARGE` from which the smaller view counts too: the views differ on how large a face is."""
+
+SMALL_BESIDE = 1 / 3
+"""Side of a face, as a share of the largest sure one's, below which a close-up has to confirm it …"""
+
+CLEAR = 0.7
+"""… unless its score is at least this."""
+
+TINY_BESIDE = 1 / 6
+"""The same share, below which an unsure face is none. The photos set apart have no true face so small."""
+
+CONFIRMED = 0.6
+"""Least score in the close-up. Of the true faces on the photos set apart, one of nine pixels has less."""
+
+MIDDLE = np.array([[0.25, 0.25, 0.75, 0.75]]) * CLOSE_UP
+"""Where the face lies in a close-up."""
+
+SAME = 0.35
+"""Overlap with :data:`MIDDLE` from which what is seen in a close-up is that face."""
+
+
+def default_detector_path() -> Path:
+    """The detector that ships with mien."""
+    return Path(str(files("mien") / "weights" / "detector.onnx"))
+
+
+class DetectorMetadata(BaseModel):
+    """What a detector's file says of itself.
+
+    The graph maps ``image``, float32 of shape (n, 3, h, w), RGB from 0 to 255, h and w being multiples of 32,
+    to ``scores`` (n, k) in [0, 1], ``boxes`` (n, k, 4) x1, y1, x2, y2 and ``landmarks`` (n, k, 10), x and y
+    of five points as :class:`~mien.results.Face` orders them; both in pixels of the input.
+
+    Attributes:
+        kind: Tells the file from one of an age model.
+        name: Name of the detector.
+        version: Version of the weights.
+        licence: Terms of use of the weights.
+        training_data: One line for each data set that was trained on.
+        threshold: Least score of a face.
+        unsure_below: Score below which a face is marked as unsure.
+        nms_iou: Intersection over union from which two boxes are of one face.
+        metrics: Figures measured on data that was not trained on, by name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["detector"]
+    name: str
+    version: str
+    licence: str
+    training_data: tuple[str, ...]
+    threshold: float = Field(gt=0, lt=1)
+    unsure_below: float = Field(default=0.0, ge=0, le=1)
+    nms_iou: float = Field(gt=0, lt=1)
+    metrics: dict[str, float]
+
+    @classmethod
+    def from_properties(cls, properties: dict[str, str], source: str) -> Self:
+        """Read the JSON text under ``mien`` of an ONNX file's ``metadata_props``.
+
+        Raises:
+            DetectorError: If anything is missing or wrong; the sentence names what.
+        """
+        try:
+            return cls.model_validate_json(properties.get("mien", "{}"))
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"])) or "metadata"
+            raise DetectorError(
+                f"{source} is not a detector of mien (its metadata has no usable {where!r})."
+            ) from None
+
+
+class MienDetector:
+    """mien's own detector: small, quick, gives five landmarks.
+
+    The landmarks are the centres of the eyes, the tip of the nose and the corners of the mouth. Photos are
+    shrunk until their longest side has ``longest_side`` pixels, and never enlarged: twice the side takes four
+    times the time and finds faces of half the size. Faces larger than :data:`LARGE` pixels then are looked
+    for in the photo shrunk to :data:`LARGE_VIEW`. May be used by several threads at once.
+
+    Args:
+        path: The file; None for the one that ships.
+        longest_side: In pixels, of the photo as the detector sees it.
+        threshold: Least score, in [0, 1]; None for the file's own.
+
+    Attributes:
+        metadata: What the file says of itself.
+        path: The file.
+
+    Raises:
+        DetectorError: If the file is missing or is not a detector of mien.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        longest_side: int = 640,
+        threshold: float | None = None,
+    ) -> None:
+        """Load the file and check it."""
+        source = Path(path) if path is not None else default_detector_path()
+        self.path = source
+        self._session = _open(source)
+        properties = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = DetectorMetadata.from_properties(properties, str(source))
+        _check_graph(self._session, str(source))
+        self.longest_side = longest_side
+        self.threshold = threshold if threshold is not None else self.metadata.threshold
+
+    def detect(self, photo: Pixels) -> list[Face]:
+        """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
+        view, scale = resize(photo, self.longest_side)
+        beyond = LARGE if max(view.shape) > LARGE else np.inf
+        found = [self._look(view, 1.0, (0, beyond))]
+        if beyond < np.inf:
+            found.append(self._look(*resize(view, LARGE_VIEW), (SEAM * beyond, np.inf)))
+        boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        faces = choose_faces(
+            boxes,
+            scores,
+            points,
+            scale=scale,
+            nms_iou=self.metadata.nms_iou,
+            unsure_below=self.metadata.unsure_below,
+        )
+        largest = max((face.box.area for face in faces if not face.unsure), default=0.0)
+        if not largest:
+            return faces
+        return [face for face in faces if self._stands(photo, face, (face.box.area / largest) ** 0.5)]
+
+    def _stands(self, photo: Pixels, face: Face, relative_side: float) -> bool:
+        """Whether a face is one beside a larger face: pins and badges on a portrait look like small ones."""
+        if face.score >= CLEAR or relative_side >= SMALL_BESIDE:
+            return True
+        if face.unsure and relative_side < TINY_BESIDE:
+            return False
+        boxes, scores, _ = self._look(close_up(photo, face.box), 1.0, (0, np.inf))
+        same = intersection_over_union(MIDDLE, boxes)[0] > SAME
+        return bool((scores[same] >= CONFIRMED).any())
+
+    def _look(self, view: Pixels, scale: float, sizes: tuple[float, float]) -> list[Floats]:
+        """Boxes (n, 4), scores (n,) and points (n, 10), unscaled; longer sides lie between the sizes."""
+        outputs = self._session.run(list(OUTPUTS), {"image": to_tensor(view)})
+        scores, boxes, points = (output[0] for output in outputs)
+        boxes, points = boxes / scale, points / scale
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
+        wanted = (scores >= self.threshold) & (sides > sizes[0]) & (sides <= sizes[1])
+        return [boxes[wanted], scores[wanted], points[wanted]]
+
+
+def _open(path: Path) -> Any:  # onnxruntime has no types
+    if not path.is_file():
+        cure = "install mien again" if path == default_detector_path() else "check the path"
+        raise DetectorError(f"There is no detector file {path}; {cure}.")
+    try:
+        return open_session(path, threads=1)  # a stream of photos is searched by several threads
+    except ValueError:
+        raise DetectorError(f"{path} is not an ONNX file that can be run.") from None
+
+
+def _check_graph(session: Any, source: str) -> None:
+    inputs = {value.name for value in session.get_inputs()}
+    outputs = {value.name for value in session.get_outputs()}
+    if inputs != {"image"} or not set(OUTPUTS) <= outputs:
+        raise DetectorError(f"{source} does not map image to {', '.join(OUTPUTS)}.")

@@ -1,0 +1,39 @@
+"""The photo as a detector's net sees it, and the way back to the photo's own pixels."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.pipeline.align import extract_chip
+from mien.pipeline.images import Pixels
+from mien.results import Box
+
+CLOSE_UP = 128
+"""Side in pixels of the view of one face; its box takes half of that."""
+
+
+def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
+    """The photo with the given longest side, but enlarged no further than that; and the scale."""
+    height, width = photo.shape[:2]
+    scale = min(longest_side / max(height, width), enlarge)
+    if scale == 1:
+        return np.ascontiguousarray(photo), 1.0
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8), scale
+
+
+def close_up(photo: Pixels, box: Box) -> Pixels:
+    """The box in the middle of a square of twice its side; beyond the photo its edge is repeated."""
+    side = 2 * max(box.width, box.height)
+    corner = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2 - side / 2
+    return extract_chip(photo, np.column_stack([np.eye(2), -corner]) / side, CLOSE_UP)
+
+
+def to_tensor(view: Pixels, multiple: int = 32) -> npt.NDArray[np.float32]:
+    """(1, 3, h, w) values from 0 to 255, with black to the right and below up to multiples of a side."""
+    height, width = view.shape[:2]
+    h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+    tensor = np.zeros((1, 3, h, w), np.float32)
+    tensor[0, :, :height, :width] = view.transpose(2, 0, 1)
+    return tensor

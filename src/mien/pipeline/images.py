@@ -1,0 +1,188 @@
+"""Photos in, upright RGB out: the one decoder of mien."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mien.errors import ImageError, PhotoTooLargeError
+from mien.pipeline.decode.arrays import from_array, refuse_other
+from mien.pipeline.decode.memory import MEMORY
+from mien.pipeline.decode.picture import Picture, open_file, open_image
+from mien.pipeline.decode.settings import MAX_PIXELS as MAX_PIXELS
+from mien.pipeline.decode.texts import missing, name_of_text, other_forms, quoted, refuse_text
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_BYTES = 512 * 2**20
+"""Files and streams with more bytes are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPhoto:
+    """The bytes of a picture file under a name to report it by: an upload, or standard input."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        name: The path as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
+        pixels: (height, width, 3) upright RGB.
+        intact: Of a damaged photo, the part that could be read, as (x1, y1, x2, y2) in pixels; None where all
+            of it could.
+    """
+
+    name: str
+    pixels: Pixels
+    intact: tuple[int, int, int, int] | None = None
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+
+PhotoSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | EncodedPhoto | Image.Image | npt.NDArray[np.uint8] | Photo
+)
+"""Whatever :func:`read_photo` takes."""
+
+
+def read_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bool = False) -> Photo:
+    """Decode a photo, turn it upright and bring it to 8-bit sRGB.
+
+    Files may be JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF (its largest page), HEIC, AVIF or JPEG
+    2000. Colour profiles and high dynamic range are brought to sRGB, 16-bit greys are scaled to 8 bits,
+    transparent parts show white. Waits while other threads read as much as the memory budget allows.
+
+    Args:
+        source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), a Pillow image, or a uint8
+            array, (height, width, 3) RGB, (height, width, 4) RGBA, or (height, width) grey, taken as upright.
+        max_pixels: Files and Pillow images with more are refused; at most :data:`MAX_PIXELS`.
+        damaged: Whether to give what can be read of a file that is cut short; see :attr:`Photo.intact`.
+
+    Raises:
+        ImageError: If it cannot be read, is damaged, or is no picture.
+        PhotoTooLargeError: If it is too large.
+    """
+    with reading(source, max_pixels=max_pixels, damaged=damaged) as photo:
+        return photo
+
+
+@contextmanager
+def reading(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bool = False) -> Iterator[Photo]:
+    """Read a photo and count it among those in work for the length of the block.
+
+    The process has a budget of memory for photos in work, :data:`mien.pipeline.decode.memory.MEMORY`; a photo
+    that does not fit waits. No other may be read within the block. Arguments and errors are those of
+    :func:`read_photo`.
+    """
+    if isinstance(source, Photo):
+        yield source
+    elif isinstance(source, np.ndarray):
+        yield Photo(name_of(source), from_array(source))
+    else:
+        picture = _open(source, max_pixels)
+        with MEMORY.hold(picture.cost):
+            yield _decode(picture, damaged)
+
+
+def take_over(source: PhotoSource) -> PhotoSource:
+    """The same photo, but nothing that its giver may change or close: arrays and images are read and copied.
+
+    Raises:
+        ImageError: If it is an array or an image that cannot be read.
+    """
+    if isinstance(source, Photo):
+        return Photo(source.name, source.pixels.copy(), source.intact)
+    if isinstance(source, np.ndarray):
+        return Photo(name_of(source), from_array(source.copy()))
+    return read_photo(source) if isinstance(source, Image.Image) else source
+
+
+def _open(source: PhotoSource, max_pixels: int) -> Picture:
+    name = name_of(source)
+    if isinstance(source, Image.Image):
+        return open_image(source, name, max_pixels)
+    if isinstance(source, EncodedPhoto):
+        return open_file(source.data, name, max_pixels)
+    if isinstance(source, bytes):
+        return open_file(source, name, max_pixels)
+    if isinstance(source, str | os.PathLike):
+        return open_file(read_file(source), name, max_pixels)
+    raise refuse_other(source)
+
+
+def _decode(picture: Picture, damaged: bool) -> Photo:
+    decoded = picture.decode()
+    if decoded.intact is not None and not damaged:
+        raise ImageError(f"{picture.name} is damaged or cut short; copy or download it again.")
+    return Photo(picture.name, decoded.pixels, decoded.intact)
+
+
+def name_of(source: object) -> str:
+    """What a photo is called in results and messages."""
+    if isinstance(source, Photo | EncodedPhoto):
+        return source.name
+    if isinstance(source, str | os.PathLike):
+        return name_of_text(os.fsdecode(source))
+    if isinstance(source, bytes):
+        return "<bytes>"
+    if isinstance(source, Image.Image | np.ndarray):
+        return "<image>"
+    return f"<{type(source).__name__}>"
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, whatever they are.
+
+    A file that is not found is looked for under the other Unicode form of its name (NFC, NFD), and a
+    ``file://`` address as the path that it names.
+
+    Raises:
+        ImageError: If it cannot be read.
+        PhotoTooLargeError: If it has more than :data:`MAX_BYTES`.
+    """
+    given = os.fsdecode(path)
+    name = quoted(given)
+    try:
+        data = _read(given)
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder; name the photos in it, for example {name}/*.jpg.") from None
+    except PermissionError:
+        raise ImageError(f"{name} may not be opened; check its permissions.") from None
+    except OSError as error:
+        refuse_text(given)  # one that is too long for a path
+        raise ImageError(f"{name} cannot be opened ({error.strerror}).") from None
+    except ValueError:  # a null character
+        raise ImageError(f"{name!r} is not a path; check it.") from None
+    if len(data) > MAX_BYTES:
+        raise PhotoTooLargeError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
+    return data
+
+
+def _read(given: str) -> bytes:
+    for path in filter(None, (given, *other_forms(given))):
+        try:
+            with Path(path).open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            continue
+    refuse_text(given)
+    raise missing(given)

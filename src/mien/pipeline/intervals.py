@@ -1,0 +1,188 @@
+"""Ages and their intervals from predicted distributions, by distributional conformal prediction.
+
+The score is that of Chernozhukov, Wüthrich and Zhu, "Distributional conformal prediction" (PNAS 2021). An
+age distribution's function F is taken to be piecewise linear: the mass of age k is spread evenly over
+[k - 0.5, k + 0.5]. Scores are compared within bands of the labelled age (label-conditional conformal
+prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005, section 4.5), since
+one quantile for all would hold too often at some ages and too seldom at others.
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.pipeline.metadata import IntervalCalibration
+
+Floats = npt.NDArray[np.float64]
+
+COVERAGES = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
+"""The coverages that :func:`calibrate` tabulates: 0.50, 0.51 … 0.99."""
+
+BAND = 10
+"""Years of a band, unless it holds too few faces."""
+
+LEAST_IN_BAND = 30
+"""Faces of a band; decades with fewer share one."""
+
+LEAST_FACES = 10
+"""Faces below which nothing can be said of a coverage of nine in ten."""
+
+
+def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
+    """The age of each face that is as likely too high as too low: it has the least mean absolute error.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        age_min: Age in years of the first bin.
+
+    Returns:
+        (n,) years, from 0 to the last bin's age.
+    """
+    cdf = _cdf(age_probabilities)
+    return _to_years(_quantile(cdf, 0.5), cdf, age_min)
+
+
+def age_interval(
+    age_probabilities: npt.ArrayLike, calibration: IntervalCalibration, coverage: float, *, age_min: int = 0
+) -> tuple[Floats, Floats]:
+    """The interval of each face that holds its labelled age with a probability of at least ``coverage``.
+
+    It reaches from the least to the greatest age y with ``|F(y) - 1/2|`` no larger than the calibrated half
+    mass of y's band, cut to the ages from 0 to the last bin; the median is always inside.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        calibration: Half masses by coverage and band; linear between coverages, where the promise is that of
+            the lower one.
+        coverage: Wished probability, within the calibrated range.
+        age_min: Age in years of the first bin.
+
+    Returns:
+        (n,) lower and (n,) upper ends in years.
+
+    Raises:
+        ValueError: If ``coverage`` lies outside the calibrated range.
+    """
+    check_coverage(coverage, calibration)
+    table = np.asarray(calibration.half_mass)
+    half_mass = [float(np.interp(coverage, calibration.coverage, column)) for column in table.T]
+    cdf = _cdf(age_probabilities)
+    low, high = _hull(cdf, np.asarray(calibration.ages) - age_min, half_mass)
+    return _to_years(low, cdf, age_min), _to_years(high, cdf, age_min)
+
+
+def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
+    """Refuse a coverage that the calibration does not reach.
+
+    Raises:
+        ValueError: If it lies outside the calibrated range.
+    """
+    least, most = calibration.coverage[0], calibration.coverage[-1]
+    if not least <= coverage <= most:
+        raise ValueError(
+            f"coverage must lie between {least} and {most}, for which the model is calibrated; got {coverage}"
+        )
+
+
+def calibrate(
+    age_probabilities: npt.ArrayLike, ages: npt.ArrayLike, *, age_min: int = 0
+) -> IntervalCalibration:
+    """Measure the half masses on faces that were not trained on (split conformal prediction).
+
+    In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
+    ``|F(y) - 1/2|``. The interval of a new face like these then holds its age with a probability of at least
+    c in every band. Being the hull of what the bands allow, it holds a little more often than that. To narrow
+    it until it holds c of these same faces would take the guarantee away.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        ages: (n,) labelled ages in years; those beyond the bins count as the first or last bin's.
+        age_min: Age in years of the first bin.
+
+    Raises:
+        ValueError: If there are fewer than ten faces, or the lengths differ.
+    """
+    cdf, years = _cdf(age_probabilities), np.asarray(ages, np.float64)
+    if years.shape != (len(cdf),):
+        raise ValueError(f"expected as many ages as distributions, got {years.shape} and {len(cdf)}")
+    if len(years) < LEAST_FACES:
+        raise ValueError(f"expected at least {LEAST_FACES} faces, got {len(years)}")
+    position = np.clip(years - age_min, 0, cdf.shape[1] - 2) + 0.5
+    scores, starts = np.abs(_reached(cdf, position) - 0.5), _bands(position - 0.5)
+    band = np.searchsorted(starts, position - 0.5, side="right") - 1
+    columns = [np.sort(scores[band == i]) for i in range(len(starts))]
+    return IntervalCalibration(
+        coverage=COVERAGES,
+        ages=tuple(int(start) + age_min for start in starts),
+        half_mass=tuple(
+            tuple(_conformal_quantile(column, level) for column in columns) for level in COVERAGES
+        ),
+        n=len(years),
+    )
+
+
+def _bands(ages: Floats) -> npt.NDArray[np.int64]:
+    """The first age of each band: the decades, but for those with too few faces of their own or beyond.
+
+    The first is halved: a baby's age shows far more closely than a schoolchild's.
+    """
+    starts = [0]
+    for start in (BAND // 2, *range(BAND, int(ages.max()) + 1, BAND)):
+        if min((ages >= start).sum(), ((ages >= starts[-1]) & (ages < start)).sum()) >= LEAST_IN_BAND:
+            starts.append(start)
+    return np.array(starts)
+
+
+def _hull(cdf: Floats, starts: npt.NDArray[np.int64], half_mass: list[float]) -> tuple[Floats, Floats]:
+    """Ends of the intervals, as positions in bins from the first edge."""
+    low = high = _quantile(cdf, 0.5)
+    last = float(cdf.shape[1] - 1)
+    edges = [0.0, *map(float, starts[1:]), last]  # the bin of age k begins at the position k
+    for (first, end), half in zip(pairwise(edges), half_mass, strict=True):
+        least = np.maximum(first, _quantile(cdf, 0.5 - half))
+        most = np.minimum(end, last - _quantile(1 - cdf[:, ::-1], 0.5 - half))
+        allowed = least <= most
+        low, high = (
+            np.where(allowed, np.minimum(low, least), low),
+            np.where(allowed, np.maximum(high, most), high),
+        )
+    return low, high
+
+
+def _to_years(position: Floats, cdf: Floats, age_min: int) -> Floats:
+    return np.clip(age_min - 0.5 + position, 0, age_min + cdf.shape[1] - 2)
+
+
+def _conformal_quantile(ordered: Floats, level: float) -> float:
+    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # a whole number must not be rounded up a step
+    return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
+
+
+def _cdf(age_probabilities: npt.ArrayLike) -> Floats:
+    """(n, k + 1) values of F at the bins' edges, from exactly 0 to exactly 1."""
+    mass = np.asarray(age_probabilities, np.float64)
+    if mass.ndim != 2 or mass.shape[1] < 1:
+        raise ValueError(f"age_probabilities must have the shape (n, k), got {mass.shape}")
+    total = np.cumsum(mass, axis=1)
+    return np.column_stack([np.zeros(len(mass)), total / total[:, -1:]])
+
+
+def _reached(cdf: Floats, position: Floats) -> Floats:
+    """F at a position (n,), in bins from the first edge."""
+    below = np.floor(position).astype(int)
+    rows = np.arange(len(cdf))
+    return np.asarray(
+        cdf[rows, below] + (position - below) * (cdf[rows, below + 1] - cdf[rows, below]), np.float64
+    )
+
+
+def _quantile(cdf: Floats, mass: float) -> Floats:
+    """The least position x, in bins from the first edge, with F(x) >= mass; -inf for no mass."""
+    if mass <= 0:
+        return np.full(len(cdf), -np.inf)
+    above = np.argmax(cdf >= mass, axis=1)
+    rows = np.arange(len(cdf))
+    low, high = cdf[rows, above - 1], cdf[rows, above]
+    return np.asarray(above - 1 + (mass - low) / (high - low), np.float64)

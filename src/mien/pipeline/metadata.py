@@ -1,0 +1,156 @@
+"""What a model file says of itself: one object, written by the export and checked when a file is loaded."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mien.errors import ModelError
+from mien.pipeline.align import ChipGeometry
+
+
+def _rises(values: Sequence[float], strictly: bool = False) -> bool:
+    return all(a < b or (a == b and not strictly) for a, b in pairwise(values))
+
+
+class IntervalCalibration(BaseModel):
+    """Label-conditional distributional conformal prediction; see :mod:`mien.pipeline.intervals`.
+
+    The score of a face with label y is ``|F(y) - 1/2|``, F being its predicted distribution function. The
+    interval of a new face holds the ages y whose score is at most the half mass of y's band.
+
+    Attributes:
+        coverage: Increasing coverages in (0, 1).
+        ages: Increasing first ages of the bands; the first band also holds all younger ages.
+        half_mass: For each coverage the half mass of each band, in [0, 0.5]. Files of earlier versions have
+            one number for each coverage, which is that of all ages.
+        n: Number of calibration faces.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coverage: tuple[float, ...] = Field(min_length=2)
+    ages: tuple[int, ...] = Field(default=(0,), min_length=1)
+    half_mass: tuple[tuple[float, ...], ...] = Field(min_length=2)
+    n: int = Field(ge=1)
+
+    @field_validator("half_mass", mode="before")
+    @classmethod
+    def _one_band(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and all(isinstance(row, int | float) for row in value):
+            return tuple((row,) for row in value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_table(self) -> Self:
+        if len(self.coverage) != len(self.half_mass):
+            raise ValueError("coverage and half_mass differ in length")
+        if not _rises(self.coverage, strictly=True) or self.coverage[0] <= 0 or self.coverage[-1] >= 1:
+            raise ValueError("coverage does not rise within (0, 1)")
+        if not _rises(self.ages, strictly=True):
+            raise ValueError("ages do not rise")
+        if any(len(row) != len(self.ages) for row in self.half_mass):
+            raise ValueError("half_mass has not one number for each of the ages")
+        for column in zip(*self.half_mass, strict=True):
+            if not _rises(column) or column[0] < 0 or column[-1] > 0.5:
+                raise ValueError("half_mass does not rise within [0, 0.5]")
+        return self
+
+
+class GenderCalibration(BaseModel):
+    """Platt scaling (Platt, "Probabilistic outputs for support vector machines", 1999) and when to be unsure.
+
+    The calibrated logarithm of the odds of "female" is ``slope`` times the graph's, plus ``intercept``. As it
+    stands it changes nothing, which is how files of earlier versions are read.
+
+    Attributes:
+        slope: Above 0.
+        intercept: In natural logarithms of odds.
+        unsure_below: Calibrated probability of the likelier gender below which no label is given; 0.5 never.
+        n: Number of calibration faces; 0 where there were none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float = Field(default=1.0, gt=0)
+    intercept: float = 0.0
+    unsure_below: float = Field(default=0.5, ge=0.5, lt=1)
+    n: int = Field(default=0, ge=0)
+
+
+class ModelMetadata(BaseModel):
+    """All that is needed to use a model file, beside its graph.
+
+    The graph maps ``chips``, float32 of shape (n, 3, input_size, input_size), scaled to [0, 1], normalised by
+    ``mean`` and ``std``, channels in ``channel_order``, to ``age_probabilities`` (n, age_max - age_min + 1),
+    whose rows sum to 1, and ``p_female`` (n,).
+
+    Attributes:
+        name: Name of the recipe or model.
+        version: Version of the weights.
+        licence: Terms of use of the weights.
+        geometry: Where the face lies in a chip.
+        input_size: Side of a chip in pixels.
+        channel_order: ``RGB`` or ``BGR``.
+        mean: Subtracted per channel, after scaling to [0, 1].
+        std: Divided by per channel.
+        age_min: Age in years of the first bin.
+        age_max: Age in years of the last bin.
+        gender_order: Labels for ``p_female`` near 0 and near 1.
+        interval: How age intervals are made.
+        gender: How p(female) is calibrated.
+        training_data: One line for each data set that was trained on.
+        metrics: Figures measured on data that was not trained on, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    licence: str
+    geometry: ChipGeometry
+    input_size: int = Field(ge=16, le=1024)
+    channel_order: str = Field(pattern="^(RGB|BGR)$")
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    age_min: int = Field(ge=0)
+    age_max: int
+    gender_order: tuple[str, str]
+    interval: IntervalCalibration
+    gender: GenderCalibration = GenderCalibration()
+    training_data: tuple[str, ...]
+    metrics: dict[str, float]
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        if self.age_max <= self.age_min:
+            raise ValueError("age_max is not above age_min")
+        if min(self.std) <= 0:
+            raise ValueError("std is not positive")
+        return self
+
+    def to_properties(self) -> dict[str, str]:
+        """As ONNX ``metadata_props``: one JSON text under ``mien``."""
+        return {"mien": self.model_dump_json()}
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], source: str) -> Self:
+        """Read back what :meth:`to_properties` wrote.
+
+        Raises:
+            ModelError: If anything is missing or wrong; the sentence names what.
+        """
+        if "mien" not in properties:
+            raise ModelError(
+                f"{source} has no mien metadata (chip geometry, normalisation, age support …); "
+                "use a file that 'mien export' wrote."
+            )
+        try:
+            return cls.model_validate_json(properties["mien"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "metadata"
+            raise ModelError(
+                f"{source} has unusable mien metadata ({where}: {first['msg'].lower()}); export it again."
+            ) from None

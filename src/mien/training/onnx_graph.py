@@ -1,0 +1,112 @@
+"""Nets as ONNX graphs: batch norms as scale and shift, kernels as bytes where that loses nothing."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from mien.errors import TrainingError
+from mien.training.byte_kernels import store_kernels
+
+
+class Affine(nn.Module):
+    """A batch norm in evaluation mode: scale and shift by channel.
+
+    Kept apart from the convolution, whose weights so stay as they were trained; ONNX Runtime fuses the
+    two when it loads the file.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Take over the statistics and the affine part of a trained batch norm."""
+        super().__init__()
+        if norm.running_mean is None or norm.running_var is None:
+            raise TrainingError("a batch norm without running statistics cannot be exported.")
+        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(1, -1, 1, 1))
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) to the same shape."""
+        return x * self.scale + self.shift
+
+
+class Graph(nn.Module):
+    """A module without the trainer's trimmings, its batch norms replaced."""
+
+    def __init__(self, module: nn.Module) -> None:
+        """Copy the module."""
+        super().__init__()
+        self.module = copy.deepcopy(module)  # this name begins those of the file's tensors
+        for parent in list(self.module.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(parent, name, Affine(child))
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the module makes of its one input."""
+        return tuple(self.module(inputs))
+
+
+def to_onnx(
+    module: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str], axes: dict[int, str]
+) -> onnx.ModelProto:
+    """A module's graph; kernels that were rounded to bytes are stored as such, losslessly.
+
+    Args:
+        module: Maps one tensor to a tuple of tensors.
+        example: An input.
+        input_name: Its name.
+        output_names: Those of the outputs.
+        axes: Names of the input's axes that may have any length.
+
+    Raises:
+        TrainingError: If PyTorch cannot export it.
+    """
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            Graph(module).eval(),
+            (example,),
+            input_names=[input_name],
+            output_names=list(output_names),
+            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in axes.items()},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise TrainingError("the graph could not be exported.")
+    graph: onnx.ModelProto = program.model_proto
+    _forget_origin(graph.graph)
+    store_kernels(graph.graph)
+    onnx.checker.check_model(graph)
+    return graph
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hold back what PyTorch's exporter says of itself: torchvision's absence, its own deprecated calls."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _forget_origin(graph: onnx.GraphProto) -> None:
+    """Drop what the exporter notes of where each node came from: a third of a megabyte of file names."""
+    graph.ClearField("value_info")
+    graph.ClearField("metadata_props")
+    for part in [*graph.node, *graph.input, *graph.output]:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")

@@ -1,0 +1,88 @@
+"""Photos as the pages show them where no scripts run: everything is in the page itself."""
+
+import io
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from PIL import Image
+
+from mien.draw import draw_estimates
+from mien.pipeline.images import EncodedPhoto
+from mien.results import Box, PhotoResult
+from mien.web.engine import Engine
+
+SIDE = 1600
+"""Longest side in pixels of a photo's copy for the page."""
+
+CHIP_SIDE = 192
+"""Side of a face's picture, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoView:
+    """A photo and its estimates.
+
+    Attributes:
+        name: As the client gave it.
+        answer: The JSON contract, as the API gives it.
+        picture: A ``data:`` address of its copy; empty where it could not be read.
+        marked: Likewise, with the estimates drawn on it.
+        chips: Likewise, one a face.
+    """
+
+    name: str
+    answer: dict[str, Any] = field(repr=False)
+    picture: str = field(default="", repr=False)
+    marked: str = field(default="", repr=False)
+    chips: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return PurePath(self.name).stem
+
+
+def view_of(engine: Engine, photo: EncodedPhoto, result: PhotoResult) -> PhotoView:
+    """Make the copies of a photo that go with its result.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+    """
+    if result.error is not None:
+        return PhotoView(photo.name, result.to_json())
+    with engine.reading(photo) as read:
+        picture, marked = Image.fromarray(read.pixels), draw_estimates(read.pixels, result.faces)
+        chips = tuple(_data_address(_cut_out(picture, face.box)) for face in result.faces)
+        return PhotoView(photo.name, result.to_json(), _data_address(picture), _data_address(marked), chips)
+
+
+def upright_copy(engine: Engine, photo: EncodedPhoto) -> bytes:
+    """A JPEG, at most :data:`SIDE` wide and high, made from the pixels alone: without metadata.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+    """
+    with engine.reading(photo) as read:
+        return _jpeg(Image.fromarray(read.pixels))
+
+
+def _cut_out(picture: Image.Image, box: Box) -> Image.Image:
+    """The square around a box, moved into the picture."""
+    side = min(max(box.width, box.height), *picture.size)
+    x = min(max((box.x1 + box.x2 - side) / 2, 0), picture.width - side)
+    y = min(max((box.y1 + box.y2 - side) / 2, 0), picture.height - side)
+    return picture.resize((CHIP_SIDE, CHIP_SIDE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))
+
+
+def _data_address(image: Image.Image) -> str:
+    return f"data:image/jpeg;base64,{b64encode(_jpeg(image)).decode('ascii')}"
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    image = image.copy()
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
