@@ -57,7 +57,7 @@ RECIPES = {
             epochs=16,
             batch_size=64,
             chip_side=128,
-            shares={"fairface": 0.4, "all-age-faces": 0.4},
+            shares={"fairface": 0.6, "all-age-faces": 0.4},
             ema_decay=0.999,
             teachable=True,
         ),

@@ -61,5 +61,6 @@ class SmallModule(MultiTaskModule):
             sides=SIDES,
             continued_sides=CONTINUED_SIDES,
             max_learning_rate=2e-3,
+            mixed=0.5,
             weight_decay=0.05,
         )
