@@ -32,6 +32,7 @@ class Model:
         path: The file; None for the one that ships.
 
     Attributes:
+        path: The file.
         metadata: What the file says of itself.
 
     Raises:
@@ -42,11 +43,16 @@ class Model:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
+        self.path = source
         self._session = _load(source)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
         _check_graph(self._session, self.metadata, str(source))
+
+    def __reduce__(self) -> tuple[type["Model"], tuple[Path]]:
+        """A pickled model is loaded again from its file."""
+        return Model, (self.path,)
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
         """Look at faces.

@@ -1,5 +1,6 @@
 """mien's own detector."""
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -136,6 +137,10 @@ class MienDetector:
         _check_graph(self._session, str(source))
         self.longest_side = longest_side
         self.threshold = threshold if threshold is not None else self.metadata.threshold
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled detector is set up again."""
+        return partial(MienDetector, self.path, longest_side=self.longest_side, threshold=self.threshold), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
