@@ -15,7 +15,7 @@ SIDES = ((0.6, 112), (1.0, 128))
 
 
 class DlibModule(MultiTaskModule):
-    """Training of dlib's trunk, whose learning rate is lower than that of a net with random weights."""
+    """Training of dlib's trunk with three heads."""
 
     def __init__(self) -> None:
         """Draw the weights."""
@@ -25,7 +25,6 @@ class DlibModule(MultiTaskModule):
             InputSpec(size=SIDES[-1][1], mean=means, std=(256 / 255,) * 3),
             sides=SIDES,
             continued_sides=((1.0, SIDES[-1][1]),),
-            max_learning_rate=6e-4,
             weight_decay=0.05,
             mixed=0.2,
         )

@@ -59,7 +59,6 @@ class MultiTaskModule(FaceModule):
         *,
         sides: Sides,
         continued_sides: Sides,
-        max_learning_rate: float,
         weight_decay: float,
         mixed: float,
     ) -> None:
@@ -70,7 +69,6 @@ class MultiTaskModule(FaceModule):
             spec: Form of its input.
             sides: Sides of the training images in pixels: coarse first, where epochs are cheap.
             continued_sides: The same where the net starts from a model file and has seen coarse images.
-            max_learning_rate: Peak of the cycle.
             weight_decay: Of the convolutions and the linear layer.
             mixed: Share of the batches whose faces are mixed.
         """
@@ -83,10 +81,8 @@ class MultiTaskModule(FaceModule):
         self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
         self.group_losses: Tensor
         self.sides, self.continued_sides = sides, continued_sides
-        self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
         self.mixed = mixed
-        self.continued = False
 
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Go on from a model file of this recipe; of two joined nets, from the first."""
@@ -94,6 +90,10 @@ class MultiTaskModule(FaceModule):
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self, self.net, path, images)
         self.continued = True
+
+    def trunks(self) -> list[nn.Module]:
+        """The one that all heads share."""
+        return [self.net.trunk]
 
     def join(self, other: FaceModule) -> None:
         """Let another run's net answer for the mirror image: two nets err less alike than one does twice."""
@@ -175,13 +175,14 @@ class MultiTaskModule(FaceModule):
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        learning = [p for p in self.net.parameters() if p.requires_grad]
+        matrices = [p for p in learning if p.ndim > 1]
+        vectors = [p for p in learning if p.ndim <= 1]
         groups = [
             {"params": matrices, "weight_decay": self.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        peak = self.max_learning_rate * (0.75 if self.continued else 1)
+        peak = self.learning_rate * (0.75 if self.continued else 1)
         optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
