@@ -77,7 +77,9 @@ def files_of(folder: Path) -> set[str]:
 
 def test_the_source_distribution_can_run_its_tests(tmp_path: Path) -> None:
     names = names_in(build("sdist", ROOT, tmp_path))
-    wanted = {f"{folder}/{name}" for folder in ("tests", "docs", "examples") for name in files_of(ROOT / folder)}
+    wanted = {
+        f"{folder}/{name}" for folder in ("tests", "docs", "examples") for name in files_of(ROOT / folder)
+    }
     assert wanted - names == set()
     assert {"constraints.txt", "pyproject.toml", "src/mien/weights/small.onnx"} <= names
 

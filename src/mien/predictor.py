@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
-from mien.defaults import DEFAULT_DETECTOR
+from mien.defaults import DEFAULT_DETECTOR, Device
 from mien.errors import ImageError
 from mien.pipeline.align import (
     CANONICAL_GEOMETRY,
@@ -106,8 +106,15 @@ class Predictor:
         rotate: Whether photos that lie on their side or stand on their head are noticed; see
             :class:`~mien.pipeline.detect.TurningDetector`.
         max_pixels: Photos with more are refused.
+        device: What the model and mien's own detector run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
+            ``openvino``; ``auto`` for the first of the others that works, or else ``cpu``. A loaded model
+            stays where it is.
+
+    Attributes:
+        device: What the model runs on.
 
     Raises:
+        DeviceError: If the device cannot be used.
         ModelError: If the model file cannot be used.
         DetectorError: If the detector cannot be set up.
         ValueError: If the model is not calibrated for ``coverage``, or ``gender_threshold`` is out of range.
@@ -127,10 +134,12 @@ class Predictor:
         gender_threshold: float | None = None,
         rotate: bool = True,
         max_pixels: int = MAX_PIXELS,
+        device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
-        self.model = model if isinstance(model, Model) else Model(model)
-        self.detector = make_detector(detector) if isinstance(detector, str) else detector
+        self.model = model if isinstance(model, Model) else Model(model, device=device)
+        self.device = self.model.device
+        self.detector = make_detector(detector, device=self.device) if isinstance(detector, str) else detector
         self.coverage = coverage
         self.gender_threshold = gender_threshold
         self.rotate = rotate

@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mien.predictor import Predictor
 
 
 class Faces(StrEnum):
@@ -14,6 +17,24 @@ class Faces(StrEnum):
     aligned = "aligned"
 
 
+class Device(StrEnum):
+    """What a model runs on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    coreml = "coreml"
+    directml = "directml"
+    openvino = "openvino"
+
+
+DeviceName = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="What the model runs on; 'auto' takes an accelerator that works, or else the processor.",
+    ),
+]
 DetectorName = Annotated[
     str,
     typer.Option(
@@ -35,3 +56,9 @@ ModelFile = Annotated[
         metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
     ),
 ]
+
+
+def tell_device(asked: Device, predictor: "Predictor") -> None:
+    """Say what ``auto`` took."""
+    if asked == Device.auto:
+        typer.echo(f"mien: the model runs on {predictor.device}.", err=True)

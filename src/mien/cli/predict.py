@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mien.cli.options import DetectorName, Faces, ModelFile, Rotate
+from mien.cli.options import DetectorName, Device, DeviceName, Faces, ModelFile, Rotate, tell_device
 from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import ImageError
 from mien.results import Estimate, PhotoResult, whole_percent, whole_years
@@ -87,6 +87,7 @@ def predict(
     detector: DetectorName = DEFAULT_DETECTOR,
     rotate: Rotate = True,
     model: ModelFile = None,
+    device: DeviceName = Device.cpu,
     server: Annotated[
         str | None,
         typer.Option(
@@ -116,9 +117,9 @@ def predict(
     photos = _expanded(photos)
     sources = _sources(photos)
     predictor = (
-        _local(model, detector, rotate)
+        _local(model, detector, rotate, device)
         if server is None
-        else _remote(server, model, detector, _headers(header or []), rotate)
+        else _remote(server, model, detector, device, _headers(header or []), rotate)
     )
     if save is not None:
         _make_folder(save)
@@ -155,19 +156,26 @@ def predict(
         raise typer.Exit(1)
 
 
-def _local(model: Path | None, detector: str, rotate: bool) -> "Predictor":
+def _local(model: Path | None, detector: str, rotate: bool, device: Device) -> "Predictor":
     from mien.predictor import Predictor
 
-    return Predictor(model, detector, rotate=rotate)
+    predictor = Predictor(model, detector, rotate=rotate, device=device.value)
+    tell_device(device, predictor)
+    return predictor
 
 
 def _remote(
-    server: str, model: Path | None, detector: str, headers: dict[str, str], rotate: bool
+    server: str,
+    model: Path | None,
+    detector: str,
+    device: Device,
+    headers: dict[str, str],
+    rotate: bool,
 ) -> "RemotePredictor":
     from mien.remote import RemotePredictor
 
-    if model is not None or detector != DEFAULT_DETECTOR:
-        raise typer.BadParameter("The server has its own model and detector.", param_hint="--server")
+    if model is not None or detector != DEFAULT_DETECTOR or device != Device.cpu:
+        raise typer.BadParameter("The server has its own model, detector and device.", param_hint="--server")
     return RemotePredictor(server, headers=headers, rotate=rotate)
 
 

@@ -42,6 +42,10 @@ class Engine:
         settings: Names the model, the detectors and the limits.
         predictor: Used as the only detector's predictor instead.
 
+    Attributes:
+        metadata: Of the model.
+        device: What the model runs on.
+
     Raises:
         MienError: If the model or a detector cannot be loaded.
     """
@@ -50,7 +54,7 @@ class Engine:
         """Load everything."""
         self.settings = settings
         if predictor is None:
-            model = Model(settings.model)
+            model = Model(settings.model, device=settings.device)
             try:
                 check_coverage(settings.coverage, model.metadata.interval)
             except ValueError as error:
@@ -70,7 +74,7 @@ class Engine:
             for name, p in zip(settings.detector_names, made, strict=True)
             for rotate in (True, False)
         }
-        self.metadata = made[0].model.metadata
+        self.metadata, self.device = made[0].model.metadata, made[0].model.device
 
     def look(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
         """Estimate every face of a photo.

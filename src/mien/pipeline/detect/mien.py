@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mien.defaults import Device
 from mien.errors import DetectorError
 from mien.pipeline.detect.nms import choose_faces, intersection_over_union
 from mien.pipeline.detect.preprocessing import CLOSE_UP, close_up, resize, to_tensor
@@ -111,6 +112,7 @@ class MienDetector:
         path: The file; None for the one that ships.
         longest_side: In pixels, of the photo as the detector sees it.
         threshold: Least score, in [0, 1]; None for the file's own.
+        device: What it runs on; see :class:`~mien.pipeline.model.Model`.
 
     Attributes:
         metadata: What the file says of itself.
@@ -118,6 +120,7 @@ class MienDetector:
 
     Raises:
         DetectorError: If the file is missing or is not a detector of mien.
+        DeviceError: If the device cannot be used.
     """
 
     def __init__(
@@ -126,11 +129,12 @@ class MienDetector:
         *,
         longest_side: int = 640,
         threshold: float | None = None,
+        device: Device = "cpu",
     ) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_detector_path()
         self.path = source
-        self._session = _open(source)
+        self._session = _open(source, device)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = DetectorMetadata.from_properties(properties, str(source))
         _check_graph(self._session, str(source))
@@ -178,12 +182,13 @@ class MienDetector:
         return [boxes[wanted], scores[wanted], points[wanted]]
 
 
-def _open(path: Path) -> Any:  # onnxruntime has no types
+def _open(path: Path, device: Device) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_detector_path() else "check the path"
         raise DetectorError(f"There is no detector file {path}; {cure}.")
     try:
-        return open_session(path, threads=1)  # a stream of photos is searched by several threads
+        # One thread: a stream of photos is searched by several.
+        return open_session(path, threads=1, device=device)
     except ValueError:
         raise DetectorError(f"{path} is not an ONNX file that can be run.") from None
 
