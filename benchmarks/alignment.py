@@ -17,9 +17,9 @@ import pandas as pd
 
 from mien import MienError, PhotoResult, Predictor
 from mien.data.manifest import read_manifest
-from mien.defaults import DEFAULT_DETECTOR
 from mien.pipeline.images import Pixels, read_photo
 from mien.pipeline.model import Model
+from mien.request import DEFAULT_DETECTOR
 
 GREY, TILT, SMALL = 128, 20, 60
 

@@ -20,12 +20,12 @@ import pandas as pd
 
 from mien import MienError
 from mien.data.manifest import read_manifest
-from mien.defaults import DEFAULT_DETECTOR
 from mien.pipeline.align import CANONICAL_GEOMETRY, extract_chip, transform_of_face
 from mien.pipeline.detect import Detector, make_detector
 from mien.pipeline.images import Pixels, read_photo
 from mien.pipeline.model import Model
 from mien.pipeline.quality import Quality, flags_of, measure
+from mien.request import DEFAULT_DETECTOR
 
 Spoil = Callable[[Pixels, float], Pixels]
 

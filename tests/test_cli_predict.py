@@ -68,15 +68,15 @@ def test_json_is_one_object_a_photo_in_order(
         "error": f"{tmp_path / 'no.jpg'} does not exist; check the path.",
     }
     assert set(third) == {"photo", "width", "height", "faces"}
-    assert set(third["faces"][0]) == {"box", "detection_score", "age", "gender", "flags"}
+    assert set(third["faces"][0]) == {"box", "detection_score", "age", "gender", "flags", "landmarks"}
 
 
 def test_failed_photos_are_named_on_stderr(mien: Mien, empty: Path, tmp_path: Path) -> None:
     result = mien(tmp_path, empty)
     assert result.exit_code == 1
-    assert (
-        result.stderr
-        == f"mien: {tmp_path} is a folder; name the photos in it, for example {tmp_path}/*.jpg.\n"
+    assert result.stderr == (
+        f"mien: {tmp_path} is a folder; name the photos in it, for example {tmp_path}/*.jpg, or use 'mien "
+        "annotate'.\n"
     )
     assert result.stdout == f"{empty}: no face found\n"
 

@@ -18,9 +18,11 @@ from mien.errors import (
     TrainingError,
 )
 from mien.pipeline.telemetry import switch_off
-from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
+from mien.request import Request
+from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
 if TYPE_CHECKING:
+    from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
 
@@ -41,6 +43,7 @@ __all__ = [
     "Photo",
     "PhotoResult",
     "Predictor",
+    "Request",
     "TrainingError",
     "__version__",
 ]
@@ -48,6 +51,7 @@ __all__ = [
 _LAZY = {
     "EncodedPhoto": "mien.pipeline.images",
     "Photo": "mien.pipeline.images",
+    "PhotoResult": "mien.photo_result",
     "Predictor": "mien.predictor",
 }
 

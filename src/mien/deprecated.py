@@ -7,6 +7,7 @@ from types import ModuleType
 
 MOVED = {
     "mien.align": "mien.pipeline.align",
+    "mien.defaults": "mien.request",
     "mien.detect": "mien.pipeline.detect",
     "mien.images": "mien.pipeline.images",
     "mien.intervals": "mien.pipeline.intervals",

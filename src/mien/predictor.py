@@ -5,15 +5,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar, get_args
+from threading import Lock
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 from PIL import Image
 
-from mien.defaults import DEFAULT_DETECTOR, Device
-from mien.errors import ImageError
+from mien.errors import ImageError, PhotoTooLargeError
+from mien.photo_result import PhotoResult
 from mien.pipeline.align import (
     CANONICAL_GEOMETRY,
     Transform,
@@ -22,23 +23,24 @@ from mien.pipeline.align import (
     transform_of_face,
 )
 from mien.pipeline.detect import Detector, TurningDetector, make_detector
-from mien.pipeline.estimation import Question, ask, read
+from mien.pipeline.device_names import Device
+from mien.pipeline.estimation import COVERAGE, complete, estimate_faces
 from mien.pipeline.images import (
     MAX_PIXELS,
     EncodedPhoto,
+    ImageFormat,
     Photo,
     PhotoSource,
     Pixels,
+    check_image_format,
     name_of,
     reading,
     take_over,
 )
 from mien.pipeline.model import Model
 from mien.pipeline.quality import CUT_OFF, flags_of, measure, share_outside
-from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate, PhotoResult
-
-Faces = Literal["detect", "aligned"]
-Framing = Literal["utkface", "padded"]
+from mien.request import DEFAULT_DETECTOR, Options, Request
+from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
 CHIPS_AT_ONCE = 32
 """A stream runs the model as soon as this many faces wait for it …"""
@@ -48,6 +50,8 @@ PATIENCE = 0.25
 
 LONGEST_SHAPE = 50
 """A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
+
+_ONE_PHOTO = (str, bytes, bytearray, memoryview, os.PathLike, EncodedPhoto, Photo, Image.Image)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -73,8 +77,9 @@ class _Source:
         failure: What the giver raised, which ends the stream.
     """
 
-    def __init__(self, photos: Iterable[PhotoSource]) -> None:
+    def __init__(self, photos: Iterable[PhotoSource], image_format: ImageFormat) -> None:
         self._photos = photos
+        self._image_format = image_format
         self.failure: Exception | None = None
 
     def __iter__(self) -> Iterator[PhotoSource | _Prepared]:
@@ -88,24 +93,23 @@ class _Source:
                 self.failure = error
                 return
             try:
-                yield take_over(photo)
+                yield take_over(photo, self._image_format)
             except ImageError as error:
                 yield _Prepared(name_of(photo), error=error)
 
 
 class Predictor:
-    """Estimates apparent age and perceived gender of the faces in photos. Thread-safe.
+    """Estimates apparent age and perceived gender of the faces in photos. Thread-safe; can be pickled.
 
     Args:
         model: Path of a model file, or a loaded one; None for the one that ships.
         detector: A name that :func:`~mien.pipeline.detect.make_detector` knows, or an object with the method
             of :class:`~mien.pipeline.detect.Detector`.
-        coverage: Probability with which the age intervals are to hold the labelled age.
-        gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but
-            not 1, below which a face's label is "uncertain"; None for the model's own.
-        rotate: Whether photos that lie on their side or stand on their head are noticed; see
-            :class:`~mien.pipeline.detect.TurningDetector`.
+        coverage: Of the age intervals where a request names none.
+        gender_threshold: Where a request names none; None for the model's own.
+        rotate: False to look at no photo turned, whatever a request says.
         max_pixels: Photos with more are refused.
+        max_faces: Photos with more faces are refused; None for any number.
         device: What the model and mien's own detector run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
             ``openvino``; ``auto`` for the first of the others that works, or else ``cpu``. A loaded model
             stays where it is.
@@ -130,10 +134,11 @@ class Predictor:
         model: str | os.PathLike[str] | Model | None = None,
         detector: str | Detector = DEFAULT_DETECTOR,
         *,
-        coverage: float = 0.9,
+        coverage: float = COVERAGE,
         gender_threshold: float | None = None,
         rotate: bool = True,
         max_pixels: int = MAX_PIXELS,
+        max_faces: int | None = None,
         device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
@@ -144,55 +149,63 @@ class Predictor:
         self.gender_threshold = gender_threshold
         self.rotate = rotate
         self.max_pixels = max_pixels
-        self._search = TurningDetector(self.detector) if rotate else self.detector
-        self._ask(None, (), None)
+        self.max_faces = max_faces
+        self._detectors = _Detectors(
+            self.detector, detector if isinstance(detector, str) else None, self.device
+        )
+        self.complete(Request())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled predictor loads its model and its detector again."""
+        settings = {
+            name: getattr(self, name)
+            for name in ("coverage", "gender_threshold", "rotate", "max_pixels", "max_faces")
+        }
+        return partial(Predictor, self.model, self.detector, **settings), ()
+
+    def __call__(
+        self, photo: PhotoSource, request: Request | None = None, **options: Unpack[Options]
+    ) -> PhotoResult:
+        """The same as :meth:`predict`."""
+        return self.predict(photo, request, **options)
 
     def predict(
         self,
         photo: PhotoSource,
+        request: Request | None = None,
         *,
-        faces: Faces = "detect",
-        framing: Framing = "utkface",
-        coverage: float | None = None,
-        thresholds: Sequence[int] = (),
-        gender_threshold: float | None = None,
-    ) -> list[Estimate]:
+        image_format: ImageFormat = "RGB",
+        **options: Unpack[Options],
+    ) -> PhotoResult:
         """Estimate every face of one photo.
 
         Args:
-            photo: A path, the bytes of a file, a Pillow image or a uint8 array; see
+            photo: A path, the bytes of a file, an open file, a Pillow image or a uint8 array; see
                 :func:`~mien.pipeline.images.read_photo`.
-            faces: ``detect``, or ``aligned`` where the photo is itself the crop of one face; its box is then
-                the whole photo, and its detection score 1.
-            framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded``
-                (as FairFace's, with padding 0.25).
-            coverage: Of the age intervals, instead of the predictor's.
-            thresholds: Ages in whole years; for each, how likely the face looks at least that old.
-            gender_threshold: Instead of the predictor's.
+            request: What is asked; None for the defaults.
+            image_format: Order of an array's colours: ``RGB``, or ``BGR`` as OpenCV reads them.
+            **options: Fields of :class:`~mien.Request`, which take precedence over the request's.
 
         Returns:
-            The estimates, the largest face first, by the part of its box inside the photo; empty where no
-            face is found.
+            The faces, the largest first, by the part of its box inside the photo; none where no face is
+            found.
 
         Raises:
             ImageError: If the photo cannot be read, or is cut short and shows no whole face in what is left.
-            ValueError: If the model is not calibrated for ``coverage``, knows no such threshold, or the
-                gender's is out of range.
+            DetectorError: If the detector asked for cannot be set up.
+            ValueError: If an option is out of range, or the model does not know the coverage or a threshold.
+            TypeError: If there is no option of that name.
         """
-        _check_choices(faces, framing)
-        question = self._ask(coverage, thresholds, gender_threshold)
-        prepared = self._read_and_prepare(photo, faces, framing)
-        return list(self._estimate([prepared], question)[0].faces)
+        asked = self.complete(request, **options)
+        return self._estimate([self._read_and_prepare(photo, asked, image_format)], asked)[0]
 
     def predict_many(
         self,
         photos: Iterable[PhotoSource],
+        request: Request | None = None,
         *,
-        faces: Faces = "detect",
-        framing: Framing = "utkface",
-        coverage: float | None = None,
-        thresholds: Sequence[int] = (),
-        gender_threshold: float | None = None,
+        image_format: ImageFormat = "RGB",
+        **options: Unpack[Options],
     ) -> Iterator[PhotoResult]:
         """Estimate every face of a stream of photos.
 
@@ -202,11 +215,9 @@ class Predictor:
 
         Args:
             photos: As :meth:`predict` takes them; read lazily.
-            faces: As for :meth:`predict`.
-            framing: As for :meth:`predict`.
-            coverage: As for :meth:`predict`.
-            thresholds: As for :meth:`predict`.
-            gender_threshold: As for :meth:`predict`.
+            request: What is asked of each; None for the defaults.
+            image_format: As for :meth:`predict`.
+            **options: As for :meth:`predict`.
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
@@ -214,55 +225,68 @@ class Predictor:
         Raises:
             Exception: Whatever ``photos`` itself raises, after the results of the photos before.
         """
-        _check_choices(faces, framing)
-        if isinstance(photos, str | bytes | os.PathLike | EncodedPhoto | Photo | Image.Image):
+        asked = self.complete(request, **options)
+        check_image_format(image_format)
+        one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
+        if one_array or isinstance(photos, _ONE_PHOTO) or callable(getattr(photos, "read", None)):
             raise TypeError("predict_many takes several photos; put a single one into a list, or use predict")
-        return self._stream(photos, faces, framing, self._ask(coverage, thresholds, gender_threshold))
+        return self._stream(photos, asked, image_format)
 
-    def _ask(
-        self, coverage: float | None, thresholds: Sequence[int], gender_threshold: float | None
-    ) -> Question:
-        """Check what is asked for, before any photo is read."""
-        return ask(
-            self.model.metadata,
-            self.coverage if coverage is None else coverage,
-            thresholds,
-            self.gender_threshold if gender_threshold is None else gender_threshold,
+    def complete(self, request: Request | None = None, **options: Unpack[Options]) -> Request:
+        """A request with this predictor's and this model's own values for what it leaves open.
+
+        Raises:
+            DetectorError: If the detector asked for cannot be set up.
+            ValueError: If an option is out of range, or the model does not know the coverage or a threshold.
+            TypeError: If there is no option of that name.
+        """
+        asked = replace(request or Request(), **options)
+        self._detectors.get(asked.detector)
+        own = replace(
+            asked,
+            coverage=self.coverage if asked.coverage is None else asked.coverage,
+            gender_threshold=(
+                self.gender_threshold if asked.gender_threshold is None else asked.gender_threshold
+            ),
+            rotate=self.rotate and asked.rotate,
         )
+        return complete(own, self.model.metadata)
 
     def _stream(
-        self, photos: Iterable[PhotoSource], faces: Faces, framing: Framing, question: Question
+        self, photos: Iterable[PhotoSource], asked: Request, image_format: ImageFormat
     ) -> Iterator[PhotoResult]:
         waiting: list[_Prepared] = []
         since = time.monotonic()
-        source = _Source(photos)
-        for prepared in _map_ahead(partial(self._prepare_or_fail, faces=faces, framing=framing), source):
+        source = _Source(photos, image_format)
+        for prepared in _map_ahead(partial(self._prepare_or_fail, asked=asked), source):
             if not waiting:
                 since = time.monotonic()
             waiting.append(prepared)
             chips = sum(len(p.chips) for p in waiting)
             if chips == 0 or chips >= CHIPS_AT_ONCE or time.monotonic() - since > PATIENCE:
-                yield from self._estimate(waiting, question)
+                yield from self._estimate(waiting, asked)
                 waiting = []
-        yield from self._estimate(waiting, question)
+        yield from self._estimate(waiting, asked)
         if source.failure is not None:
             raise source.failure
 
-    def _prepare_or_fail(self, photo: PhotoSource | _Prepared, faces: Faces, framing: Framing) -> _Prepared:
+    def _prepare_or_fail(self, photo: PhotoSource | _Prepared, asked: Request) -> _Prepared:
         if isinstance(photo, _Prepared):
             return photo
         try:
-            return self._read_and_prepare(photo, faces, framing)
+            return self._read_and_prepare(photo, asked)
         except ImageError as error:
             return _Prepared(name_of(photo), error=error)
 
-    def _read_and_prepare(self, photo: PhotoSource, faces: Faces, framing: Framing) -> _Prepared:
-        with reading(photo, max_pixels=self.max_pixels, damaged=True) as decoded:
-            return self._prepare(decoded, faces, framing)
+    def _read_and_prepare(
+        self, photo: PhotoSource, asked: Request, image_format: ImageFormat = "RGB"
+    ) -> _Prepared:
+        with reading(photo, max_pixels=self.max_pixels, damaged=True, image_format=image_format) as decoded:
+            return self._prepare(decoded, asked)
 
-    def _prepare(self, photo: Photo, faces: Faces, framing: Framing) -> _Prepared:
+    def _prepare(self, photo: Photo, asked: Request) -> _Prepared:
         """Find the faces of a photo and cut their chips."""
-        found, transforms = self._find(photo, faces, framing)
+        found, transforms = self._find(photo, asked)
         size = self.model.metadata.input_size
         chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
         flags = tuple(
@@ -271,33 +295,56 @@ class Predictor:
         )
         return _Prepared(photo.name, photo.width, photo.height, found, chips, flags)
 
-    def _find(self, photo: Photo, faces: Faces, framing: Framing) -> tuple[tuple[Face, ...], list[Transform]]:
-        if faces == "aligned":
+    def _find(self, photo: Photo, asked: Request) -> tuple[tuple[Face, ...], list[Transform]]:
+        if asked.faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
-            return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, framing)]
+            return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, asked.framing)]
         if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
             return (), []
+        detector = self._detectors.get(asked.detector)
+        seen = (TurningDetector(detector) if asked.rotate else detector).detect(photo.pixels)
+        if self.max_faces is not None and len(seen) > self.max_faces:
+            raise PhotoTooLargeError(
+                f"The photo has {len(seen)} faces; {self.max_faces} at most are looked at, so cut it up."
+            )
         frame = (0.0, 0.0, float(photo.width), float(photo.height))
-        seen = _intact(self._search.detect(photo.pixels), photo)
-        found = sorted(seen, key=lambda face: -face.box.area_within(frame))
+        found = sorted(_intact(seen, photo), key=lambda face: -face.box.area_within(frame))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
-    def _estimate(self, photos: list[_Prepared], question: Question) -> list[PhotoResult]:
+    def _estimate(self, photos: list[_Prepared], asked: Request) -> list[PhotoResult]:
         """Run the model on all faces of some photos at once."""
         chips = [chip for photo in photos for chip in photo.chips]
-        answers = iter(self._look(chips, question))
+        answers = iter(self._look(chips, asked))
         results = []
         for photo in photos:
             estimates = tuple(
-                Estimate(face.box, face.score, *next(answers), flags)
+                Estimate(face.box, face.score, *next(answers), flags, face.landmarks)
                 for face, flags in zip(photo.faces, photo.flags, strict=True)
             )
-            error = None if photo.error is None else str(photo.error)
-            results.append(PhotoResult(photo.name, photo.width, photo.height, estimates, error, photo.error))
+            results.append(
+                PhotoResult(photo.name, photo.width, photo.height, estimates)
+                if photo.error is None
+                else PhotoResult.failed(photo.name, photo.error)
+            )
         return results
 
-    def _look(self, chips: list[Pixels], question: Question) -> list[tuple[AgeEstimate, GenderEstimate]]:
-        return read(self.model.metadata, *self.model.run(np.stack(chips)), question) if chips else []
+    def _look(self, chips: list[Pixels], asked: Request) -> list[tuple[AgeEstimate, GenderEstimate]]:
+        return estimate_faces(self.model.metadata, *self.model.run(np.stack(chips)), asked) if chips else []
+
+
+class _Detectors:
+    """A predictor's own detector, and others by name, made when they are first asked for."""
+
+    def __init__(self, own: Detector, name: str | None, device: Device) -> None:
+        self._made: dict[str | None, Detector] = {None: own, name: own}
+        self._device = device
+        self._lock = Lock()
+
+    def get(self, name: str | None) -> Detector:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make_detector(str(name), device=self._device)
+            return self._made[name]
 
 
 def _intact(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
@@ -315,12 +362,6 @@ def _intact(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
             "download it again."
         )
     return whole
-
-
-def _check_choices(faces: str, framing: str) -> None:
-    for name, value, choices in (("faces", faces, get_args(Faces)), ("framing", framing, get_args(Framing))):
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def _map_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:

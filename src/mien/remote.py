@@ -5,20 +5,23 @@ import math
 import os
 import re
 import time
+import urllib.request
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.client import HTTPException, HTTPMessage
 from ipaddress import ip_address
-from typing import IO, Any
+from typing import IO, Any, Unpack
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies, proxy_bypass
+from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener, getproxies, proxy_bypass
 
 from mien.errors import ImageError, ServerError
+from mien.photo_result import PhotoResult
 from mien.pipeline.images import EncodedPhoto, name_of, read_file
-from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
+from mien.request import Options, Request
+from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, Points
 
 ATTEMPTS = 10
 """How often a photo is offered to a server that is busy, or starting anew."""
@@ -71,20 +74,15 @@ class RemotePredictor:
     def predict_many(
         self,
         photos: Iterable[str | EncodedPhoto],
-        *,
-        faces: str = "detect",
-        coverage: float | None = None,
-        thresholds: Sequence[int] = (),
-        gender_threshold: float | None = None,
+        request: Request | None = None,
+        **options: Unpack[Options],
     ) -> Iterator[PhotoResult]:
         """Estimate every face of some photos, one after the other.
 
         Args:
             photos: Paths, or bytes with a name.
-            faces: As for :meth:`mien.Predictor.predict`.
-            coverage: Likewise; None for the server's.
-            thresholds: Likewise.
-            gender_threshold: Likewise; None for the server's model's own.
+            request: What is asked of each; None for the server's defaults.
+            **options: Fields of :class:`~mien.Request`, which take precedence over the request's.
 
         Yields:
             One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
@@ -92,23 +90,20 @@ class RemotePredictor:
         Raises:
             ServerError: If the server cannot be reached, stays busy, wants a login, refuses an option, or is
                 none of mien's.
+            ValueError: If an option is out of range.
+            TypeError: If there is no option of that name.
         """
-        options = {"faces": faces}
-        if coverage is not None:
-            options["coverage"] = str(coverage)
-        if thresholds:
-            options["thresholds"] = ",".join(map(str, thresholds))
-        if gender_threshold is not None:
-            options["gender_threshold"] = str(gender_threshold)
-        if not self._rotate:
-            options["rotate"] = "false"
-        query = urlencode(options)
+        asked = replace(request or Request(), **options)
+        return self._stream(photos, replace(asked, rotate=asked.rotate and self._rotate))
+
+    def _stream(self, photos: Iterable[str | EncodedPhoto], asked: Request) -> Iterator[PhotoResult]:
+        query = urlencode(asked.to_query())
         for photo in photos:
             name = name_of(photo)
             try:
                 data = photo.data if isinstance(photo, EncodedPhoto) else read_file(photo)
             except ImageError as error:
-                yield PhotoResult(name, error=str(error))
+                yield PhotoResult.failed(name, error)
                 continue
             yield self._ask(name, data, query)
 
@@ -118,18 +113,18 @@ class RemotePredictor:
             if answer.status == 200:
                 return self._result(name, answer)
             if answer.status in PHOTO_PROBLEMS:
-                return PhotoResult(name, error=_photo_error(name, data, answer))
+                return _failed(name, data, answer)
             if answer.status not in PASSING:
                 raise ServerError(self._refusal(answer))
             if answer.broken and attempt >= ENOUGH:
-                return PhotoResult(name, error=_photo_error(name, data, replace(answer, status=413)))
+                return _failed(name, data, replace(answer, status=413))
             time.sleep(min(LONGEST_WAIT, answer.wait) or min(10.0, 2.0**attempt))
         if answer.cut_off:
             raise ServerError(self._unreachable(answer.cut_off))
         raise ServerError(f"The server at {self.url} is busy; try again later.")
 
     def _post(self, data: bytes, query: str) -> "_Answer":
-        request = Request(f"{self.url}/api/v1/predict?{query}", data, self._headers)
+        request = urllib.request.Request(f"{self.url}/api/v1/predict?{query}", data, self._headers)
         try:
             with self._open(request, timeout=self.timeout) as response:
                 answer = _Answer(response.status, response.headers, response.read())
@@ -190,7 +185,13 @@ class _NoRedirect(HTTPRedirectHandler):
     """A redirect would turn the request into one without a photo."""
 
     def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> None:
         return None
 
@@ -227,6 +228,10 @@ class _Answer:
         """Seconds after which to come back, if it says."""
         text = str(self.headers.get("Retry-After", ""))
         return float(text) if text.isdecimal() else 0
+
+
+def _failed(name: str, data: bytes, answer: _Answer) -> PhotoResult:
+    return PhotoResult.failed(name, ImageError(_photo_error(name, data, answer)))
 
 
 def _photo_error(name: str, data: bytes, answer: _Answer) -> str:
@@ -300,9 +305,12 @@ def _estimate(face: dict[str, Any]) -> Estimate:
     return Estimate(
         Box(*face["box"]),
         face["detection_score"],
-        AgeEstimate(age["years"], age["low"], age["high"], age["coverage"], *_at_least(age)),
+        AgeEstimate(
+            age["years"], age["low"], age["high"], age["coverage"], _at_least(age), _distribution(age)
+        ),
         _gender(gender["p_female"], gender["label"]),
         tuple(face["flags"]),
+        _points(face.get("landmarks")),
     )
 
 
@@ -313,6 +321,15 @@ def _gender(p_female: float, label: str) -> GenderEstimate:
     return GenderEstimate(min(p_female, math.nextafter(0.5, 0)) if label == "male" else max(p_female, 0.5))
 
 
-def _at_least(age: dict[str, Any]) -> list[Any]:
+def _at_least(age: dict[str, Any]) -> tuple[tuple[int, float], ...]:
     """The probabilities of being at least so old, if any were asked for."""
-    return [tuple((int(years), p) for years, p in age["at_least"].items())] if "at_least" in age else []
+    return tuple((int(years), p) for years, p in age.get("at_least", {}).items())
+
+
+def _distribution(age: dict[str, Any]) -> tuple[float, ...] | None:
+    return tuple(age["distribution"]) if "distribution" in age else None
+
+
+def _points(landmarks: list[list[float]] | None) -> Points | None:
+    """The five points; servers of earlier versions give none."""
+    return None if landmarks is None else tuple((x, y) for x, y in landmarks)

@@ -1,14 +1,13 @@
-"""Frozen value objects that the whole of mien speaks in; validated where they are made."""
+"""Frozen value objects: faces, and what is estimated of them; validated where they are made."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from mien.errors import MienError
+from typing import Any, Literal, TypeAlias
 
 Gender = Literal["female", "male"]
 GenderLabel = Literal["female", "male", "uncertain"]
+Points: TypeAlias = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Face:
 
     box: Box
     score: float
-    landmarks: tuple[tuple[float, float], ...] | None = None
+    landmarks: Points | None = None
     unsure: bool = False
     quarter_turns: int = 0
 
@@ -142,6 +141,7 @@ class AgeEstimate:
         coverage: Of the interval.
         at_least: ``(threshold, probability)`` for each threshold asked for: how likely the apparent age in
             whole years is at least that.
+        distribution: Probability of each age 0, 1, 2, … in whole years, if it was asked for; sums to 1.
     """
 
     years: float
@@ -149,6 +149,7 @@ class AgeEstimate:
     high: float
     coverage: float
     at_least: tuple[tuple[int, float], ...] = ()
+    distribution: tuple[float, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check."""
@@ -195,19 +196,31 @@ class GenderEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What mien says of one face."""
+    """What mien says of one face.
+
+    Attributes:
+        box: Where it is.
+        detection_score: The detector's confidence; detectors differ in scale.
+        age: Apparent age.
+        gender: Perceived gender.
+        flags: Reasons to trust the estimate less, such as ``small_face``.
+        landmarks: Five ``(x, y)`` points in pixels, as :attr:`Face.landmarks`; None where the detector gives
+            none.
+    """
 
     box: Box
     detection_score: float
     age: AgeEstimate
     gender: GenderEstimate
     flags: tuple[str, ...] = ()
+    landmarks: Points | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001.
 
         Years and probabilities are rounded so that their nearest whole years and percents stay as they are.
-        ``age.at_least`` is there only if thresholds were asked for.
+        ``age.at_least`` is there only if thresholds were asked for, ``age.distribution`` (to 0.00001) if it
+        was.
         """
         age: dict[str, Any] = {
             "years": rounded_years(self.age.years),
@@ -217,12 +230,15 @@ class Estimate:
         }
         if self.age.at_least:
             age["at_least"] = {str(threshold): rounded_probability(p) for threshold, p in self.age.at_least}
+        if self.age.distribution is not None:
+            age["distribution"] = [round(p, 5) for p in self.age.distribution]
         return {
             "box": [round(v, 1) for v in self.box],
             "detection_score": round(self.detection_score, 3),
             "age": age,
             "gender": _gender_json(self.gender),
             "flags": list(self.flags),
+            "landmarks": self.landmarks and [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
         }
 
 
@@ -232,31 +248,3 @@ def _gender_json(gender: GenderEstimate) -> dict[str, Any]:
         return {"label": gender.label, "probability": probability, "p_female": probability}
     probability = max(probability, 0.501)  # a reader of p_female must not take 0.4996 for female
     return {"label": gender.label, "probability": probability, "p_female": round(1 - probability, 3)}
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoResult:
-    """The answer for one photo of a stream: its faces, or the sentence that says why it could not be read.
-
-    Attributes:
-        photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
-        width: Width of the upright photo in pixels; 0 where it could not be read.
-        height: Height likewise.
-        faces: Every face, the one with the largest part inside the photo first.
-        error: None, or one sentence.
-        failure: None, or the error that says that sentence.
-    """
-
-    photo: str
-    width: int = 0
-    height: int = 0
-    faces: tuple[Estimate, ...] = field(default=())
-    error: str | None = None
-    failure: MienError | None = field(default=None, compare=False, repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract: photo, width, height, faces; or photo and error."""
-        if self.error is not None:
-            return {"photo": self.photo, "error": self.error}
-        faces = [face.to_json() for face in self.faces]
-        return {"photo": self.photo, "width": self.width, "height": self.height, "faces": faces}

@@ -1,14 +1,16 @@
 """A predictor that says what it is told to, for manifests of pictures that do not exist."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Unpack
 
 import pandas as pd
 
-from mien.pipeline.images import PhotoSource
-from mien.pipeline.model import Model
-from mien.predictor import Faces, Framing, Predictor
-from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, PhotoResult
+from mien.photo_result import PhotoResult
+from mien.pipeline.images import ImageFormat, PhotoSource
+from mien.predictor import Predictor
+from mien.request import Options, Request
+from mien.results import AgeEstimate, Box, Estimate, GenderEstimate
 
 
 def estimate(years: float, p_female: float = 0.5, side: float = 100) -> Estimate:
@@ -20,24 +22,21 @@ class FakePredictor(Predictor):
     """Answers by file name; a name it does not know is an unreadable picture."""
 
     def __init__(self, answers: Mapping[str, tuple[Estimate, ...]], model: Path) -> None:
+        super().__init__(model)
         self.answers = answers
-        self.model = Model(model)
-        self.coverage = 0.9
-        self.gender_threshold: float | None = None
         self.calls: list[tuple[str, str, list[str]]] = []
 
     def predict_many(
         self,
         photos: Iterable[PhotoSource],
+        request: Request | None = None,
         *,
-        faces: Faces = "detect",
-        framing: Framing = "utkface",
-        coverage: float | None = None,
-        thresholds: Sequence[int] = (),
-        gender_threshold: float | None = None,
+        image_format: ImageFormat = "RGB",
+        **options: Unpack[Options],
     ) -> Iterator[PhotoResult]:
+        asked = self.complete(request, **options)
         names = [Path(str(photo)).name for photo in photos]
-        self.calls.append((faces, framing, names))
+        self.calls.append((asked.faces, asked.framing, names))
         for name in names:
             if name in self.answers:
                 yield PhotoResult(name, 200, 200, self.answers[name])

@@ -10,7 +10,7 @@ from evaluation_fakes import FakePredictor, estimate, labels
 from mien.errors import DataError
 from mien.evaluation import Prediction, read_predictions
 from mien.evaluation.predictions import predict_manifest, stored_predictions, write_predictions
-from mien.results import PhotoResult
+from mien.photo_result import PhotoResult
 
 FOUND = Prediction("a.jpg", 31.25, 24.0, 39.5, 0.125, detected=True)
 

@@ -1,5 +1,6 @@
 """What a model runs on. Hardware is imitated: here by none, or by the processor under another name."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,12 @@ def test_a_detector_goes_where_the_model_is(monkeypatch: pytest.MonkeyPatch, tin
     monkeypatch.setattr(session, "_open_on", watched)
     Predictor(tiny_model, device="auto")
     assert seen == ["openvino", "openvino"]
+
+
+def test_a_pickled_predictor_stays_on_its_device(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    plugged_in(monkeypatch)
+    predictor = pickle.loads(pickle.dumps(Predictor(tiny_model, device="openvino")))
+    assert predictor.device == predictor.model.device == "openvino"
 
 
 @pytest.mark.usefixtures("nothing")

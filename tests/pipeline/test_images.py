@@ -12,29 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import BLUE, GREEN, RED, WHITE, bomb, corners, encode
 from PIL import Image, ImageOps
-from pillow_heif import register_heif_opener
 
 from mien.errors import ImageError
 from mien.pipeline.images import EncodedPhoto, PhotoSource, read_photo
-
-RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 200, 20), (20, 20, 220), (250, 250, 250)
-
-
-def corners() -> Image.Image:
-    """32x48, its quarters red, green (top), blue, white (bottom)."""
-    image = Image.new("RGB", (32, 48))
-    for i, colour in enumerate((RED, GREEN, BLUE, WHITE)):
-        image.paste(colour, (16 * (i % 2), 24 * (i // 2), 16 * (i % 2) + 16, 24 * (i // 2) + 24))
-    return image
-
-
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    if kind == "HEIF":
-        register_heif_opener()
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def assert_upright(source: PhotoSource, tolerance: int = 12) -> None:
@@ -237,14 +219,6 @@ def test_truncated_photo_is_refused(kind: str) -> None:
     data = encode(noise, kind)
     message = sentence(EncodedPhoto("cut.file", data[: len(data) // 2]))
     assert message.startswith("cut.file is ")
-
-
-def bomb(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
 
 
 @pytest.mark.parametrize("side", [10_001, 30_000])

@@ -138,7 +138,7 @@ def test_a_predictor_turns_photos_unless_told_otherwise(tiny_model: Path, astron
     (estimate,) = Predictor(tiny_model, DlibDetector()).predict(turned)
     (upright,) = Predictor(tiny_model, DlibDetector()).predict(astronaut)
     assert estimate.age.years == pytest.approx(upright.age.years, abs=1)
-    assert Predictor(tiny_model, DlibDetector(), rotate=False).predict(turned) == []
+    assert not Predictor(tiny_model, DlibDetector(), rotate=False).predict(turned)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 from live import live
+from pictures import bomb, corners, encode
 from PIL import Image
-from test_images import bomb, corners, encode
 from typer.testing import CliRunner
 
 from mien.cli import app as command_line
-from mien.defaults import DEFAULT_DETECTOR
 from mien.predictor import Predictor
+from mien.request import DEFAULT_DETECTOR
 from mien.web.app import create_app
 from mien.web.settings import Settings
 
@@ -100,7 +100,7 @@ def test_options_may_be_in_the_query(client: httpx.Client) -> None:
         ("coverage", "nan", "coverage"),
         ("thresholds", "18,old", "thresholds"),
         ("thresholds", ",".join(map(str, range(40))), "thresholds"),
-        ("treshold", "18", "'treshold'; choose among faces, detector, coverage, thresholds"),
+        ("treshold", "18", "'treshold'; choose among faces, framing, detector, coverage"),
     ],
 )
 def test_a_wrong_option_is_named(

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from live import live, started
+from pictures import encode
 from PIL import Image
-from test_images import encode
 
 from mien.web.app import create_app
 from mien.web.logs import DiscreetFormatter

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from live import live
 from page_driving import CHROMIUM, chromium
+from pictures import encode
 from PIL import Image
 from playwright.sync_api import expect
 from proxy import NGINX, nginx
-from test_images import encode
 from typer.testing import CliRunner
 
 from mien.cli import app

@@ -10,7 +10,7 @@ import typer
 
 from mien.cli.caches import temporary_caches
 from mien.cli.options import DetectorName
-from mien.defaults import DEFAULT_DETECTOR
+from mien.request import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     import pandas as pd

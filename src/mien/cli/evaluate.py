@@ -10,8 +10,8 @@ import typer
 from mien.cli.caches import temporary_caches
 from mien.cli.options import DetectorName, Device, DeviceName, Faces, Rotate, tell_device
 from mien.cli.predict import printable
-from mien.defaults import DEFAULT_DETECTOR
 from mien.files import refuse_overwriting
+from mien.request import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

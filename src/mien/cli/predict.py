@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mien.cli.options import DetectorName, Device, DeviceName, Faces, ModelFile, Rotate, tell_device
-from mien.defaults import DEFAULT_DETECTOR
+from mien.cli.options import Device, DeviceName, ModelFile, takes_request, tell_device
 from mien.errors import ImageError
-from mien.results import Estimate, PhotoResult, whole_percent, whole_years
+from mien.request import DEFAULT_DETECTOR, Request
+from mien.results import Estimate, whole_percent, whole_years
 
 if TYPE_CHECKING:
+    from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
     from mien.remote import RemotePredictor
@@ -41,13 +42,15 @@ class PhotoCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+@takes_request
 def predict(
     photos: Annotated[
         list[str],
         typer.Argument(metavar="PHOTO", help="Photos to look at; - reads one from standard input."),
     ],
+    request: Request,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON Lines: one object a photo, in the order given.")
+        bool, typer.Option("--json", help="Print JSON Lines: one object per photo, in the order given.")
     ] = False,
     save: Annotated[
         Path | None,
@@ -58,42 +61,14 @@ def predict(
             file_okay=False,
         ),
     ] = None,
-    faces: Annotated[
-        Faces,
-        typer.Option(
-            help="'detect' finds the faces in a photo; 'aligned' takes each photo for the crop of one face, "
-            "framed as UTKFace's aligned images are."
-        ),
-    ] = Faces.detect,
-    coverage: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Of the age intervals, e.g. 0.8.", show_default="0.9"),
-    ] = None,
-    threshold: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="AGE", help="Also say how likely a face looks at least this old; repeat it for several."
-        ),
-    ] = None,
-    gender_threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Call the perceived gender uncertain where the likelier one is less probable than this; 0.5 "
-            "never does.",
-            show_default="the model's own",
-        ),
-    ] = None,
-    detector: DetectorName = DEFAULT_DETECTOR,
-    rotate: Rotate = True,
     model: ModelFile = None,
     device: DeviceName = Device.cpu,
     server: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Let 'mien serve' at this address do the work, with its model and its first detector. For a "
-            "login write https://USER:PASSWORD@HOST, or set MIEN_SERVER_AUTHORIZATION.",
+            help="Let 'mien serve' at this address do the work, with its model. For a login write "
+            "https://USER:PASSWORD@HOST, or set MIEN_SERVER_AUTHORIZATION.",
         ),
     ] = None,
     header: Annotated[
@@ -117,9 +92,7 @@ def predict(
     photos = _expanded(photos)
     sources = _sources(photos)
     predictor = (
-        _local(model, detector, rotate, device)
-        if server is None
-        else _remote(server, model, detector, device, _headers(header or []), rotate)
+        _predictor(model, device, request) if server is None else _remote(server, model, device, header or [])
     )
     if save is not None:
         _make_folder(save)
@@ -127,22 +100,16 @@ def predict(
     failed = False
     # No bar for a few photos, or where the results themselves scroll past in the same terminal.
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
-    ask = partial(
-        predictor.predict_many,
-        faces=faces.value,
-        coverage=coverage,
-        thresholds=threshold or (),
-        gender_threshold=gender_threshold,
-    )
+    ask = partial(predictor.predict_many, request=request)
     try:
-        answers = (
-            ((result, None) for result in ask(sources))
-            if save is None
-            else _kept(ask, sources, server is not None)
-        )
-        ask([])
+        ask([])  # refuses what the model does not know before any photo is read
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
+    answers = (
+        ((result, None) for result in ask(sources))
+        if save is None
+        else _kept(ask, sources, server is not None)
+    )
     results = progress(answers, "Photos", len(photos), wanted=wanted)
     for target, (result, photo) in zip(targets, results, strict=True):
         error = result.error
@@ -156,27 +123,20 @@ def predict(
         raise typer.Exit(1)
 
 
-def _local(model: Path | None, detector: str, rotate: bool, device: Device) -> "Predictor":
+def _predictor(model: Path | None, device: Device, request: Request) -> "Predictor":
     from mien.predictor import Predictor
 
-    predictor = Predictor(model, detector, rotate=rotate, device=device.value)
+    predictor = Predictor(model, request.detector or DEFAULT_DETECTOR, device=device.value)
     tell_device(device, predictor)
     return predictor
 
 
-def _remote(
-    server: str,
-    model: Path | None,
-    detector: str,
-    device: Device,
-    headers: dict[str, str],
-    rotate: bool,
-) -> "RemotePredictor":
+def _remote(server: str, model: Path | None, device: Device, header: list[str]) -> "RemotePredictor":
     from mien.remote import RemotePredictor
 
-    if model is not None or detector != DEFAULT_DETECTOR or device != Device.cpu:
-        raise typer.BadParameter("The server has its own model, detector and device.", param_hint="--server")
-    return RemotePredictor(server, headers=headers, rotate=rotate)
+    if model is not None or device != Device.cpu:
+        raise typer.BadParameter("The server has its own model and device.", param_hint="--server")
+    return RemotePredictor(server, headers=_headers(header))
 
 
 def _headers(given: list[str]) -> dict[str, str]:
@@ -189,7 +149,7 @@ def _headers(given: list[str]) -> dict[str, str]:
     return headers
 
 
-def describe(result: PhotoResult) -> Iterator[str]:
+def describe(result: "PhotoResult") -> Iterator[str]:
     """A photo's result in words, a line for each face."""
     name, count = printable(result.photo), len(result.faces)
     if not count:
@@ -198,7 +158,7 @@ def describe(result: PhotoResult) -> Iterator[str]:
         yield f"{name}, face {i + 1} of {count}: {_describe_face(face)}"
 
 
-def json_line(result: PhotoResult) -> bytes:
+def json_line(result: "PhotoResult") -> bytes:
     r"""A photo's result as one line of JSON in UTF-8; what of a name is no text is written as ``\\udce9``."""
     answer = {
         key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
@@ -224,7 +184,7 @@ def _describe_face(face: Estimate) -> str:
     )
 
 
-def _print(result: PhotoResult, as_json: bool) -> None:
+def _print(result: "PhotoResult", as_json: bool) -> None:
     if as_json:
         typer.echo(json_line(result))
     elif result.error is None:
@@ -281,9 +241,10 @@ def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
 
 
 def _kept(
-    ask: Callable[[list[Any]], Iterator[PhotoResult]], sources: list["str | EncodedPhoto"], remote: bool
-) -> Iterator[tuple[PhotoResult, "Photo | None"]]:
+    ask: "Callable[[list[Any]], Iterator[PhotoResult]]", sources: list["str | EncodedPhoto"], remote: bool
+) -> "Iterator[tuple[PhotoResult, Photo | None]]":
     """Results with their photos, which are read once and one at a time: a pipe has no second time."""
+    from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, name_of, read_file, read_photo
 
     for source in sources:
@@ -292,13 +253,13 @@ def _kept(
             data = source if isinstance(source, EncodedPhoto) else EncodedPhoto(name, read_file(source))
             photo = read_photo(data, damaged=True)
         except ImageError as error:
-            yield PhotoResult(name, error=str(error)), None
+            yield PhotoResult.failed(name, error), None
             continue
         [result] = ask([data if remote else photo])
         yield result, photo
 
 
-def _draw(photo: "Photo", result: PhotoResult, target: Path) -> str | None:
+def _draw(photo: "Photo", result: "PhotoResult", target: Path) -> str | None:
     """Write a photo with its faces marked; return the sentence that says why it could not be."""
     from mien.draw import draw_estimates, save_drawing
 

@@ -13,10 +13,11 @@ from mien.errors import DataError, ImageError
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
 from mien.pipeline.align import extract_chip, transform_of_crop
-from mien.pipeline.estimation import ask, calibrated_p_female, log_odds, read
+from mien.pipeline.estimation import calibrated_p_female, estimate_faces, log_odds
 from mien.pipeline.images import read_photo
 from mien.pipeline.intervals import LEAST_FACES, calibrate
 from mien.pipeline.metadata import GenderCalibration, ModelMetadata
+from mien.request import Request
 
 if TYPE_CHECKING:
     from mien.pipeline.model import Model
@@ -213,15 +214,12 @@ def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[P
     clusters = cluster_numbers(table["group"])
     fold = np.random.default_rng(0).permutation(clusters.max() + 1)[clusters] % FOLDS
     estimates = np.empty(len(table), object)
+    request = Request(coverage=predictor.coverage, gender_threshold=predictor.gender_threshold)
     for asked in (fold == i for i in np.unique(fold)):
         metadata = calibrated(model.metadata, table[~asked], answers[~asked])
-        question = ask(metadata, predictor.coverage, (), predictor.gender_threshold)
         part = answers[asked]
-        for row, pair in zip(
-            np.flatnonzero(asked),
-            read(metadata, part.age_probabilities, part.p_female, question),
-            strict=True,
-        ):
+        pairs = estimate_faces(metadata, part.age_probabilities, part.p_female, request)
+        for row, pair in zip(np.flatnonzero(asked), pairs, strict=True):
             estimates[row] = pair
     names = table["name"] if "name" in table else table["path"]
     for name, (age, gender) in zip(names, estimates, strict=True):

@@ -19,9 +19,10 @@ from mien.pipeline.align import (
 )
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_smaller
-from mien.pipeline.estimation import ask, read
+from mien.pipeline.estimation import estimate_faces
 from mien.pipeline.images import Pixels, read_photo
 from mien.pipeline.model import Model
+from mien.request import Request
 from mien.results import Face
 
 SIDES = (96, 128, 200, 320, 480, 640, 1000, 1600, 3000)
@@ -219,11 +220,10 @@ def _cut(model: Model, picture: Pixels, transform: Transform) -> Pixels:
 
 
 def _ages(model: Model, chips: Sequence[Pixels]) -> Ages:
-    question = ask(model.metadata, 0.9, (), None)
     years: list[float] = []
     for start in range(0, len(chips), CHIPS_AT_ONCE):
-        answers = read(model.metadata, *model.run(np.stack(chips[start : start + CHIPS_AT_ONCE])), question)
-        years += [age.years for age, _ in answers]
+        answers = model.run(np.stack(chips[start : start + CHIPS_AT_ONCE]))
+        years += [age.years for age, _ in estimate_faces(model.metadata, *answers, Request())]
     return np.array(years)
 
 

@@ -14,10 +14,12 @@ import pandas as pd
 from mien.data.layout import UNREADABLE
 from mien.errors import DataError
 from mien.evaluation.metrics import face_values
-from mien.results import AgeEstimate, GenderEstimate, GenderLabel, PhotoResult, rounded_years
+from mien.photo_result import PhotoResult
+from mien.results import AgeEstimate, GenderEstimate, GenderLabel, rounded_years
 
 if TYPE_CHECKING:
-    from mien.predictor import Faces, Predictor
+    from mien.predictor import Predictor
+    from mien.request import Faces
 
 COLUMNS = ("path", "age", "age_low", "age_high", "p_female", "detected")
 """What was predicted."""

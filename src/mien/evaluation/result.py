@@ -10,7 +10,7 @@ from mien.evaluation.groups import Scores
 from mien.pipeline.metadata import ModelMetadata
 
 if TYPE_CHECKING:
-    from mien.predictor import Faces
+    from mien.request import Faces
 
 
 @dataclass(frozen=True, slots=True)

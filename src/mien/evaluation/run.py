@@ -22,10 +22,10 @@ from mien.evaluation.predictions import (
 from mien.evaluation.report import write_report
 from mien.evaluation.result import Evaluation, StoredModel
 from mien.files import refuse_overwriting
-from mien.pipeline.estimation import ask
 
 if TYPE_CHECKING:
-    from mien.predictor import Faces, Predictor
+    from mien.predictor import Predictor
+    from mien.request import Faces
 
 Watch = Callable[[Iterator[Prediction], int], Iterator[Prediction]]
 
@@ -69,7 +69,7 @@ def evaluate(
         need_crops(table, manifest)
     if report is not None:
         make_folder(report)
-    question = ask(predictor.model.metadata, predictor.coverage, (), predictor.gender_threshold)
+    asked = predictor.complete()
     if recalibrate:
         stream = predict_crosswise(table, predictor)
     else:
@@ -91,7 +91,7 @@ def evaluate(
         labels=table,
         predictions=predicted,
         scores=scores,
-        gender_probabilities=gender_figures(table, predicted, question.unsure_below),
+        gender_probabilities=gender_figures(table, predicted, asked.gender_threshold),
     )
     if report is not None:
         write_report(evaluation, report, worst)

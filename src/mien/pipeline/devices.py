@@ -11,8 +11,8 @@ from typing import Any
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from mien.defaults import Device
 from mien.errors import DeviceError
+from mien.pipeline.device_names import Device
 
 REFUSALS = (
     runtime.Fail,

@@ -1,63 +1,50 @@
-"""From a model's raw answers to estimates: one reading, for prediction and evaluation alike."""
+"""From a model's raw answers to estimates, for prediction and evaluation alike."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.pipeline.intervals import age_interval, check_coverage, median_age
 from mien.pipeline.metadata import GenderCalibration, ModelMetadata
+from mien.request import Request
 from mien.results import AgeEstimate, GenderEstimate
 
 Floats = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of each face.
-
-    Attributes:
-        coverage: Of its age interval.
-        thresholds: Ages in whole years; for each, how likely the face looks at least that old.
-        unsure_below: Probability of the likelier gender below which the label is "uncertain".
-    """
-
-    coverage: float
-    thresholds: tuple[int, ...]
-    unsure_below: float
+COVERAGE = 0.9
+"""Of the age intervals where none is asked for."""
 
 
-def ask(
-    metadata: ModelMetadata, coverage: float, thresholds: Sequence[int], gender_threshold: float | None
-) -> Question:
-    """Check what is asked for, before any photo is read.
+def complete(request: Request, metadata: ModelMetadata) -> Request:
+    """Fill in what the model has its own values for, and refuse what it does not know.
 
     Args:
+        request: As it was asked.
         metadata: The model's.
-        coverage: Of the age intervals.
-        thresholds: Ages in whole years.
-        gender_threshold: Probability from 0.5 up to, but not, 1; None for the model's own.
+
+    Returns:
+        The same request with a coverage and a gender threshold.
 
     Raises:
-        ValueError: If the model is not calibrated for the coverage, knows no such threshold, or the gender's
-            is no such probability.
+        ValueError: If the model is not calibrated for the coverage, or knows no such threshold.
     """
+    coverage = COVERAGE if request.coverage is None else request.coverage
     check_coverage(coverage, metadata.interval)
-    for threshold in thresholds:
-        if threshold != int(threshold) or not metadata.age_min < threshold <= metadata.age_max:
+    for threshold in request.thresholds:
+        if not metadata.age_min < threshold <= metadata.age_max:
             raise ValueError(
                 f"thresholds must be whole ages from {metadata.age_min + 1} to {metadata.age_max}; "
                 f"got {threshold}"
             )
-    unsure_below = metadata.gender.unsure_below if gender_threshold is None else gender_threshold
-    if not 0.5 <= unsure_below < 1:
-        raise ValueError(f"gender_threshold must lie between 0.5 and 1, and below 1; got {unsure_below}")
-    return Question(coverage, tuple(sorted({int(t) for t in thresholds})), unsure_below)
+    unsure_below = request.gender_threshold
+    if unsure_below is None:
+        unsure_below = metadata.gender.unsure_below
+    return replace(request, coverage=coverage, gender_threshold=unsure_below)
 
 
-def read(
-    metadata: ModelMetadata, age_probabilities: Floats, p_female: Floats, question: Question
+def estimate_faces(
+    metadata: ModelMetadata, age_probabilities: Floats, p_female: Floats, request: Request
 ) -> list[tuple[AgeEstimate, GenderEstimate]]:
     """Estimates of n faces.
 
@@ -65,11 +52,13 @@ def read(
         metadata: Of the model that answered.
         age_probabilities: (n, k), as :meth:`mien.pipeline.model.Model.run` gives them.
         p_female: (n,), likewise.
-        question: What is asked of each face.
+        request: What is asked of each face; see :func:`complete` for what is not given, and for errors.
     """
+    asked = complete(request, metadata)
+    assert asked.coverage is not None and asked.gender_threshold is not None
     age_min = metadata.age_min
     years = median_age(age_probabilities, age_min=age_min)
-    low, high = age_interval(age_probabilities, metadata.interval, question.coverage, age_min=age_min)
+    low, high = age_interval(age_probabilities, metadata.interval, asked.coverage, age_min=age_min)
     # Tails summed from the far end grow with every age, so that a lower threshold is never less likely.
     tails = np.clip(np.cumsum(age_probabilities[:, ::-1], axis=1)[:, ::-1], 0, 1)
     likely = calibrated_p_female(p_female, metadata.gender)
@@ -79,12 +68,13 @@ def read(
                 float(y),
                 float(a),
                 float(b),
-                question.coverage,
-                tuple((t, float(tail[t - age_min])) for t in question.thresholds),
+                asked.coverage,
+                tuple((t, float(tail[t - age_min])) for t in asked.thresholds),
+                (*[0.0] * age_min, *row.tolist()) if asked.distribution else None,
             ),
-            GenderEstimate(float(p), question.unsure_below),
+            GenderEstimate(float(p), asked.gender_threshold),
         )
-        for y, a, b, p, tail in zip(years, low, high, likely, tails, strict=True)
+        for y, a, b, p, tail, row in zip(years, low, high, likely, tails, age_probabilities, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -58,13 +58,39 @@ class Photo:
         return int(self.pixels.shape[0])
 
 
+class BinaryFile(Protocol):
+    """An open file, or whatever else gives bytes."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """At most so many bytes."""
+        ...
+
+
 PhotoSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | EncodedPhoto | Image.Image | npt.NDArray[np.uint8] | Photo
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | EncodedPhoto
+    | Image.Image
+    | npt.NDArray[np.uint8]
+    | Photo
 )
 """Whatever :func:`read_photo` takes."""
 
+ImageFormat = Literal["RGB", "BGR"]
+"""Order of an array's colours; OpenCV's is BGR."""
 
-def read_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bool = False) -> Photo:
+
+def read_photo(
+    source: PhotoSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    damaged: bool = False,
+    image_format: ImageFormat = "RGB",
+) -> Photo:
     """Decode a photo, turn it upright and bring it to 8-bit sRGB.
 
     Files may be JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF (its largest page), HEIC, AVIF or JPEG
@@ -72,61 +98,108 @@ def read_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bo
     transparent parts show white. Waits while other threads read as much as the memory budget allows.
 
     Args:
-        source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), a Pillow image, or a uint8
-            array, (height, width, 3) RGB, (height, width, 4) RGBA, or (height, width) grey, taken as upright.
+        source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), an open file in binary mode,
+            a Pillow image, or a uint8 array, (height, width, 3) RGB, (height, width, 4) RGBA, or (height,
+            width) grey, taken as upright.
         max_pixels: Files and Pillow images with more are refused; at most :data:`MAX_PIXELS`.
         damaged: Whether to give what can be read of a file that is cut short; see :attr:`Photo.intact`.
+        image_format: Order of an array's colours: ``RGB``, or ``BGR`` as OpenCV reads them.
 
     Raises:
         ImageError: If it cannot be read, is damaged, or is no picture.
         PhotoTooLargeError: If it is too large.
+        ValueError: If ``image_format`` is neither.
     """
-    with reading(source, max_pixels=max_pixels, damaged=damaged) as photo:
+    with reading(source, max_pixels=max_pixels, damaged=damaged, image_format=image_format) as photo:
         return photo
 
 
 @contextmanager
-def reading(source: PhotoSource, *, max_pixels: int = MAX_PIXELS, damaged: bool = False) -> Iterator[Photo]:
+def reading(
+    source: PhotoSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    damaged: bool = False,
+    image_format: ImageFormat = "RGB",
+) -> Iterator[Photo]:
     """Read a photo and count it among those in work for the length of the block.
 
     The process has a budget of memory for photos in work, :data:`mien.pipeline.decode.memory.MEMORY`; a photo
     that does not fit waits. No other may be read within the block. Arguments and errors are those of
     :func:`read_photo`.
     """
+    check_image_format(image_format)
     if isinstance(source, Photo):
         yield source
     elif isinstance(source, np.ndarray):
-        yield Photo(name_of(source), from_array(source))
+        yield Photo(name_of(source), from_array(source, image_format))
     else:
         picture = _open(source, max_pixels)
         with MEMORY.hold(picture.cost):
             yield _decode(picture, damaged)
 
 
-def take_over(source: PhotoSource) -> PhotoSource:
-    """The same photo, but nothing that its giver may change or close: arrays and images are read and copied.
+def take_over(source: PhotoSource, image_format: ImageFormat = "RGB") -> PhotoSource:
+    """The same photo, but nothing that its giver may change or close.
+
+    Arrays, images, buffers and open files are read and copied.
 
     Raises:
-        ImageError: If it is an array or an image that cannot be read.
+        ImageError: If it is one of them that cannot be read.
     """
     if isinstance(source, Photo):
         return Photo(source.name, source.pixels.copy(), source.intact)
     if isinstance(source, np.ndarray):
-        return Photo(name_of(source), from_array(source.copy()))
-    return read_photo(source) if isinstance(source, Image.Image) else source
+        return Photo(name_of(source), from_array(source.copy(), image_format))
+    if isinstance(source, Image.Image):
+        return read_photo(source)
+    return _encoded(source) or source
+
+
+def check_image_format(image_format: str) -> None:
+    """Refuse an order of colours that there is not.
+
+    Raises:
+        ValueError: If it is neither ``RGB`` nor ``BGR``.
+    """
+    if image_format not in get_args(ImageFormat):
+        raise ValueError(f"image_format must be RGB or BGR; got {image_format!r}")
 
 
 def _open(source: PhotoSource, max_pixels: int) -> Picture:
     name = name_of(source)
     if isinstance(source, Image.Image):
         return open_image(source, name, max_pixels)
-    if isinstance(source, EncodedPhoto):
-        return open_file(source.data, name, max_pixels)
-    if isinstance(source, bytes):
-        return open_file(source, name, max_pixels)
     if isinstance(source, str | os.PathLike):
         return open_file(read_file(source), name, max_pixels)
-    raise refuse_other(source)
+    encoded = _encoded(source)
+    if encoded is None:
+        raise refuse_other(source)
+    return open_file(encoded.data, encoded.name, max_pixels)
+
+
+def _encoded(source: object) -> EncodedPhoto | None:
+    """The bytes of a source that has any, under its name; None for another source."""
+    if isinstance(source, EncodedPhoto):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return EncodedPhoto(name_of(source), bytes(source))
+    if not callable(read := getattr(source, "read", None)) or isinstance(source, Image.Image | os.PathLike):
+        return None
+    name = name_of(source)
+    try:
+        data = read(MAX_BYTES + 1)
+    except (OSError, ValueError, TypeError) as error:  # closed, or not for reading
+        raise ImageError(f"{name} cannot be read ({error}).") from None
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name} gives text; open it in binary mode: open(path, 'rb').")
+    if len(data) > MAX_BYTES:
+        raise _too_long(name)
+    return EncodedPhoto(name, data)
+
+
+def _too_long(name: str) -> PhotoTooLargeError:
+    return PhotoTooLargeError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
 
 
 def _decode(picture: Picture, damaged: bool) -> Photo:
@@ -142,10 +215,13 @@ def name_of(source: object) -> str:
         return source.name
     if isinstance(source, str | os.PathLike):
         return name_of_text(os.fsdecode(source))
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return "<bytes>"
     if isinstance(source, Image.Image | np.ndarray):
         return "<image>"
+    if callable(getattr(source, "read", None)):
+        name = getattr(source, "name", None)
+        return name_of_text(name) if isinstance(name, str) else "<file>"
     return f"<{type(source).__name__}>"
 
 
@@ -164,7 +240,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     try:
         data = _read(given)
     except IsADirectoryError:
-        raise ImageError(f"{name} is a folder; name the photos in it, for example {name}/*.jpg.") from None
+        raise ImageError(
+            f"{name} is a folder; name the photos in it, for example {name}/*.jpg, or use 'mien annotate'."
+        ) from None
     except PermissionError:
         raise ImageError(f"{name} may not be opened; check its permissions.") from None
     except OSError as error:
@@ -173,7 +251,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     except ValueError:  # a null character
         raise ImageError(f"{name!r} is not a path; check it.") from None
     if len(data) > MAX_BYTES:
-        raise PhotoTooLargeError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
+        raise _too_long(name)
     return data
 
 

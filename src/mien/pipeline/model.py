@@ -1,6 +1,7 @@
 """The model file: an ONNX graph and its metadata, checked against each other when it is loaded."""
 
 import os
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -8,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.defaults import Device
 from mien.errors import ModelError
 from mien.pipeline.align import CANONICAL_GEOMETRY
+from mien.pipeline.device_names import Device
 from mien.pipeline.devices import device_of
 from mien.pipeline.metadata import ModelMetadata
 from mien.pipeline.session import open_session
@@ -36,6 +37,7 @@ class Model:
             first of the others that works, or else ``cpu``.
 
     Attributes:
+        path: The file.
         metadata: What the file says of itself.
         device: What it runs on.
 
@@ -48,12 +50,17 @@ class Model:
     def __init__(self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu") -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
+        self.path = source
         self._session = _load(source, device)
-        self.device = device_of(self._session)
+        self.device, self._asked = device_of(self._session), device
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
         _check_graph(self._session, self.metadata, str(source))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled model is loaded again from its file."""
+        return partial(Model, self.path, device=self._asked), ()
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
         """Look at faces.

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from mien.data.crop import look_like_photos
 from mien.data.manifest import need_crops, read_manifest
-from mien.defaults import DEFAULT_DETECTOR
 from mien.errors import TrainingError
 from mien.files import contents_of, refuse_overwriting
 from mien.pipeline.detect import make_detector
 from mien.pipeline.intervals import LEAST_FACES
+from mien.request import DEFAULT_DETECTOR
 from mien.training.checkpoint import SUFFIX, load_checkpoint
 from mien.training.dataset import Batch, ChipDataset, ShareSampler, decode, load_chips
 from mien.training.devices import choose_precision

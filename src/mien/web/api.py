@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from mien.pipeline.images import EncodedPhoto
+from mien.request import Request as PhotoRequest
 from mien.web.openapi import EXAMPLES, reads_photos
-from mien.web.options import Options
 from mien.web.problems import wrong_option
 from mien.web.schemas import Limits, ModelAnswer, Photo, Photos, Status, problem_responses
 from mien.web.service import Service
@@ -45,10 +45,10 @@ async def predict(request: Request) -> Response:
     Among several, a photo that cannot be read has an `error` instead of `faces`; alone, it is a problem.
     """
     service: Service = request.app.state.service
-    photos, options = await _read(request)
+    photos, asked = await _read(request)
     if len(photos) == 1:
-        return _json((await service.look_at_one(photos[0], options)).to_json())
-    results = await service.look(photos, options)
+        return _json((await service.predict(photos[0], asked)).to_json())
+    results = await service.predict_many(photos, asked)
     return _json({"photos": [result.to_json() for result in results]})
 
 
@@ -63,10 +63,10 @@ async def predict(request: Request) -> Response:
 async def annotate(request: Request) -> Response:
     """The answer is a JPEG of the upright photo with boxes and labels, made from its pixels alone."""
     service: Service = request.app.state.service
-    photos, options = await _read(request)
+    photos, asked = await _read(request)
     if len(photos) > 1:
         raise wrong_option("One photo at a time can be annotated; send one.")
-    return Response(await service.annotate(photos[0], options), media_type="image/jpeg")
+    return Response(await service.annotate(photos[0], asked), media_type="image/jpeg")
 
 
 @router.get("/api/v1/model", tags=["Server"], summary="What the model is and what this server offers")
@@ -120,8 +120,8 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _read(request: Request) -> tuple[list[EncodedPhoto], Options]:
-    """The photos of a request; and its options: the body's go before the query's."""
+async def _read(request: Request) -> tuple[list[EncodedPhoto], PhotoRequest]:
+    """The photos of a request, and what it asks; options in the body take precedence over the query's."""
     settings: Settings = request.app.state.settings
     photos, fields = await read_photos(request, settings)
     query = request.query_params.multi_items()

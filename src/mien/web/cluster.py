@@ -14,12 +14,11 @@ from functools import partial
 from fastapi import FastAPI
 from ray import serve
 
-from mien.errors import ImageError
+from mien.photo_result import PhotoResult
 from mien.pipeline.images import EncodedPhoto
-from mien.results import PhotoResult
+from mien.request import Request
 from mien.web.app import build_app
 from mien.web.engine import Engine
-from mien.web.options import Options
 from mien.web.service import Service
 from mien.web.settings import Settings, load_settings
 
@@ -30,39 +29,37 @@ BATCH, PATIENCE = 16, 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One photo that waits to be looked at."""
+class _Waiting:
+    """One photo that waits for others."""
 
     service: "BatchingService"
     photo: EncodedPhoto
-    options: Options
+    request: Request
 
 
 class BatchingService(Service):
     """A service whose photos, of different requests, go through the model together."""
 
-    async def look_at_one(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
-        """See :meth:`~mien.web.service.Service.look_at_one`."""
-        result: PhotoResult | ImageError = await _look_together(_Look(self, photo, options))
-        if isinstance(result, ImageError):
-            self._count(PhotoResult(photo.name, error=str(result)))
-            raise result
+    async def predict(self, photo: EncodedPhoto, request: Request) -> PhotoResult:
+        """See :meth:`~mien.web.service.Service.predict`."""
+        result: PhotoResult = await _predict_together(_Waiting(self, photo, request))
         self._count(result)
+        if result.failure is not None:
+            raise result.failure
         return result
 
 
 @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=PATIENCE)  # type: ignore[untyped-decorator]  # Ray has no types
-async def _look_together(looks: list[_Look]) -> list[PhotoResult | ImageError]:
+async def _predict_together(calls: list[_Waiting]) -> list[PhotoResult]:
     """Ray hands over single calls as lists, and to each caller its part of the list returned."""
-    answers: dict[int, PhotoResult | ImageError] = {}
-    for options in dict.fromkeys(look.options for look in looks):
-        alike = [i for i, look in enumerate(looks) if look.options == options]
-        photos: Sequence[EncodedPhoto] = [looks[i].photo for i in alike]
-        service = looks[0].service
-        answers.update(
-            zip(alike, await service.run(partial(service.engine.look_at_many, photos, options)), strict=True)
-        )
-    return [answers[i] for i in range(len(looks))]
+    results: dict[int, PhotoResult] = {}
+    for request in dict.fromkeys(call.request for call in calls):
+        alike = [i for i, call in enumerate(calls) if call.request == request]
+        photos: Sequence[EncodedPhoto] = [calls[i].photo for i in alike]
+        service = calls[0].service
+        found = await service.run(partial(service.engine.predict_many, photos, request))
+        results.update(zip(alike, found, strict=True))
+    return [results[i] for i in range(len(calls))]
 
 
 def deployment(settings: Settings) -> serve.Application:

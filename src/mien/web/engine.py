@@ -1,46 +1,28 @@
-"""Looking at photos within the server's limits; blocking, thread-safe, and without a network."""
+"""Estimates within the server's limits; blocking, thread-safe, and without a network."""
 
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
 from mien.draw import draw_estimates
-from mien.errors import ImageError, PhotoTooLargeError, ServerError
-from mien.pipeline.detect import Detector
-from mien.pipeline.images import EncodedPhoto, Photo, Pixels, reading
-from mien.pipeline.intervals import check_coverage
-from mien.pipeline.model import Model
+from mien.errors import ServerError
+from mien.photo_result import PhotoResult
+from mien.pipeline.images import EncodedPhoto, Photo, reading
 from mien.predictor import Predictor
-from mien.results import Estimate, Face, PhotoResult
-from mien.web.options import Options
+from mien.request import Request
 from mien.web.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class _FewFaces:
-    """A detector that refuses a photo with more faces than the server looks at."""
-
-    detector: Detector
-    max_faces: int
-
-    def detect(self, photo: Pixels) -> list[Face]:
-        found = self.detector.detect(photo)
-        if len(found) > self.max_faces:
-            raise PhotoTooLargeError(
-                f"The photo has {len(found)} faces; {self.max_faces} at most are looked at, so cut it up."
-            )
-        return found
-
-
 class Engine:
-    """Predictors, one a detector, that share one model.
+    """A predictor that keeps to the server's limits and knows its detectors.
 
     Args:
         settings: Names the model, the detectors and the limits.
-        predictor: Used as the only detector's predictor instead.
+        predictor: Used with its own detector instead.
 
     Attributes:
         metadata: Of the model.
@@ -53,102 +35,67 @@ class Engine:
     def __init__(self, settings: Settings, predictor: Predictor | None = None) -> None:
         """Load everything."""
         self.settings = settings
-        if predictor is None:
-            model = Model(settings.model, device=settings.device)
-            try:
-                check_coverage(settings.coverage, model.metadata.interval)
-            except ValueError as error:
-                raise ServerError(f"--coverage (MIEN_COVERAGE): {error}.") from None
-            made = [Predictor(model, name, coverage=settings.coverage) for name in settings.detectors]
-        else:
-            made = [predictor]
-        self._predictors = {
-            (name, rotate): Predictor(
-                p.model,
-                _FewFaces(p.detector, settings.max_faces),
-                coverage=p.coverage,
-                gender_threshold=p.gender_threshold,
-                rotate=p.rotate and rotate,
-                max_pixels=settings.max_pixels,
-            )
-            for name, p in zip(settings.detector_names, made, strict=True)
-            for rotate in (True, False)
-        }
-        self.metadata, self.device = made[0].model.metadata, made[0].model.device
+        others = settings.detectors[1:] if predictor is None else ()
+        self._detectors = dict(zip(settings.detector_names, (None, *others), strict=False))
+        self._predictor = copy(predictor or _predictor(settings))
+        self._predictor.max_pixels, self._predictor.max_faces = settings.max_pixels, settings.max_faces
+        self.metadata, self.device = self._predictor.model.metadata, self._predictor.device
+        for name in self._detectors:
+            self.complete(Request(detector=name))  # sets it up
 
-    def look(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+    def complete(self, request: Request) -> Request:
+        """A request as the predictor takes it.
+
+        Raises:
+            ValueError: If the coverage or a threshold lies outside what the model knows; it says which.
+        """
+        name = request.detector or self.settings.detector_names[0]
+        return self._predictor.complete(replace(request, detector=self._detectors[name]))
+
+    def predict(self, photo: EncodedPhoto, request: Request) -> PhotoResult:
         """Estimate every face of a photo.
+
+        Args:
+            photo: The photo.
+            request: As :meth:`complete` gives it.
 
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
-        with self.reading(photo) as decoded:
-            return PhotoResult(photo.name, decoded.width, decoded.height, self._predict(decoded, options))
+        return self._predictor.predict(photo, request)
 
-    def look_at_many(
-        self, photos: Sequence[EncodedPhoto], options: Options
-    ) -> list[PhotoResult | ImageError]:
-        """Estimate the faces of several photos, which go through the model together.
+    def predict_many(self, photos: Sequence[EncodedPhoto], request: Request) -> list[PhotoResult]:
+        """Estimate the faces of several photos, which go through the model together."""
+        return list(self._predictor.predict_many(photos, request))
 
-        Returns:
-            One result a photo, or the error that :meth:`look` would raise.
-        """
-        results = self._predictor(options).predict_many(
-            photos,
-            faces=options.faces,
-            coverage=options.coverage,
-            thresholds=options.thresholds,
-            gender_threshold=options.gender_threshold,
-        )
-        return [result.failure if isinstance(result.failure, ImageError) else result for result in results]
-
-    def annotate(self, photo: EncodedPhoto, options: Options) -> bytes:
+    def annotate(self, photo: EncodedPhoto, request: Request) -> bytes:
         """A JPEG of the photo with its faces marked, made from the pixels alone: without metadata.
 
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
         with self.reading(photo) as decoded:
-            drawing = draw_estimates(decoded.pixels, self._predict(decoded, options))
+            drawing = draw_estimates(decoded.pixels, self._predictor.predict(decoded, request))
         buffer = io.BytesIO()
         drawing.save(buffer, "JPEG", quality=92)
         return buffer.getvalue()
 
-    def look_at_nothing(self) -> None:
-        """Look at a blank picture, as every detector sees it and as a face."""
+    def warm_up(self) -> None:
+        """Estimate a blank picture, as every detector sees it and as a face."""
         blank = Photo("blank", np.zeros((64, 64, 3), np.uint8))
-        for predictor in self._predictors.values():
-            predictor.predict(blank)
-        predictor.predict(blank, faces="aligned")
+        for name in self._detectors:
+            self._predictor.predict(blank, self.complete(Request(detector=name)))
+        self._predictor.predict(blank, faces="aligned")
 
     def reading(self, photo: EncodedPhoto) -> AbstractContextManager[Photo]:
         """Read a photo within the limits; it counts as in work until the block ends."""
         return reading(photo, max_pixels=self.settings.max_pixels, damaged=True)
 
-    def check(self, options: Options) -> None:
-        """Refuse what no photo can be answered with.
 
-        Raises:
-            ValueError: If the coverage or a threshold lies outside what the model knows; it says which.
-        """
-        for _ in next(iter(self._predictors.values())).predict_many(
-            [],
-            coverage=options.coverage,
-            thresholds=options.thresholds,
-            gender_threshold=options.gender_threshold,
-        ):
-            raise AssertionError("no photo, no result")
-
-    def _predictor(self, options: Options) -> Predictor:
-        return self._predictors[options.detector or self.settings.detector_names[0], options.rotate]
-
-    def _predict(self, photo: Photo, options: Options) -> tuple[Estimate, ...]:
-        return tuple(
-            self._predictor(options).predict(
-                photo,
-                faces=options.faces,
-                coverage=options.coverage,
-                thresholds=options.thresholds,
-                gender_threshold=options.gender_threshold,
-            )
+def _predictor(settings: Settings) -> Predictor:
+    try:
+        return Predictor(
+            settings.model, settings.detectors[0], coverage=settings.coverage, device=settings.device
         )
+    except ValueError as error:
+        raise ServerError(f"--coverage (MIEN_COVERAGE): {error}.") from None

@@ -1,12 +1,11 @@
 """The OpenAPI document: what FastAPI cannot know of requests that are read as a stream."""
 
-from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from mien.web.options import Options
+from mien.web.options import MOST_THRESHOLDS, schemas
 from mien.web.schemas import FAILED, PHOTO, ProblemDocument
 from mien.web.service import Service
 
@@ -21,32 +20,6 @@ EXAMPLES = {
     "no face": {"value": {**PHOTO, "faces": []}},
     "several photos, one unreadable": {"value": {"photos": [PHOTO, FAILED]}},
 }
-
-_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "faces": (
-        "`detect` finds the faces; `aligned` takes each photo for the crop of one face.",
-        {"type": "string", "enum": ["detect", "aligned"], "default": "detect"},
-    ),
-    "detector": ("One of the server's detectors, as `GET /api/v1/model` names them.", {"type": "string"}),
-    "coverage": (
-        "Probability with which age intervals hold the labelled age.",
-        {"type": "number", "example": 0.8},
-    ),
-    "thresholds": (
-        "Ages for which the probability of being at least so old is wanted, separated by commas.",
-        {"type": "array", "items": {"type": "integer"}, "maxItems": 16, "example": [18, 21]},
-    ),
-    "gender_threshold": (
-        "Probability of the likelier gender below which the label is `uncertain`; 0.5 labels every face. The "
-        "model's own where not given.",
-        {"type": "number", "minimum": 0.5, "exclusiveMaximum": 1, "example": 0.5},
-    ),
-    "rotate": (
-        "Whether a photo in which no face is found is looked at turned by 90, 180 and 270° as well.",
-        {"type": "boolean", "default": True},
-    ),
-}
-assert set(_OPTIONS) == set(Options.model_fields)
 
 
 def reads_photos(*, several: bool) -> dict[str, Any]:
@@ -66,10 +39,10 @@ def reads_photos(*, several: bool) -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "explode": False,
-                "description": text,
-                "schema": deepcopy(schema),
+                "description": schema.pop("description"),
+                "schema": schema,
             }
-            for name, (text, schema) in _OPTIONS.items()
+            for name, schema in schemas().items()
         ],
         "requestBody": {
             "required": True,
@@ -89,7 +62,6 @@ def _document(*, several: bool) -> dict[str, Any]:
         "format": "base64-picture",
         "description": "Base64 of a picture's bytes, or a data URL with it.",
     }
-    options = {name: deepcopy(schema) for name, (_, schema) in _OPTIONS.items()}
     photos = {"image": encoded, "images": {"type": "array", "items": encoded, "minItems": 1}}
     either = [{"required": [name]} for name in photos] if several else [{"required": ["image"]}]
     if not several:
@@ -97,7 +69,7 @@ def _document(*, several: bool) -> dict[str, Any]:
     return {
         "type": "object",
         "oneOf": either,
-        "properties": photos | options,
+        "properties": photos | schemas(),
         "additionalProperties": False,
         "example": {"image": "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="},
     }
@@ -132,4 +104,5 @@ def _tell_bounds(document: dict[str, Any], service: Service) -> None:
                     "minimum": metadata.age_min + 1,
                     "maximum": metadata.age_max,
                 }
+                options["thresholds"]["maxItems"] = MOST_THRESHOLDS
                 options["detector"]["enum"] = list(service.settings.detector_names)

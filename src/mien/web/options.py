@@ -1,71 +1,72 @@
-"""What a request may ask for."""
+"""What a request over HTTP asks for, read from texts."""
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import TypeAdapter, ValidationError
 
-from mien.pipeline.intervals import check_coverage
-from mien.pipeline.metadata import IntervalCalibration
+from mien.request import Request
 from mien.web.problems import wrong_option
 
+MOST_THRESHOLDS = 16
 
-class Options(BaseModel):
-    """How photos are to be looked at.
-
-    Attributes:
-        faces: ``detect``, or ``aligned`` where each photo is itself the crop of one face.
-        detector: One of the server's detectors; None for its default.
-        coverage: Probability with which age intervals hold the labelled age; None for the server's.
-        thresholds: Ages for which the probability of being at least so old is wanted.
-        gender_threshold: Probability of the likelier gender below which the label is "uncertain"; None for
-            the model's own.
-        rotate: Whether a photo in which no face is found is looked at turned as well.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    faces: Literal["detect", "aligned"] = "detect"
-    detector: str | None = None
-    coverage: float | None = Field(default=None, gt=0, lt=1)
-    thresholds: tuple[int, ...] = Field(default=(), max_length=16)
-    gender_threshold: float | None = Field(default=None, ge=0.5, lt=1)
-    rotate: bool = True
-
-    @field_validator("thresholds", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+_REQUEST = TypeAdapter(Request)
 
 
-def parse_options(
-    fields: Mapping[str, str], detectors: tuple[str, ...], interval: IntervalCalibration
-) -> Options:
+def parse_options(texts: Mapping[str, str], detectors: tuple[str, ...]) -> Request:
     """Read the options of a request.
 
     Args:
-        fields: Query parameters and form fields.
+        texts: Query parameters and form fields; an empty one is none.
         detectors: Names that ``detector`` may have.
-        interval: The model's calibration, which bounds ``coverage``.
 
     Raises:
         Problem: 422 with a sentence that names the option.
     """
+    given: dict[str, Any] = {name: text for name, text in texts.items() if text != ""}
+    if "thresholds" in given:
+        given["thresholds"] = [part for part in given["thresholds"].split(",") if part.strip()]
     try:
-        # An empty field of a form is none.
-        options = Options.model_validate({name: value for name, value in fields.items() if value != ""})
+        request = _REQUEST.validate_python(given)
     except ValidationError as error:
         raise wrong_option(_sentence(error)) from None
-    if options.detector not in (None, *detectors):
+    if len(request.thresholds) > MOST_THRESHOLDS:
+        raise wrong_option(f"thresholds: {MOST_THRESHOLDS} at most may be asked for.")
+    if request.detector not in (None, *detectors):
         raise wrong_option(f"There is no detector of that name; choose {' or '.join(detectors)}.")
-    if options.coverage is not None:
-        try:
-            check_coverage(options.coverage, interval)
-        except ValueError:
-            least, most = interval.coverage[0], interval.coverage[-1]
-            raise wrong_option(f"coverage must lie between {least} and {most}.") from None
-    return options
+    return request
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each option, with its description."""
+    properties = _REQUEST.json_schema()["properties"]
+    return {
+        option.name: _simple(properties[option.name]) | _described(option.metadata)
+        for option in fields(Request)
+    }
+
+
+def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": metadata["help"], **metadata["schema"]}
+
+
+def _simple(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without "or null": an option that is not given is left out."""
+    kinds = [kind for kind in schema.pop("anyOf", [{}]) if kind.get("type") != "null"]
+    return {
+        name: value for name, value in (schema | kinds[0]).items() if name != "title" and value is not None
+    }
+
+
+def without_value(error: ValueError) -> str:
+    """The sentence of a refused request, which answers with nothing that a client chose to write.
+
+    >>> without_value(ValueError("coverage must lie between 0 and 1; got 2"))
+    'coverage must lie between 0 and 1.'
+    """
+    return f"{str(error).partition('; got ')[0]}."
 
 
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
@@ -87,7 +88,10 @@ def _text_of(value: Any) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "value_error":
+        return without_value(first["ctx"]["error"])
     name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return f"There is no option {name[:40]!r}; choose among {', '.join(Options.model_fields)}."
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        names = ", ".join(option.name for option in fields(Request))
+        return f"There is no option {name[:40]!r}; choose among {names}."
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -14,9 +14,9 @@ import mien
 from mien.errors import ImageError
 from mien.pipeline.images import EncodedPhoto
 from mien.pipeline.quality import SMALL_FACE
+from mien.request import Request as PhotoRequest
 from mien.results import whole_percent, whole_years
 from mien.web.model_card import card_html, shipped_card
-from mien.web.options import Options
 from mien.web.photo_view import upright_copy, view_of
 from mien.web.problems import Problem, problem_of
 from mien.web.service import Service
@@ -82,7 +82,7 @@ async def sample(request: Request) -> Response:
     service: Service = request.app.state.service
     photo = EncodedPhoto(SAMPLE, (STATIC / SAMPLE).read_bytes())
     try:
-        return await _answer(service, [photo], Options())
+        return await _answer(service, [photo], service.read_options({}))
     except Problem as problem:
         return trouble(problem)
 
@@ -116,9 +116,9 @@ async def help_(request: Request) -> Response:
     )
 
 
-async def _answer(service: Service, photos: list[EncodedPhoto], options: Options) -> Response:
+async def _answer(service: Service, photos: list[EncodedPhoto], asked: PhotoRequest) -> Response:
     """The result page; its pictures are made one after the other, so that nobody is held back by many."""
-    results = await service.look(photos, options)
+    results = await service.predict_many(photos, asked)
     pairs = zip(photos, results, strict=True)
     views = [await service.run(partial(view_of, service.engine, photo, result)) for photo, result in pairs]
     answers = [view.answer for view in views]

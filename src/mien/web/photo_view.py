@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from mien.draw import draw_estimates
+from mien.photo_result import PhotoResult
 from mien.pipeline.images import EncodedPhoto
-from mien.results import Box, PhotoResult
+from mien.results import Box
 from mien.web.engine import Engine
 
 SIDE = 1600

@@ -11,12 +11,13 @@ from functools import partial
 from typing import TypeVar
 
 from mien.errors import ImageError
+from mien.photo_result import PhotoResult
 from mien.pipeline.images import EncodedPhoto
 from mien.pipeline.metadata import ModelMetadata
-from mien.results import PhotoResult
+from mien.request import Request
 from mien.web.engine import Engine
 from mien.web.metrics import Metrics
-from mien.web.options import Options, parse_options
+from mien.web.options import parse_options, without_value
 from mien.web.problems import busy, wrong_option
 from mien.web.settings import Settings
 
@@ -58,20 +59,18 @@ class Service:
         """What the model file says of itself."""
         return self.engine.metadata
 
-    def read_options(self, given: Mapping[str, str]) -> Options:
-        """The options that a request gives as texts.
+    def read_options(self, given: Mapping[str, str]) -> Request:
+        """What a request asks for in texts, completed by what the server and the model have.
 
         Raises:
             Problem: 422 if one is unknown or cannot be.
         """
-        options = parse_options(given, self.settings.detector_names, self.metadata.interval)
         try:
-            self.engine.check(options)
+            return self.engine.complete(parse_options(given, self.settings.detector_names))
         except ValueError as error:
-            raise wrong_option(f"{error}.") from None
-        return options
+            raise wrong_option(without_value(error)) from None
 
-    async def look(self, uploads: Sequence[EncodedPhoto], options: Options) -> list[PhotoResult]:
+    async def predict_many(self, photos: Sequence[EncodedPhoto], request: Request) -> list[PhotoResult]:
         """Estimate every face of some photos.
 
         Returns:
@@ -80,12 +79,12 @@ class Service:
         Raises:
             Problem: 503 if the queue is full or the time is up.
         """
-        results = await self._run([partial(self._look_or_fail, photo, options) for photo in uploads])
+        results = await self._run([partial(self._predict_or_fail, photo, request) for photo in photos])
         for result in results:
             self._count(result)
         return results
 
-    async def look_at_one(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
+    async def predict(self, photo: EncodedPhoto, request: Request) -> PhotoResult:
         """Estimate every face of a photo.
 
         Raises:
@@ -93,19 +92,19 @@ class Service:
             Problem: 503 if the queue is full or the time is up.
         """
         try:
-            result = await self.run(partial(self.engine.look, photo, options))
+            result = await self.run(partial(self.engine.predict, photo, request))
         except ImageError as error:
-            self._count(PhotoResult(photo.name, error=str(error)))
+            self._count(PhotoResult.failed(photo.name, error))
             raise
         self._count(result)
         return result
 
-    async def annotate(self, photo: EncodedPhoto, options: Options) -> bytes:
-        """A JPEG of the photo with its faces marked; errors as of :meth:`look_at_one`."""
-        return await self.run(partial(self.engine.annotate, photo, options))
+    async def annotate(self, photo: EncodedPhoto, request: Request) -> bytes:
+        """A JPEG of the photo with its faces marked; errors as of :meth:`predict`."""
+        return await self.run(partial(self.engine.annotate, photo, request))
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Do another job on the same pool; errors are the job's own, and those of :meth:`look`."""
+        """Do another job on the same pool; errors are the job's own, and those of :meth:`predict_many`."""
         return (await self._run([job]))[0]
 
     def warm_up(self) -> None:
@@ -115,7 +114,7 @@ class Service:
         it again and again, be it that the last try failed or that nobody started the application's lifespan.
         """
         if not self.ready and (self._warming is None or self._warming.done()):
-            self._warming = self._threads().submit(self.engine.look_at_nothing)
+            self._warming = self._threads().submit(self.engine.warm_up)
             self._warming.add_done_callback(self._note_warming)
 
     def close(self) -> None:
@@ -137,11 +136,8 @@ class Service:
         else:
             log.error("The first, blank picture failed, so the server is not ready.", exc_info=error)
 
-    def _look_or_fail(self, photo: EncodedPhoto, options: Options) -> PhotoResult:
-        try:
-            return self.engine.look(photo, options)
-        except ImageError as error:
-            return PhotoResult(photo.name, error=str(error))
+    def _predict_or_fail(self, photo: EncodedPhoto, request: Request) -> PhotoResult:
+        return self.engine.predict_many([photo], request)[0]
 
     def _count(self, result: PhotoResult) -> None:
         if self.metrics is not None:

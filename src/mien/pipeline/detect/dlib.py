@@ -2,7 +2,7 @@
 
 import pickle
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ class DlibDetector:
         self.longest_side = longest_side
         self.threshold = threshold
         self._detectors = Pool[Any](_make)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled detector is set up again."""
+        return partial(DlibDetector, longest_side=self.longest_side, threshold=self.threshold), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""

@@ -1,5 +1,6 @@
 """mien's own detector."""
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mien.defaults import Device
 from mien.errors import DetectorError
 from mien.pipeline.detect.nms import choose_faces, intersection_over_union
 from mien.pipeline.detect.preprocessing import CLOSE_UP, close_up, resize, to_tensor
+from mien.pipeline.device_names import Device
 from mien.pipeline.images import Pixels
 from mien.pipeline.session import open_session
 from mien.results import Face
@@ -134,12 +135,17 @@ class MienDetector:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_detector_path()
         self.path = source
-        self._session = _open(source, device)
+        self._session, self._device = _open(source, device), device
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = DetectorMetadata.from_properties(properties, str(source))
         _check_graph(self._session, str(source))
         self.longest_side = longest_side
         self.threshold = threshold if threshold is not None else self.metadata.threshold
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled detector is set up again."""
+        settings = {"longest_side": self.longest_side, "threshold": self.threshold, "device": self._device}
+        return partial(MienDetector, self.path, **settings), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""

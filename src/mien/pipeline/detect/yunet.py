@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ class YuNetDetector:
             raise DetectorError(
                 f"{path} is not a YuNet model; use face_detection_yunet_2023mar.onnx."
             ) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled detector is set up again."""
+        return partial(YuNetDetector, self.path, longest_side=self.longest_side, threshold=self.threshold), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""

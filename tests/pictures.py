@@ -16,7 +16,8 @@ from mien.errors import ImageError
 from mien.pipeline.images import PhotoSource, read_photo
 
 Pixels = npt.NDArray[np.uint8]
-EXAMPLE = Path(__file__).parents[3] / "examples" / "astronaut.jpg"
+RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 200, 20), (20, 20, 220), (250, 250, 250)
+EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 
 
 def portrait() -> Image.Image:
@@ -64,3 +65,19 @@ def sentence(source: Any) -> str:
     with pytest.raises(ImageError) as caught:
         read_photo(source)
     return str(caught.value)
+
+
+def corners() -> Image.Image:
+    """32x48, its quarters red, green (top), blue, white (bottom)."""
+    image = Image.new("RGB", (32, 48))
+    for i, colour in enumerate((RED, GREEN, BLUE, WHITE)):
+        image.paste(colour, (16 * (i % 2), 24 * (i // 2), 16 * (i % 2) + 16, 24 * (i // 2) + 24))
+    return image
+
+
+def bomb(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))

@@ -1,0 +1,149 @@
+"""What is asked of each photo: one object for Python, the command line, the REST API and evaluation.
+
+Flags of the command line, query parameters, the OpenAPI document and the help take their names, texts and
+bounds from the fields of :class:`Request`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypedDict, get_args
+
+DEFAULT_DETECTOR = "mien"
+
+Faces = Literal["detect", "aligned"]
+Framing = Literal["utkface", "padded"]
+
+
+class Options(TypedDict, total=False):
+    """The fields of a :class:`Request` as keyword arguments."""
+
+    faces: Faces
+    framing: Framing
+    detector: str | None
+    coverage: float | None
+    thresholds: Sequence[int]
+    gender_threshold: float | None
+    rotate: bool
+    distribution: bool
+
+
+def _described(help: str, **schema: Any) -> dict[str, Any]:
+    """A field's metadata: its help, and what JSON Schema says of it beside its type."""
+    return {"help": help, "schema": schema}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How the faces of a photo are found and described.
+
+    Args:
+        faces: ``detect``, or ``aligned`` where the photo is itself the crop of one face; its box is then the
+            whole photo, and its detection score 1.
+        framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded`` (as
+            FairFace's, with padding 0.25).
+        detector: A name that :func:`~mien.pipeline.detect.make_detector` knows; None for the predictor's own.
+        coverage: Probability with which the age interval holds the labelled age, between 0 and 1; None for
+            the predictor's own.
+        thresholds: Ages in whole years; for each, the estimate says how likely the face looks at least that
+            old.
+        gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but not
+            1, below which a face's label is "uncertain"; None for the model's own.
+        rotate: Whether photos that lie on their side or are upside down are noticed; see
+            :class:`~mien.pipeline.detect.TurningDetector`.
+        distribution: Whether each age estimate carries its probability distribution.
+
+    Raises:
+        ValueError: If a value is not one of those above. What a model does not know is refused later, by
+            :func:`~mien.pipeline.estimation.complete`.
+
+    >>> Request(coverage=0.8, thresholds=[21, 18]).thresholds
+    (18, 21)
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # for those who parse texts
+
+    faces: Faces = field(
+        default="detect",
+        metadata=_described(
+            "'detect' finds the faces in a photo; 'aligned' treats each photo as the crop of one face."
+        ),
+    )
+    framing: Framing = field(
+        default="utkface",
+        metadata=_described(
+            "How an aligned crop is cut: 'utkface' as UTKFace's aligned images are, 'padded' as FairFace's."
+        ),
+    )
+    detector: str | None = field(
+        default=None, metadata=_described("Name of the detector that finds the faces.")
+    )
+    coverage: float | None = field(
+        default=None,
+        metadata=_described(
+            "Probability with which the age interval holds the labelled age, such as 0.8.", example=0.8
+        ),
+    )
+    thresholds: Sequence[int] = field(
+        default=(),
+        metadata=_described(
+            "Ages; for each, say how likely the face looks at least that old.", example=[18, 21]
+        ),
+    )
+    gender_threshold: float | None = field(
+        default=None,
+        metadata=_described(
+            "Call the perceived gender uncertain where the likelier one is less probable than this; 0.5 "
+            "never does. The model's own if not given.",
+            minimum=0.5,
+            exclusiveMaximum=1,
+            example=0.5,
+        ),
+    )
+    rotate: bool = field(
+        default=True, metadata=_described("Notice photos that lie on their side or are upside down.")
+    )
+    distribution: bool = field(
+        default=False, metadata=_described("Give each age's probability distribution as well.")
+    )
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a model."""
+        for name, kinds in (("faces", Faces), ("framing", Framing)):
+            value = getattr(self, name)
+            if value not in get_args(kinds):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}; got {value!r}")
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            raise ValueError(f"coverage must lie between 0 and 1; got {self.coverage}")
+        for threshold in self.thresholds:
+            if threshold != int(threshold):
+                raise ValueError(f"thresholds must be whole ages; got {threshold}")
+        object.__setattr__(self, "thresholds", tuple(sorted({int(t) for t in self.thresholds})))
+        if self.gender_threshold is not None and not 0.5 <= self.gender_threshold < 1:
+            raise ValueError(
+                f"gender_threshold must lie between 0.5 and 1, and below 1; got {self.gender_threshold}"
+            )
+
+    def to_query(self) -> dict[str, str]:
+        """What differs from the defaults, as texts of a query.
+
+        >>> Request(thresholds=(18, 21), rotate=False).to_query()
+        {'thresholds': '18,21', 'rotate': 'false'}
+        """
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        defaults = {option.name: option.default for option in fields(self)}
+        return {name: _text(value) for name, value in values.items() if value != defaults[name]}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+HELP: Mapping[str, str] = {option.name: option.metadata["help"] for option in fields(Request)}
+"""What each field means, in a sentence for a person."""
+
+SCHEMA: Mapping[str, Mapping[str, Any]] = {
+    option.name: option.metadata["schema"] for option in fields(Request)
+}
+"""What JSON Schema says of each field beside its type."""
