@@ -144,7 +144,11 @@ class MienDetector:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled detector is set up again."""
-        settings = {"longest_side": self.longest_side, "threshold": self.threshold, "device": self._device}
+        settings: dict[str, Any] = {
+            "longest_side": self.longest_side,
+            "threshold": self.threshold,
+            "device": self._device,
+        }
         return partial(MienDetector, self.path, **settings), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
