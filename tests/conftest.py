@@ -23,6 +23,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 SLOW = {
     "test_cluster.py",
     "test_connections.py",
+    "test_opencv.py",
     "test_openvino.py",
     "test_elsewhere.py",
     "test_fuzz.py",

@@ -26,6 +26,7 @@ from mien.training.checkpoint import load_checkpoint
 from mien.training.dataset import decode
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
+from mien.training.plain import make_plain
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -52,7 +53,12 @@ class ExportReport:
 
 
 def export(
-    sources: Sequence[Path], manifests: Sequence[Path], output: Path, *, version: str | None = None
+    sources: Sequence[Path],
+    manifests: Sequence[Path],
+    output: Path,
+    *,
+    version: str | None = None,
+    plain: bool = False,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
@@ -63,6 +69,7 @@ def export(
             probabilities of gender, where it is known; those of the first give the file's figures.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
+        plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
 
     Raises:
         TrainingError: If a checkpoint is not one of ours, several cannot be joined, the first manifest has
@@ -76,6 +83,8 @@ def export(
     if not (tables[0]["age_low"] == tables[0]["age_high"]).any():
         raise TrainingError(f"{manifests[0]} has no validation rows with exact ages to calibrate on.")
     graph, metadata, module = _read_sources(sources)
+    if plain:
+        make_plain(graph)
     if version is not None:
         metadata = metadata.model_copy(update={"version": version})
     differences = None
