@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from mien.cli import app
+from mien.data.manifest import read_manifest, write_manifest
 from mien.errors import TrainingError
 from mien.pipeline.model import Model
 from mien.predictor import Predictor
@@ -121,6 +122,30 @@ def test_exported_file_describes_its_data_and_calibration(exported: Path) -> Non
     assert metadata.training_data == ("noise: 9 faces",)
     assert metadata.interval.n == FACES
     assert metadata.metrics["validation_n"] == FACES
+
+
+def test_bins_calibrate_a_file_that_says_so(checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
+    table = read_manifest(manifest)
+    bins = table.drop(columns="age").assign(age_low=20, age_high=29)
+    write_manifest(bins, tmp_path / "bins.csv")
+    metadata = Model(export([checkpoint], [tmp_path / "bins.csv"], tmp_path / "bins.onnx").path).metadata
+    assert metadata.interval.from_bins
+    assert metadata.interval.n == FACES
+    assert "were known as bins" in metadata.age_note
+    assert {"validation_bin_accuracy", "validation_bin_distance"} <= set(metadata.metrics)
+    assert "validation_mae" not in metadata.metrics
+
+
+def test_exact_ages_calibrate_where_there_are_enough(
+    checkpoint: Path, manifest: Path, tmp_path: Path
+) -> None:
+    bins = read_manifest(manifest).drop(columns="age").assign(age_low=20, age_high=29)
+    write_manifest(bins, tmp_path / "bins.csv")
+    manifests = [manifest, tmp_path / "bins.csv"]
+    metadata = Model(export([checkpoint], manifests, tmp_path / "both.onnx").path).metadata
+    assert not metadata.interval.from_bins
+    assert metadata.interval.n == FACES
+    assert metadata.age_note == ""
 
 
 def test_small_model_keeps_to_its_size_and_work(exported: Path) -> None:

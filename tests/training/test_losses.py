@@ -113,3 +113,10 @@ def test_a_bin_at_or_between_the_ages_that_are_known_has_a_finite_loss(low: floa
 def test_an_age_beyond_the_last_is_the_last() -> None:
     logits, last = logits_of(110, 3), torch.tensor([116.0])
     assert age_loss(logits, torch.tensor([117.0]), torch.tensor([130.0])) == age_loss(logits, last, last)
+
+
+def test_a_teacher_who_sees_nothing_in_the_bin_says_nothing() -> None:
+    low, high = torch.tensor([10.0]), torch.tensor([19.0])
+    teacher = logits_of(80, 1).softmax(1)
+    left, right = (float(age_loss(logits_of(years, 2), low, high, teacher)) for years in (12, 17))
+    assert left == pytest.approx(right, abs=0.01)

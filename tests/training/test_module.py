@@ -26,15 +26,20 @@ def test_the_expectation_survives_mixed_precision() -> None:
     assert torch.allclose(years, probabilities @ torch.arange(117.0))
 
 
-def test_metrics_count_exact_ages_and_known_genders_only() -> None:
+def test_metrics_are_of_exact_ages_of_bins_and_of_known_genders() -> None:
     metrics = FaceMetrics()
-    batch = batch_of([20, 30, 40], [20, 30, 49], [1, -1, 0])
-    updated = metrics.update(batch, torch.tensor([21.0, 33.0, 99.0]), torch.tensor([0.9, 0.9, 0.8]))
+    batch = batch_of([20, 30, 40, 40], [20, 30, 49, 49], [1, -1, 0, -1])
+    years, p_female = torch.tensor([21.0, 33.0, 99.0, 49.4]), torch.tensor([0.9, 0.9, 0.8, 0.9])
+    updated = metrics.update(batch, years, p_female)
     assert {name: float(metric.compute()) for name, metric in updated.items()} == pytest.approx(
-        {"age_mae": 2, "age_rmse": 5**0.5, "gender_accuracy": 0.5}
+        {
+            **{"age_mae": 2, "age_rmse": 5**0.5, "gender_accuracy": 0.5},
+            **{"age_bin_distance": 25.2, "age_bin_accuracy": 0.5},
+        }
     )
 
 
 def test_metrics_without_labels_are_left_out() -> None:
-    updated = FaceMetrics().update(batch_of([20], [29], [-1]), torch.tensor([21.0]), torch.tensor([0.9]))
+    unknown = batch_of([float("nan")], [float("nan")], [-1])
+    updated = FaceMetrics().update(unknown, torch.tensor([21.0]), torch.tensor([0.9]))
     assert updated == {}

@@ -31,7 +31,8 @@ def test_a_run_leaves_checkpoints_logs_and_curves(
     assert {p.name for p in last.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert {p.stem for p in (run / "curves").iterdir()} == {
         *("age_loss", "gender_loss", "race_loss", "loss"),
-        *("age_mae", "age_rmse", "gender_accuracy", "learning_rate"),
+        *("age_mae", "age_rmse", "age_bin_distance", "age_bin_accuracy", "gender_accuracy"),
+        "learning_rate",
     }
     table = pd.read_csv(run / "logs" / "metrics.csv")
     assert table["epoch"].tolist() == [1, 2]
@@ -51,7 +52,7 @@ def test_a_run_leaves_checkpoints_logs_and_curves(
 def test_a_checkpoint_says_what_it_is(start: Train) -> None:
     note = load(start(epochs=1))["mien"]
     assert note["recipe"] == "tiny"
-    assert note["training_data"] == ["one: 15 faces", "two: 5 faces"]
+    assert note["training_data"] == ["one: 15 faces", "two: 5 faces, ages known as bins"]
 
 
 @pytest.mark.slow
@@ -300,12 +301,51 @@ def test_pictures_that_do_not_look_like_crops_are_named(
     )
 
 
-def test_a_run_is_judged_by_exact_ages(manifest: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def bins(manifest: Path, tmp_path: Path) -> Path:
+    """The manifest without any exact age."""
     table = read_manifest(manifest)
-    table.loc[table["split"] == "validation", ["age_high", "age"]] = [90, float("nan")]
+    decades = table["age_low"] // 10 * 10
+    table = table.drop(columns="age").assign(age_low=decades, age_high=decades + 9)
     write_manifest(table, tmp_path / "bins.csv")
-    with pytest.raises(TrainingError, match=r"bins\.csv has no validation row with an exact age"):
-        read_tables([tmp_path / "bins.csv"])
+    return tmp_path / "bins.csv"
+
+
+def test_a_run_without_exact_ages_is_judged_by_its_bins(
+    bins: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = train([bins], tiny_recipe, tmp_path / "run", devices="1")
+    table = pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")
+    assert "val/age_mae" not in table
+    assert table[["val/age_bin_distance", "val/age_bin_accuracy"]].notna().all(axis=None)
+    best = int(table["val/age_bin_distance"].to_numpy().argmin())
+    assert load(last.with_name("best.ckpt"))["epoch"] == best
+    assert load(last)["mien"]["training_data"] == [
+        "one: 15 faces, ages known as bins",
+        "two: 5 faces, ages known as bins",
+    ]
+    assert "The validation rows know ages as bins" in capsys.readouterr().err
+
+
+def test_the_best_epoch_of_bins_is_the_one_nearest_to_them(
+    bins: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    class Worsening(TinyModule):
+        def expectation(self, age_probabilities: torch.Tensor) -> torch.Tensor:
+            return 25 + torch.zeros(len(age_probabilities)) + 200 * self.current_epoch
+
+    last = train([bins], replace(tiny_recipe, build=Worsening), tmp_path / "run", devices="1")
+    table = pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")
+    assert load(last.with_name("best.ckpt"))["epoch"] == 0
+    assert table["val/age_bin_distance"].iloc[1] > 150
+    assert table["val/age_bin_accuracy"].iloc[1] == 0
+
+
+def test_a_recipe_that_learns_from_exact_ages_alone_says_so(
+    bins: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"'classic' learns from exact ages alone.*'small' or 'dlib'"):
+        train([bins], get_recipe("classic"), tmp_path / "run")
 
 
 def test_all_manifests_train_and_the_first_judges(manifest: Path, tmp_path: Path) -> None:

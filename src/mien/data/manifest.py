@@ -80,6 +80,11 @@ def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.Data
     return _with_whole_paths(table.drop(index=list(left_out)).reset_index(drop=True), folder), named
 
 
+def exact_ages(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows have an age that is known to the year, not as a bin."""
+    return table["age_low"] == table["age_high"]
+
+
 def need_crops(table: pd.DataFrame, source: Path) -> None:
     """Refuse whole photos where faces must have been cut out.
 

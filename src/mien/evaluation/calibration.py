@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from mien.data.manifest import exact_ages
 from mien.errors import DataError, ImageError
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
@@ -77,30 +78,72 @@ def observe(model: "Model", table: pd.DataFrame) -> Answers:
     return Answers(np.concatenate(ages), np.concatenate(p_female))
 
 
-def calibrated(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> ModelMetadata:
-    """Metadata with intervals calibrated on the exact ages and probabilities on the known genders, if any.
+def must_judge_by_bins(labels: pd.DataFrame) -> bool:
+    """Whether too few ages of a manifest's rows are exact, and others are known as bins."""
+    exact = exact_ages(labels)
+    return bool((labels["age_low"] < labels["age_high"]).any()) and int(exact.sum()) < LEAST_FACES
+
+
+def calibrated(
+    metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers, *, by_bins: bool = False
+) -> ModelMetadata:
+    """Metadata with intervals calibrated on the ages and probabilities on the known genders, if any.
 
     Args:
         metadata: Of the model that gave the answers.
         labels: n rows of a manifest, none of which was trained on.
         answers: For these rows.
+        by_bins: Whether ages that are known as a bin count too, drawn by :func:`draw_ages`.
 
     Raises:
-        DataError: If there are some exact ages, but too few, or the genders run against the model's.
+        DataError: If there are some such ages, but too few, or the genders run against the model's.
     """
-    exact = (labels["age_low"] == labels["age_high"]).to_numpy(bool)
+    aged = (labels["age_low"].notna() if by_bins else exact_ages(labels)).to_numpy(bool)
     known = (labels["gender"] != "").to_numpy(bool)
-    if 0 < exact.sum() < LEAST_FACES:
+    if 0 < aged.sum() < LEAST_FACES:
+        exact = "" if by_bins else "exact "
         raise DataError(
-            f"Calibration needs at least {LEAST_FACES} faces with exact ages; there are {exact.sum()}."
+            f"Calibration needs at least {LEAST_FACES} faces with {exact}ages; there are {aged.sum()}."
         )
     interval = metadata.interval
-    if exact.any():
-        ages = labels.loc[exact, "age_low"].to_numpy(np.float64)
-        interval = calibrate(answers.age_probabilities[exact], ages, age_min=metadata.age_min)
+    if aged.any():
+        mass = answers.age_probabilities[aged]
+        ages = draw_ages(mass, labels[aged], age_min=metadata.age_min)
+        interval = calibrate(mass, ages, age_min=metadata.age_min)
+        interval = interval.model_copy(update={"from_bins": by_bins})
     female = (labels.loc[known, "gender"] == "female").to_numpy(bool)
     gender = calibrate_gender(answers.p_female[known], female)
     return metadata.model_copy(update={"interval": interval, "gender": gender})
+
+
+def draw_ages(age_probabilities: Floats, labels: pd.DataFrame, *, age_min: int = 0, seed: int = 0) -> Floats:
+    """An age for each face: the labelled one, or where a bin is labelled, one drawn from within it.
+
+    It is drawn from the model's own distribution, restricted to the bin (single imputation by a draw from the
+    conditional distribution: Little and Rubin, "Statistical analysis with missing data", 2002, section 4.3).
+    The mean or the likeliest age would lie in the middle of what the model predicts, and its intervals would
+    look safer than they are. If the model's distributions are right, so are those of what is drawn, and the
+    probability integral transform of the drawn ages is uniform. What this cannot tell is whether the model
+    is right within a bin: an interval that lies in one bin is as narrow as the model has it.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …
+        labels: n rows of a manifest, all with an age or a bin.
+        age_min: Age in years of the first column.
+        seed: Draws other ages.
+
+    Returns:
+        (n,) years, whole ones where they were drawn.
+    """
+    support = age_min + np.arange(age_probabilities.shape[1])
+    low, high = (labels[column].to_numpy(np.float64) for column in ("age_low", "age_high"))
+    first, last = (np.clip(end, support[0], support[-1])[:, None] for end in (np.floor(low), np.ceil(high)))
+    inside = (support >= first) & (support <= last)
+    # A model that is sure of another bin says nothing of this one: all of its ages are then as likely.
+    total = np.cumsum(np.where(inside, age_probabilities + 1e-12, 0), axis=1)
+    chance = np.random.default_rng(seed).random((len(low), 1))
+    drawn = support[(chance >= total / total[:, -1:]).sum(axis=1)]
+    return np.where(low == high, low, drawn)
 
 
 def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
@@ -216,7 +259,9 @@ def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[P
     estimates = np.empty(len(table), object)
     request = Request(coverage=predictor.coverage, gender_threshold=predictor.gender_threshold)
     for asked in (fold == i for i in np.unique(fold)):
-        metadata = calibrated(model.metadata, table[~asked], answers[~asked])
+        metadata = calibrated(
+            model.metadata, table[~asked], answers[~asked], by_bins=model.metadata.interval.from_bins
+        )
         part = answers[asked]
         pairs = estimate_faces(metadata, part.age_probabilities, part.p_female, request)
         for row, pair in zip(np.flatnonzero(asked), pairs, strict=True):

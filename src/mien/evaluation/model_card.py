@@ -93,7 +93,8 @@ def model_list(evaluation: Json) -> str:
     """The model that was measured: its version, what it was trained on, on what terms it may be used."""
     model = evaluation["model"]
     lines = [f"{model['name']}, version {model['version']}", *model["training_data"], model["licence"]]
-    return "\n".join(f"- {line}" for line in lines)
+    lines.append(model.get("age_note", ""))
+    return "\n".join(f"- {line}" for line in lines if line)
 
 
 def overall_table(evaluations: Mapping[str, Json]) -> str:

@@ -25,6 +25,7 @@ class StoredModel:
     version: str = ""
     training_data: tuple[str, ...] = ()
     licence: str = "not known: these are stored predictions"
+    age_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Evaluation:
                 "version": self.model.version,
                 "training_data": list(self.model.training_data),
                 "licence": self.model.licence,
+                "age_note": self.model.age_note,
             },
             "recalibrated": self.recalibrated,
             "interval_coverage_aimed_at": self.coverage,

@@ -26,6 +26,8 @@ class IntervalCalibration(BaseModel):
         half_mass: For each coverage the half mass of each band, in [0, 0.5]. Files of earlier versions have
             one number for each coverage, which is that of all ages.
         n: Number of calibration faces.
+        from_bins: Whether their ages were known as bins and drawn within these; see
+            :func:`mien.evaluation.calibration.draw_ages`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class IntervalCalibration(BaseModel):
     ages: tuple[int, ...] = Field(default=(0,), min_length=1)
     half_mass: tuple[tuple[float, ...], ...] = Field(min_length=2)
     n: int = Field(ge=1)
+    from_bins: bool = False
 
     @field_validator("half_mass", mode="before")
     @classmethod
@@ -129,6 +132,16 @@ class ModelMetadata(BaseModel):
         if min(self.std) <= 0:
             raise ValueError("std is not positive")
         return self
+
+    @property
+    def age_note(self) -> str:
+        """What must be known of the ages that the intervals come from; empty where they were exact."""
+        if not self.interval.from_bins:
+            return ""
+        return (
+            "The ages of the faces that calibrated the intervals were known as bins: how the intervals hold "
+            "between bins is measured, within a bin it is what the model itself says."
+        )
 
     def to_properties(self) -> dict[str, str]:
         """As ONNX ``metadata_props``: one JSON text under ``mien``."""

@@ -17,6 +17,8 @@ PARTS = {"train": "training", "val": "validation"}
 METRICS = {
     "age_mae": ("age: mean absolute error", "years"),
     "age_rmse": ("age: root mean squared error", "years"),
+    "age_bin_distance": ("age: mean distance to the labelled bin", "years"),
+    "age_bin_accuracy": ("age: in the labelled bin", "share of faces"),
     "gender_accuracy": ("gender: accuracy", "share of faces"),
 }
 """Title and unit of what is not a loss."""

@@ -10,10 +10,10 @@ import onnx
 import pandas as pd
 import torch
 
-from mien.data.manifest import need_crops, read_manifest
+from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
-from mien.evaluation.calibration import Answers, calibrated, observe
+from mien.evaluation.calibration import Answers, calibrated, must_judge_by_bins, observe
 from mien.files import refuse_overwriting, written_beside
 from mien.pipeline.align import CANONICAL_GEOMETRY
 from mien.pipeline.estimation import calibrated_p_female
@@ -66,22 +66,22 @@ def export(
         sources: A checkpoint written by :func:`mien.training.run.train`; two of them, whose nets are to
             answer together; or a model file (``.onnx``) that is to be calibrated anew.
         manifests: Their ``validation`` rows calibrate the age intervals, where the age is exact, and the
-            probabilities of gender, where it is known; those of the first give the file's figures.
+            probabilities of gender, where it is known; those of the first give the file's figures. With fewer
+            than ten exact ages, bins calibrate the intervals too; see
+            :func:`~mien.evaluation.calibration.draw_ages`.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
         plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
 
     Raises:
-        TrainingError: If a checkpoint is not one of ours, several cannot be joined, the first manifest has
-            no validation rows with exact ages, or the file's answers differ from the checkpoints' by more
-            than 1e-3 years or 1e-4 in probability; no file is left then.
+        TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
+            validation rows, or the file's answers differ from the checkpoints' by more than 1e-3 years or
+            1e-4 in probability; no file is left then.
         ModelError: If the model file cannot be used.
         DataError: If a manifest cannot be used or holds too few faces.
     """
     refuse_overwriting([output], [*sources, *manifests])
     tables = [_validation_rows(manifest) for manifest in manifests]
-    if not (tables[0]["age_low"] == tables[0]["age_high"]).any():
-        raise TrainingError(f"{manifests[0]} has no validation rows with exact ages to calibrate on.")
     graph, metadata, module = _read_sources(sources)
     if plain:
         make_plain(graph)
@@ -112,7 +112,8 @@ def _calibrate(
         np.concatenate([a.age_probabilities for a in answers]),
         np.concatenate([a.p_female for a in answers]),
     )
-    metadata = calibrated(metadata, pd.concat(tables, ignore_index=True), every)
+    labels = pd.concat(tables, ignore_index=True)
+    metadata = calibrated(metadata, labels, every, by_bins=must_judge_by_bins(labels))
     metadata = metadata.model_copy(update={"metrics": _metrics(metadata, tables[0], answers[0])})
     _save(graph, metadata, file)
     return metadata
@@ -211,15 +212,24 @@ def _metadata(module: FaceModule, note: dict[str, Any]) -> ModelMetadata:
 
 
 def _metrics(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> dict[str, float]:
-    exact, known = labels["age_low"] == labels["age_high"], labels["gender"] != ""
+    exact, known = exact_ages(labels), labels["gender"] != ""
+    binned = labels["age_low"] < labels["age_high"]
     years = median_age(answers.age_probabilities, age_min=metadata.age_min)
-    errors = (years - labels["age_low"])[exact]
     female = calibrated_p_female(answers.p_female, metadata.gender) >= 0.5
-    metrics = {
-        "validation_n": float(len(labels)),
-        "validation_mae": round(float(np.abs(errors).mean()), 3),
-        "validation_rmse": round(float(np.sqrt((errors**2).mean())), 3),
-    }
+    metrics = {"validation_n": float(len(labels))}
+    if exact.any():
+        errors = (years - labels["age_low"])[exact]
+        metrics["validation_mae"] = round(float(np.abs(errors).mean()), 3)
+        metrics["validation_rmse"] = round(float(np.sqrt((errors**2).mean())), 3)
+    if binned.any():
+        low, high = labels["age_low"], labels["age_high"]
+        rounded = np.floor(years + 0.5)
+        metrics["validation_bin_accuracy"] = round(
+            float(((low <= rounded) & (rounded <= high))[binned].mean()), 4
+        )
+        metrics["validation_bin_distance"] = round(
+            float(np.abs(years - np.clip(years, low, high))[binned].mean()), 3
+        )
     if known.any():
         right = (female == (labels["gender"] == "female"))[known]
         metrics["validation_gender_accuracy"] = round(float(right.mean()), 4)

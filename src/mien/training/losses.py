@@ -5,7 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TAUGHT = 0.5
-"""Share of a teacher's answer in what a net that has one is to answer; the label is the rest."""
+"""Weight of the teacher's answer in the target; the label has the rest."""
+
+LEAST_TAUGHT = 1e-4
+"""What each age of a bin has beside the teacher's probability, which may be nothing in the whole bin."""
 
 
 def age_loss(
@@ -20,7 +23,8 @@ def age_loss(
 
     For an exact age the target is a Gaussian of standard deviation ``sigma`` about it (Gao et al., DLDL-v2,
     IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass
-    inside it. A teacher's distribution counts by its cross-entropy (Hinton et al., 2015, at temperature 1).
+    inside it. A teacher's distribution counts by its cross-entropy (Hinton et al., 2015, at temperature 1);
+    of a bin it tells only which of the bin's ages are likelier.
     The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest end of the
     bin, whatever the teacher says.
 
@@ -46,7 +50,9 @@ def age_loss(
     binned = -torch.logsumexp(log_p.masked_fill(~inside, -torch.inf), dim=1)
     labelled = torch.where(low == high, exact, binned)
     if taught is not None:
-        labelled = labelled.lerp(-(taught * log_p).sum(1), TAUGHT)
+        within = (taught + LEAST_TAUGHT) * inside
+        known = torch.where((low == high)[:, None], taught, within / within.sum(1, keepdim=True))
+        labelled = labelled.lerp(-(known * log_p).sum(1), TAUGHT)
     years = (log_p.exp() * ages).sum(1)  # autocast would round a matrix product to bfloat16, a quarter year
     nearest = torch.maximum(torch.minimum(years, high), low)
     l1 = F.smooth_l1_loss(years, nearest, reduction="none")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAccuracy
 
 from mien.errors import TrainingError
@@ -43,22 +43,34 @@ class Outcome(NamedTuple):
 
 
 class FaceMetrics(nn.Module):
-    """Age errors over the exact ages, gender accuracy over the known genders."""
+    """Age errors over the exact ages and over the bins, gender accuracy over the known genders.
+
+    A bin has no error in years; ``age_bin_distance`` is that to its nearest end, 0 inside, and
+    ``age_bin_accuracy`` the share of ages that, rounded to whole years, lie inside.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
         super().__init__()
         self.age_mae, self.age_rmse = MeanAbsoluteError(), MeanSquaredError(squared=False)
+        self.age_bin_distance, self.age_bin_accuracy = MeanAbsoluteError(), MeanMetric()
         self.gender_accuracy = BinaryAccuracy()
 
     def update(self, batch: Batch, years: Tensor, p_female: Tensor) -> dict[str, Metric]:
         """Take in a batch; return, by name, the metrics it had labels for."""
         updated: dict[str, Metric] = {}
         exact, known = batch.age_low == batch.age_high, batch.gender >= 0
+        binned = batch.age_low < batch.age_high
         if exact.any():
             self.age_mae.update(years[exact].float(), batch.age_low[exact])
             self.age_rmse.update(years[exact].float(), batch.age_low[exact])
             updated |= {"age_mae": self.age_mae, "age_rmse": self.age_rmse}
+        if binned.any():
+            age, low, high = years[binned].float(), batch.age_low[binned], batch.age_high[binned]
+            rounded = (age + 0.5).floor()
+            self.age_bin_distance.update(age, age.clamp(low, high))
+            self.age_bin_accuracy.update(((low <= rounded) & (rounded <= high)).float())
+            updated |= {"age_bin_distance": self.age_bin_distance, "age_bin_accuracy": self.age_bin_accuracy}
         if known.any():
             self.gender_accuracy.update(p_female[known].float(), batch.gender[known])
             updated["gender_accuracy"] = self.gender_accuracy

@@ -11,8 +11,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mien.data.crop import look_like_photos
-from mien.data.manifest import need_crops, read_manifest
+from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.errors import TrainingError
+from mien.evaluation.calibration import must_judge_by_bins
 from mien.files import contents_of, refuse_overwriting
 from mien.pipeline.detect import make_detector
 from mien.pipeline.intervals import LEAST_FACES
@@ -39,7 +40,7 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Raises:
         DataError: If a manifest cannot be read.
-        TrainingError: If either part is empty, or no validation row has an exact age.
+        TrainingError: If either part is empty.
     """
     tables = [read_manifest(path) for path in manifests]
     for path, table in zip(manifests, tables, strict=True):
@@ -52,11 +53,6 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise TrainingError(
                 f"{manifests[0]} has no rows whose split is '{name}'; make them with 'mien data split'."
             )
-    if not (validation["age_low"] == validation["age_high"]).any():
-        raise TrainingError(
-            f"{manifests[0]} has no validation row with an exact age to judge the run by; name a manifest "
-            "that has some first."
-        )
     seen = faces_of(validation)
     shared = train["path"].isin(validation["path"]) | faces_of(train).isin(seen[seen != ""])
     if shared.all():
@@ -129,6 +125,9 @@ def train(
         raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
     open_teachers(teachers)
     train_rows, validation_rows = read_tables(manifests)
+    if recipe.exact_ages:
+        _need_exact_ages(recipe, train_rows, validation_rows)
+    by_bins = must_judge_by_bins(validation_rows)
     settings: Settings = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
@@ -151,7 +150,7 @@ def train(
             output,
             signals,
             DescribeCheckpoint(recipe.name, _describe(train_rows), settings),
-            monitor="val/age_mae",
+            monitor="val/age_bin_distance" if by_bins else "val/age_mae",
             ema_decay=recipe.ema_decay,
             seed=seed,
             max_epochs=recipe.epochs,
@@ -169,6 +168,15 @@ def train(
             say("The pictures do not look like crops of faces; cut the faces out with 'mien data crop'.")
         loaders = _loaders(train_rows, validation_rows, recipe, teachers, output / "chips", seed)
         return fit(trainer, module, loaders, output, resume=resume)
+
+
+def _need_exact_ages(recipe: Recipe, train_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> None:
+    for rows, part in ((train_rows, "training"), (validation_rows, "validation")):
+        if not exact_ages(rows).any():
+            raise TrainingError(
+                f"the recipe {recipe.name!r} learns from exact ages alone, and no {part} row has one; take "
+                "the recipe 'small' or 'dlib', which learn from age bins too."
+            )
 
 
 def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame) -> None:
@@ -193,9 +201,13 @@ def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame
         say("No training row has a gender: the age alone is learned, and p(female) will mean nothing.")
     elif len(genders) == 1:
         say(f"All known genders are {genders[0]}: p(female) will mean nothing.")
-    exact = int((validation_rows["age_low"] == validation_rows["age_high"]).sum())
-    if exact < LEAST_FACES:
-        say(f"{exact} validation rows have an exact age; 'mien export' will need at least {LEAST_FACES}.")
+    if must_judge_by_bins(validation_rows):
+        say(
+            "The validation rows know ages as bins: the best epoch is the one whose ages are nearest to "
+            "their bins, and intervals will rest on ages drawn within the bins."
+        )
+    if len(validation_rows) < LEAST_FACES:
+        say(f"{len(validation_rows)} validation rows; 'mien export' will need at least {LEAST_FACES} ages.")
 
 
 def _loaders(
@@ -231,5 +243,8 @@ def _as_is(batch: Any) -> Any:
 
 
 def _describe(rows: pd.DataFrame) -> list[str]:
-    counts = rows["dataset"].replace("", "unnamed").value_counts()
-    return [f"{name}: {count} faces" for name, count in counts.items()]
+    described = []
+    for name, part in rows.groupby(rows["dataset"].replace("", "unnamed")):
+        binned = "" if exact_ages(part).any() else ", ages known as bins"
+        described.append((len(part), f"{name}: {len(part)} faces{binned}"))
+    return [line for _, line in sorted(described, key=lambda known: -known[0])]

@@ -24,6 +24,7 @@ class Recipe:
         shares: Share of each data set drawn in an epoch; 1 where not named.
         ema_decay: Decay of the weights' moving average a step; None for none.
         teachable: Whether its losses heed a teacher.
+        exact_ages: Whether it learns from exact ages alone.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Recipe:
     shares: Mapping[str, float] = field(default_factory=dict)
     ema_decay: float | None = None
     teachable: bool = False
+    exact_ages: bool = False
 
 
 RECIPES = {
@@ -59,7 +61,7 @@ RECIPES = {
             ema_decay=0.999,
             teachable=True,
         ),
-        Recipe(name="classic", build=ClassicModule, epochs=30, batch_size=32, chip_side=200),
+        Recipe(name="classic", build=ClassicModule, epochs=30, batch_size=32, chip_side=200, exact_ages=True),
     )
 }
 
