@@ -28,6 +28,7 @@ SLOW = {
     "test_elsewhere.py",
     "test_fuzz.py",
     "test_hosts.py",
+    "test_frozen.py",
     "test_no_telemetry.py",
     "test_page.py",
     "test_page_trouble.py",
