@@ -10,6 +10,7 @@ import onnx
 import pandas as pd
 import torch
 
+from mien.data.chips import read_chips
 from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
@@ -23,7 +24,6 @@ from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 from mien.pipeline.model import Model
 from mien.training.augment import to_images
 from mien.training.checkpoint import load_checkpoint
-from mien.training.dataset import decode
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
 from mien.training.plain import make_plain
@@ -120,7 +120,7 @@ def _calibrate(
 
 
 def _some_chips(table: pd.DataFrame, side: int) -> Pixels:
-    return np.stack(list(decode(table[:COMPARED], side)))
+    return np.stack(list(read_chips(table[:COMPARED], side)))
 
 
 def _validation_rows(manifest: Path) -> pd.DataFrame:
