@@ -27,6 +27,10 @@ class ModelError(MienError):
     """A model file is missing, unreadable, or lacks what mien needs to use it."""
 
 
+class DeviceError(MienError):
+    """A device that is asked for is not there, or this ONNX Runtime cannot use it."""
+
+
 class DataError(MienError):
     """A data folder, manifest or label does not have the expected form."""
 

@@ -26,6 +26,7 @@ from mien.training.augment import to_images
 from mien.training.checkpoint import load_checkpoint
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
+from mien.training.plain import make_plain
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -52,7 +53,12 @@ class ExportReport:
 
 
 def export(
-    sources: Sequence[Path], manifests: Sequence[Path], output: Path, *, version: str | None = None
+    sources: Sequence[Path],
+    manifests: Sequence[Path],
+    output: Path,
+    *,
+    version: str | None = None,
+    plain: bool = False,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
@@ -65,6 +71,7 @@ def export(
             :func:`~mien.evaluation.calibration.draw_ages`.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
+        plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
 
     Raises:
         TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
@@ -76,6 +83,8 @@ def export(
     refuse_overwriting([output], [*sources, *manifests])
     tables = [_validation_rows(manifest) for manifest in manifests]
     graph, metadata, module = _read_sources(sources)
+    if plain:
+        make_plain(graph)
     if version is not None:
         metadata = metadata.model_copy(update={"version": version})
     differences = None
