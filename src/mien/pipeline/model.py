@@ -30,6 +30,7 @@ class Model:
 
     Args:
         path: The file; None for the one that ships.
+        threads: That each run uses; 0 for as many as there are cores.
 
     Attributes:
         path: The file.
@@ -40,11 +41,11 @@ class Model:
             its metadata, or mien, expects.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, threads: int = 0) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
         self.path = source
-        self._session = _load(source)
+        self._session = _load(source, threads)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
@@ -89,7 +90,7 @@ def normalise(chips: Chips, metadata: ModelMetadata) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
-def _load(path: Path) -> Any:  # onnxruntime has no types
+def _load(path: Path, threads: int) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_model_path() else "check the path"
         raise ModelError(f"There is no model file {path}; {cure}.")
@@ -99,7 +100,7 @@ def _load(path: Path) -> Any:  # onnxruntime has no types
             "--manifest CSV --output FILE'."
         )
     try:
-        return open_session(path)
+        return open_session(path, threads)
     except ValueError:
         raise ModelError(
             f"{path} is not an ONNX file that can be run; use a file that 'mien export' wrote."
