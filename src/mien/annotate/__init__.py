@@ -1,1 +1,1 @@
-"""Annotating collections: photos by the hundred thousand into Parquet, resumable, on one machine or several."""
+"""Annotating collections of photos: into Parquet, resumable, on one machine or a cluster."""

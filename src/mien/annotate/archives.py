@@ -75,7 +75,7 @@ class TarSource:
                         member = archive.extractfile(info)
                         assert member is not None
                         yield _read(member, name)
-                    archive.members = []  # which it would otherwise keep, all of them
+                    archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
         except _DAMAGE as error:
             yield _broken(self.path, error)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mien.annotate.items import Names
@@ -48,7 +48,7 @@ class _Reader:
 
 def look_on_cluster(
     sources: Iterable[Source], done: Names, load: Load, workers: int | None
-) -> Iterator[list[Rows]]:
+) -> Generator[list[Rows]]:
     """Look at photos with all of a cluster: Ray reads, spreads the work over actors, and replaces what dies.
 
     The cluster is that of ``RAY_ADDRESS``, or the one that this machine belongs to, or else a local one that
@@ -89,7 +89,8 @@ def look_on_cluster(
             yield pickle.loads(row["rows"])
     except ray.exceptions.RayError as error:
         raise AnnotationError(
-            f"Ray failed ({str(error).strip().splitlines()[-1]}); run the same command again, which goes on from here.",
+            f"Ray failed ({str(error).strip().splitlines()[-1]}); run the same command again, which goes on "
+            "from here.",
             1,
         ) from None
     finally:
@@ -101,6 +102,7 @@ def look_on_cluster(
 def _connect() -> tuple[Any, bool]:
     """Ray, and whether it was connected to here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is raised
     import ray
     import ray.data
     import ray.exceptions
@@ -116,8 +118,8 @@ def _connect() -> tuple[Any, bool]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         address = os.environ.get("RAY_ADDRESS", "this machine")
         raise AnnotationError(
-            f"There is no Ray at {address} ({str(error).strip().splitlines()[0]}); start one with 'ray start', or "
-            "leave RAY_ADDRESS empty for one that lasts as long as the work."
+            f"There is no Ray at {address} ({str(error).strip().splitlines()[0]}); start one with 'ray start', "
+            "or leave RAY_ADDRESS empty for one that lasts as long as the work."
         ) from None
     return ray, True
 

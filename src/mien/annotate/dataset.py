@@ -128,8 +128,8 @@ class Dataset:
                 return parquet.read_table(file, columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise AnnotationError(
-                f"{self.storage.place}/{table}/{part} is damaged ({error}); remove the parts of this name from "
-                "faces and photos, and run the same command again."
+                f"{self.storage.place}/{table}/{part} is damaged ({error}); remove the parts of this name "
+                "from faces and photos, and run the same command again."
             ) from None
 
     def _check(self) -> None:
@@ -148,7 +148,7 @@ class Dataset:
         for folder in ("faces", "photos", ""):
             for name in self.storage.names(folder):
                 orphan = folder == "faces" and _PART.fullmatch(name) and name not in self.parts
-                if orphan or name.startswith(".") and ".partial" in name:
+                if orphan or (name.startswith(".") and ".partial" in name):
                     self.storage.delete(f"{folder}/{name}".lstrip("/"))
         for part in self.parts:
             if retry_failed:

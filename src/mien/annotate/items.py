@@ -9,11 +9,11 @@ from mien.annotate.locations import absolute, is_address, read
 from mien.errors import ImageError
 from mien.pipeline.images import MAX_BYTES, EncodedPhoto
 
-
-PHOTO_ENDINGS = tuple(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif .jp2 .j2k .jpf .jpx".split()
+PHOTO_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpf", ".jpx"),
 )
-"""Of the names that are taken for photos in folders and archives; a file given by name is always looked at."""
+"""Of names that are taken for photos in folders and archives; a file given by name is always looked at."""
 
 Wanted: TypeAlias = Callable[[str], bool]
 """Says of a photo's name whether the photo is still to be looked at; the bytes of others are not read."""

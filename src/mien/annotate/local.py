@@ -1,6 +1,6 @@
 """The engine for one machine: a process a core, each with its own model."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from queue import SimpleQueue
@@ -31,7 +31,7 @@ def batches(items: Iterable[Item], most: int = PHOTOS) -> Iterator[list[Item]]:
         yield batch
 
 
-def look_locally(items: Iterable[Item], load: Load, workers: int) -> Iterator[list[Rows]]:
+def look_locally(items: Iterable[Item], load: Load, workers: int) -> Generator[list[Rows]]:
     """Look at photos with all cores.
 
     Args:

@@ -38,7 +38,7 @@ class Setup:
     rotate: bool = True
 
     def options(self) -> dict[str, Any]:
-        """As ``run.json`` records them, by the names of the command's options; paths of files are left out."""
+        """As ``run.json`` records them, by the names of the command's options; no paths of files."""
         options = asdict(self) | {"detector": self.detector.partition(":")[0]}
         del options["model"]
         return options

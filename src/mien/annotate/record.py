@@ -94,18 +94,20 @@ class Record:
             raise DataError(f"{output} has a {NAME} of something else; name another --output.") from None
         if schema != VERSION:
             raise DataError(
-                f"{output} has version {schema} of the schema and this is version {VERSION}; name another --output."
+                f"{output} has version {schema} of the schema and this is version {VERSION}; name another "
+                "--output."
             )
         for name, value in json.loads(json.dumps(self.options)).items():
             if theirs.get(name) != value:
                 raise DataError(
-                    f"{output} was begun with {_option(name, theirs.get(name))}, and this is {_option(name, value)}; "
-                    "give the same options, or name another --output."
+                    f"{output} was begun with {_option(name, theirs.get(name))}, not with "
+                    f"{_option(name, value)}; give the same options, or name another --output."
                 )
         for name, value in (("model", self.model), ("detector", self.detector)):
             if files[name] != value:
                 raise DataError(
-                    f"{output} was begun with another file of the {name}; use that one, or name another --output."
+                    f"{output} was begun with another file of the {name}; use that one, or name another "
+                    "--output."
                 )
 
 

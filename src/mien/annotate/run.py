@@ -1,7 +1,7 @@
 """Annotating a collection, from its sources to its tables."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,7 +115,7 @@ def _look(
     dataset: Dataset,
     load: partial[Looker],
     workers: int | None,
-) -> Iterator[list[Rows]]:
+) -> Generator[list[Rows]]:
     if engine == "ray":
         from mien.annotate.cluster import look_on_cluster
 
@@ -142,8 +142,8 @@ def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twi
     first = next(items, None)
     if first is None:
         raise AnnotationError(
-            f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another ending of "
-            "photos."
+            f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another "
+            "ending of photos."
         )
     return chain([first], items)
 

@@ -40,7 +40,8 @@ def refuse_strangers(output: str, dataset: Dataset) -> None:
     files, path = resolve(local_path(output))
     if files.get_file_info(path).is_file and not dataset.storage.names():
         raise AnnotationError(
-            f"{output} exists, and {dataset.storage.place}, the folder of its run, does not; name another --output."
+            f"{output} exists, and {dataset.storage.place}, the folder of its run, does not; name another "
+            "--output."
         )
 
 
@@ -62,8 +63,8 @@ def write_single(output: str, dataset: Dataset, schema: pa.Schema) -> None:
                 write(dataset.read("faces", part))
     except OSError as error:
         raise AnnotationError(
-            f"{output} cannot be written ({error.strerror or error}); make room there and run the same command "
-            "again.",
+            f"{output} cannot be written ({error.strerror or error}); make room there and run the same "
+            "command again.",
             1,
         ) from None
 

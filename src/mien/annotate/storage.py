@@ -67,6 +67,7 @@ class Storage(ABC):
             AnnotationError: If another one is there.
         """
 
+    @abstractmethod
     def renew(self) -> None:
         """Say that this run is still there."""
 
@@ -87,13 +88,16 @@ class LocalStorage(Storage):
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """See :class:`Storage`: a file lock, which the system releases when the process ends, however it does."""
+        """See :class:`Storage`: a file lock, which the system releases however the process ends."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(Path(self._root) / LOCK, timeout=0):
                 yield
         except filelock.Timeout:
             raise self._taken(" or name another --output") from None
+
+    def renew(self) -> None:
+        """See :class:`Storage`: the system knows."""
 
 
 class RemoteStorage(Storage):

@@ -15,9 +15,8 @@ def describe(summary: Summary) -> Iterator[str]:
         yield f"{_count(summary.before, 'photo')} had been done before."
     without = f", {counts.without_faces:,} without a face" if counts.without_faces else ""
     failed = f", {counts.failed:,} that could not be read" if counts.failed else ""
-    yield (
-        f"{summary.output} holds {_count(counts.faces, 'face')} in {_count(counts.photos, 'photo')}{without}{failed}."
-    )
+    faces, photos = _count(counts.faces, "face"), _count(counts.photos, "photo")
+    yield f"{summary.output} holds {faces} in {photos}{without}{failed}."
 
 
 def _count(number: int, what: str) -> str:

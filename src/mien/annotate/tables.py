@@ -1,4 +1,4 @@
-"""Photos in a Parquet file: their bytes, as the Hugging Face ``datasets`` library writes them, or their paths."""
+"""Photos in a Parquet file: their bytes, as Hugging Face ``datasets`` writes them, or their paths."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,14 +87,14 @@ def photo_column(schema: pa.Schema, name: str) -> str:
     if named or len(photos) == 1:
         return named[0] if named else photos[0]
     raise DataError(
-        f"{name} has no column of photos among {', '.join(schema.names) or 'none'}; call the one with the photos, "
-        "or with their paths, 'image'."
+        f"{name} has no column of photos among {', '.join(schema.names) or 'none'}; call the one with the "
+        "photos, or with their paths, 'image'."
     )
 
 
 def _holds_photos(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 or kind.get_field_index("path") >= 0
+        return bool({"bytes", "path"} & set(kind.names))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 

@@ -61,7 +61,7 @@ class Worker:
         return rows
 
     def close(self) -> None:
-        """End the process for good, in the middle of its work if need be; other threads may be waiting for it."""
+        """End the process for good, in the middle of its work if need be, which another thread waits for."""
         self._closed = True
         if self._process is not None:
             self._process.kill()
@@ -85,7 +85,8 @@ class Worker:
             self._ask([])
         except _Died:
             raise MienError(
-                "The processes that look at photos cannot be started; free some memory, or give fewer --workers."
+                "The processes that look at photos cannot be started; free some memory, or give fewer "
+                "--workers."
             ) from None
 
     def _start(self) -> Connection:

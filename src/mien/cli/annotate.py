@@ -31,9 +31,9 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet files with "
-            "photos, addresses (s3://, gs://), @LIST for a file with a path on each line, - for such a list "
-            "from standard input.",
+            help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet files "
+            "with photos, addresses (s3://, gs://), @LIST for a file with a path on each line, - for such a "
+            "list from standard input.",
         ),
     ],
     output: Annotated[
@@ -71,11 +71,12 @@ def annotate(
 ) -> None:
     """Estimate every face of a collection of photos, and write tables (extra mien[annotate]).
 
-    OUT gets a folder faces with one row for each face, and a folder photos with one for each photo, in Parquet.
-    A run that was stopped goes on when the same command is run again: photos that are done are passed over.
+    OUT gets a folder faces with one row for each face, and a folder photos with one for each photo, in
+    Parquet. A run that was stopped goes on when the same command is run again: photos that are done are
+    passed over.
 
-    The exit status is 0 if all photos could be read, 1 if some could not (each has its error in the table; the
-    others are still done) or the run had to stop, and 2 if the command itself is wrong.
+    The exit status is 0 if all photos could be read, 1 if some could not (each has its error in the table;
+    the others are still done) or the run had to stop, and 2 if the command itself is wrong.
     """
     if sources.count("-") > 1:
         raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="SOURCE")

@@ -8,9 +8,10 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.errors import ServerError
+from mien.processors import processors
 from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
-from mien.processors import processors
+
 
 List: TypeAlias = tuple[str, ...]
 """In a variable or flag: values separated by commas."""
