@@ -29,7 +29,7 @@ class ZipSource:
         """See :class:`~mien.annotate.sources.Source`."""
         try:
             with open_binary(self.path) as file, zipfile.ZipFile(file) as archive:
-                return sum(1 for name in archive.namelist() if is_photo(name))
+                return sum(1 for name in archive.namelist() if _is_photo(name))
         except _DAMAGE:
             return None
 
@@ -39,7 +39,7 @@ class ZipSource:
             with open_binary(self.path) as file, zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
                     name = _name(self.path, info.filename)
-                    if is_photo(info.filename) and wanted(name):
+                    if _is_photo(info.filename) and wanted(name):
                         yield self._member(archive, info, name)
         except _DAMAGE as error:
             yield _broken(self.path, error)
@@ -71,13 +71,18 @@ class TarSource:
             with open_binary(self.path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
                 for info in archive:
                     name = _name(self.path, info.name)
-                    if info.isreg() and is_photo(info.name) and wanted(name):
+                    if info.isreg() and _is_photo(info.name) and wanted(name):
                         member = archive.extractfile(info)
                         assert member is not None
                         yield _read(member, name)
                     archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
         except _DAMAGE as error:
             yield _broken(self.path, error)
+
+
+def _is_photo(member: str) -> bool:
+    folders = member.removeprefix("./").split("/")[:-1]
+    return is_photo(member) and not any(folder.startswith(".") for folder in folders)
 
 
 def _name(archive: str, member: str) -> str:

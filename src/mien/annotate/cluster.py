@@ -118,8 +118,8 @@ def _connect() -> tuple[Any, bool]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         address = os.environ.get("RAY_ADDRESS", "this machine")
         raise AnnotationError(
-            f"There is no Ray at {address} ({str(error).strip().splitlines()[0]}); start one with 'ray start', "
-            "or leave RAY_ADDRESS empty for one that lasts as long as the work."
+            f"There is no Ray at {address} ({str(error).strip().splitlines()[0]}); start one with 'ray "
+            "start', or leave RAY_ADDRESS empty for one that lasts as long as the work."
         ) from None
     return ray, True
 

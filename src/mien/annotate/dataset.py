@@ -14,7 +14,7 @@ from mien.annotate.schema import PHOTOS, Rows, to_table
 from mien.annotate.storage import LOCK, Storage
 from mien.errors import AnnotationError
 
-SHARE, SHORTEST, LONGEST = 0.02, 1.0, 30.0
+SHARE, SHORTEST, LONGEST = 0.02, 0.5, 30.0
 """A part is written when it holds so much of the time the run has taken, within these bounds in seconds …"""
 
 MOST = 20_000
@@ -134,6 +134,10 @@ class Dataset:
 
     def _check(self) -> None:
         """Refuse what another run, or something else, has written."""
+        if self.storage.exists():
+            raise AnnotationError(
+                f"{self.storage.place} is a file; name a folder, or a file that ends in .parquet, .csv or .jsonl."
+            )
         if self.storage.exists(NAME):
             with self.storage.open(NAME) as file:
                 self._record.check_against(file.read(), self.storage.place)

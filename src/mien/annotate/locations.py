@@ -1,5 +1,7 @@
 """Where files lie: on this machine, or in object storage behind an address such as ``s3://bucket/folder``."""
 
+import errno
+import io
 import os
 import re
 from functools import lru_cache
@@ -8,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from mien.errors import MienError
+from mien.errors import DataError
 
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://([^/]*)/*(.*)", re.DOTALL)
 
@@ -42,7 +44,7 @@ def resolve(address: str) -> tuple[Any, str]:
     S3 heeds AWS's own variables, ``AWS_REGION`` and ``AWS_ENDPOINT_URL`` among them.
 
     Raises:
-        MienError: If there is none, or a package that it needs is missing.
+        DataError: If there is none, or a package that it needs is missing.
         OSError: If it cannot be reached.
     """
     found = _ADDRESS.match(address)
@@ -79,9 +81,9 @@ def _by_fsspec(root: str) -> tuple[Any, str]:
     try:
         file_system, start = fsspec.core.url_to_fs(root)
     except ImportError as error:
-        raise MienError(f"{root} cannot be reached: {str(error).rstrip('.')}.") from None
+        raise DataError(f"{root} cannot be reached: {str(error).rstrip('.')}.") from None
     except ValueError as error:
-        raise MienError(f"{root} cannot be reached ({str(error).rstrip('.')}).") from None
+        raise DataError(f"{root} cannot be reached ({str(error).rstrip('.')}).") from None
     return fs.PyFileSystem(fs.FSSpecHandler(file_system)), str(start)
 
 
@@ -96,11 +98,42 @@ def read(address: str, limit: int) -> bytes:
         return bytes(stream.read(limit))
 
 
-def open_binary(place: str) -> Any:
-    """A file, open for reading at any position: a file object of Python's kind.
+def open_binary(place: str) -> io.BufferedReader:
+    """A file, open for reading at any position.
 
     Raises:
         OSError: If it cannot be opened.
     """
+    if not is_address(place):
+        return open(place, "rb")
     file_system, path = resolve(place)
-    return file_system.open_input_file(path)
+    return io.BufferedReader(_Raw(file_system.open_input_file(path)))
+
+
+class _Raw(io.RawIOBase):
+    """A file of pyarrow's that refuses impossible positions as Python's files do, which zipfile counts on."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._file.readinto(buffer))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = (0, self._file.tell(), self._file.size())[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return int(self._file.seek(start + offset))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -43,8 +43,8 @@ class Storage(ABC):
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
         return sorted(entry.base_name for entry in self._files.get_file_info(selector))
 
-    def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+    def exists(self, name: str = "") -> bool:
+        """Whether there is such a file; without a name, whether a file is where the folder should be."""
         return bool(self._files.get_file_info(self._path(name)).type == fs.FileType.File)
 
     def open(self, name: str) -> Any:
@@ -113,8 +113,7 @@ class RemoteStorage(Storage):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """See :class:`Storage`: a file that is renewed, as nothing tells of a process on another machine."""
-        entry = self._files.get_file_info(self._path(LOCK))
-        if entry.type == fs.FileType.File and time.time() - (entry.mtime_ns or 0) / 1e9 < STALE:
+        if self.exists(LOCK) and time.time() - self._renewed() < STALE:
             raise self._taken(f"; if it was killed, try again in {STALE // 60} minutes")
         self.renew()
         try:
@@ -124,7 +123,11 @@ class RemoteStorage(Storage):
 
     def renew(self) -> None:
         """See :class:`Storage`."""
-        self.write(LOCK, b"held\n")
+        self.write(LOCK, str(time.time()).encode())
+
+    def _renewed(self) -> float:
+        with self.open(LOCK) as file:
+            return float(file.read())
 
 
 def storage_at(place: str) -> Storage:
