@@ -21,13 +21,13 @@ from mien.annotate.sources import FolderSource, find_sources
 from mien.errors import DataError
 
 
-def items(*texts: str | Path, **options: bytes) -> list[Item]:
-    sources = find_sources(map(str, texts), **options)
+def items(*texts: str | Path, separator: bytes = b"\n") -> list[Item]:
+    sources = find_sources(map(str, texts), separator=separator)
     return [item for source in sources for item in source.items(lambda name: True)]
 
 
-def names(*texts: str | Path, **options: bytes) -> list[str]:
-    return [item.name for item in items(*texts, **options)]
+def names(*texts: str | Path, separator: bytes = b"\n") -> list[str]:
+    return [item.name for item in items(*texts, separator=separator)]
 
 
 def fill(folder: Path, *files: str) -> Path:

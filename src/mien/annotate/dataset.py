@@ -136,7 +136,8 @@ class Dataset:
         """Refuse what another run, or something else, has written."""
         if self.storage.exists():
             raise AnnotationError(
-                f"{self.storage.place} is a file; name a folder, or a file that ends in .parquet, .csv or .jsonl."
+                f"{self.storage.place} is a file; name a folder, or a file that ends in .parquet, .csv or "
+                ".jsonl."
             )
         if self.storage.exists(NAME):
             with self.storage.open(NAME) as file:
