@@ -1,18 +1,19 @@
 """Looking at one photo: the one place where annotation asks the predictor and reads its answer."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.annotate.items import Item, printable_name
-from mien.annotate.schema import Rows, failed_rows
-from mien.defaults import DEFAULT_DETECTOR
+from mien.annotate.schema import Rows, faces_schema, failed_rows
 from mien.errors import MienError
-from mien.pipeline.model import Model, default_model_path
-from mien.predictor import Faces, Predictor
-from mien.results import Estimate, PhotoResult
+from mien.photo_result import PhotoResult
+from mien.pipeline.model import Model
+from mien.predictor import Predictor
+from mien.request import DEFAULT_DETECTOR, Request
+from mien.results import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +21,12 @@ class Setup:
     """What is asked of every photo of a collection, and what looks at it.
 
     Attributes:
+        request: What is asked.
         model: Path of a model file; None for the one that ships.
-        detector: A name that :func:`~mien.pipeline.detect.make_detector` knows.
-        faces: See :meth:`~mien.predictor.Predictor.predict`.
-        coverage: Of the age intervals.
-        thresholds: Ages in whole years, rising.
-        gender_threshold: See :class:`~mien.predictor.Predictor`.
-        rotate: Likewise.
     """
 
+    request: Request
     model: str | None = None
-    detector: str = DEFAULT_DETECTOR
-    faces: Faces = "detect"
-    coverage: float = 0.9
-    thresholds: tuple[int, ...] = ()
-    gender_threshold: float | None = None
-    rotate: bool = True
-
-    def options(self) -> dict[str, Any]:
-        """As ``run.json`` records them, by the names of the command's options; no paths of files."""
-        options = asdict(self) | {"detector": self.detector.partition(":")[0]}
-        del options["model"]
-        return options
 
 
 class Looker:
@@ -51,6 +36,10 @@ class Looker:
         setup: What is asked.
         threads: That the model uses; 0 for as many as there are cores.
 
+    Attributes:
+        request: What is asked, with the model's own values for what it left open.
+        predictor: Asked of each photo.
+
     Raises:
         MienError: If the model or the detector cannot be loaded.
         ValueError: If the model cannot answer what is asked.
@@ -58,34 +47,28 @@ class Looker:
 
     def __init__(self, setup: Setup, threads: int = 1) -> None:
         """Load the model and the detector."""
-        self.setup = setup
-        self.model_path = default_model_path() if setup.model is None else Path(setup.model)
-        self.predictor = Predictor(
-            Model(self.model_path, threads=threads), setup.detector, rotate=setup.rotate
-        )
-        self._results([])
+        detector = setup.request.detector or DEFAULT_DETECTOR
+        self.predictor = Predictor(Model(setup.model, threads=threads), detector)
+        self.request = self.predictor.complete(setup.request, detector=detector)
 
     def look(self, item: Item) -> Rows:
         """A photo's rows; one that cannot be read has an error in its row."""
         start = time.perf_counter()
         try:
-            [result] = self._results([item.source()])
+            result = self.predictor.predict(item.source(), self.request)
         except MienError as error:
-            return failed_rows(item.name, str(error), time.perf_counter() - start)
-        seconds = time.perf_counter() - start
-        if result.error is not None:
-            return failed_rows(item.name, printable_name(result.error), seconds)
-        return _rows(item.name, result, seconds)
+            return failed_rows(item.name, printable_name(str(error)), time.perf_counter() - start)
+        return _rows(item.name, result, time.perf_counter() - start)
 
-    def _results(self, photos: list[Any]) -> Iterator[PhotoResult]:
-        setup = self.setup
-        return self.predictor.predict_many(
-            photos,
-            faces=setup.faces,
-            coverage=setup.coverage,
-            thresholds=setup.thresholds,
-            gender_threshold=setup.gender_threshold,
-        )
+    def schema(self) -> Any:
+        """Of the rows in ``faces``."""
+        metadata = self.predictor.model.metadata
+        ages = metadata.age_max - metadata.age_min + 1 if self.request.distribution else None
+        return faces_schema(self.request.thresholds, ages)
+
+    def options(self) -> dict[str, Any]:
+        """What is asked, as ``run.json`` records it: by the names of the request, without paths of files."""
+        return asdict(self.request) | {"detector": str(self.request.detector).partition(":")[0]}
 
 
 def _rows(name: str, result: PhotoResult, seconds: float) -> Rows:
@@ -108,7 +91,7 @@ def _face(name: str, index: int, estimate: Estimate) -> dict[str, Any]:
         "photo": name,
         "index": index,
         "box": face["box"],
-        "landmarks": getattr(estimate, "landmarks", None),
+        "landmarks": face["landmarks"],
         "detection_score": face["detection_score"],
         "age": age["years"],
         "low": age["low"],
@@ -117,7 +100,8 @@ def _face(name: str, index: int, estimate: Estimate) -> dict[str, Any]:
         "p_female": face["gender"]["p_female"],
         "label": face["gender"]["label"],
         "flags": face["flags"],
-        "sharpness": getattr(estimate, "sharpness", None),
+        "sharpness": estimate.sharpness,
         "size": (estimate.box.width + estimate.box.height) / 2,
         **{f"at_least_{threshold}": p for threshold, p in age.get("at_least", {}).items()},
+        "distribution": estimate.age.distribution and np.asarray(estimate.age.distribution, np.float16),
     }

@@ -63,8 +63,8 @@ class Record:
         """That of this run."""
         detector = getattr(looker.predictor.detector, "path", None)
         return cls(
-            looker.setup.options(),
-            _hash(looker.model_path),
+            looker.options(),
+            _hash(looker.predictor.model.path),
             None if detector is None else _hash(detector),
             {name: version(name) for name in PACKAGES},
         )

@@ -14,7 +14,7 @@ from mien.annotate.local import look_locally
 from mien.annotate.look import Looker, Setup
 from mien.annotate.monitor import Monitor
 from mien.annotate.record import Counts, Record
-from mien.annotate.schema import Rows, faces_schema
+from mien.annotate.schema import Rows
 from mien.annotate.signals import Signals
 from mien.annotate.single_file import folder_of, is_single, refuse_strangers, write_single
 from mien.annotate.sources import ListSource, Source, find_sources
@@ -79,10 +79,9 @@ def annotate(
     """
     started = time.monotonic()
     looker = Looker(setup, threads=0)
-    record = Record.of(looker)
+    record, schema = Record.of(looker), looker.schema()
     del looker  # each worker has its own
     found = list(find_sources(sources, separator=separator))
-    schema = faces_schema(setup.thresholds)
     dataset = Dataset(storage_at(folder_of(output)), record, schema)
     if is_single(output):
         refuse_strangers(output, dataset)

@@ -44,13 +44,16 @@ _FACES = [
 ]
 
 
-def faces_schema(thresholds: Sequence[int] = ()) -> pa.Schema:
+def faces_schema(thresholds: Sequence[int] = (), ages: int | None = None) -> pa.Schema:
     """One row a face.
 
     Args:
         thresholds: Ages; for each there is a column such as ``at_least_18``.
+        ages: Length of the column ``distribution``, the probability of each age; None for no such column.
     """
     asked = [pa.field(f"at_least_{threshold}", pa.float64()) for threshold in thresholds]
+    if ages is not None:
+        asked.append(pa.field("distribution", pa.list_(pa.float16(), ages)))
     return pa.schema([*_FACES, *asked])
 
 

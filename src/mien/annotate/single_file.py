@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
@@ -107,7 +108,7 @@ _WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines}
 
 
 def _is_list(field: pa.Field) -> bool:
-    return bool(pa.types.is_list(field.type))
+    return bool(pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type))
 
 
 def _flattened(table: pa.Table, flat: pa.Schema) -> pa.Table:
@@ -124,9 +125,9 @@ def _flattened(table: pa.Table, flat: pa.Schema) -> pa.Table:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats without the digits that a float32 does not have."""
+    """As JSON takes it, floats without the digits that a float32 does not have."""
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_rounded(part) for part in value]
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+    return float(f"{value:.7g}") if isinstance(value, float | np.floating) else value

@@ -5,18 +5,9 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import (
-    Coverage,
-    DetectorName,
-    Faces,
-    FacesOption,
-    GenderThreshold,
-    ModelFile,
-    Rotate,
-    Thresholds,
-)
+from mien.cli.options import ModelFile, takes_request
 from mien.cli.predict import printable
-from mien.defaults import DEFAULT_DETECTOR
+from mien.request import Request
 
 
 class Engine(StrEnum):
@@ -26,6 +17,7 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+@takes_request
 def annotate(
     sources: Annotated[
         list[str],
@@ -43,6 +35,7 @@ def annotate(
             help="A folder for the tables, or a file for the faces alone: OUT.parquet, OUT.csv or OUT.jsonl.",
         ),
     ],
+    request: Request,
     engine: Annotated[
         Engine,
         typer.Option(help="'local' uses the cores of this machine, 'ray' a cluster (extra mien[cluster])."),
@@ -61,12 +54,6 @@ def annotate(
         bool, typer.Option("--retry-failed", help="Look again at the photos that could not be read.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
-    faces: FacesOption = Faces.detect,
-    coverage: Coverage = None,
-    threshold: Thresholds = None,
-    gender_threshold: GenderThreshold = None,
-    detector: DetectorName = DEFAULT_DETECTOR,
-    rotate: Rotate = True,
     model: ModelFile = None,
 ) -> None:
     """Estimate every face of a collection of photos, and write tables (extra mien[annotate]).
@@ -84,15 +71,7 @@ def annotate(
     from mien.annotate.look import Setup
     from mien.annotate.summary import describe
 
-    setup = Setup(
-        model=None if model is None else str(model),
-        detector=detector,
-        faces=faces.value,
-        coverage=0.9 if coverage is None else coverage,
-        thresholds=tuple(sorted(set(threshold or ()))),
-        gender_threshold=gender_threshold,
-        rotate=rotate,
-    )
+    setup = Setup(request, None if model is None else str(model))
     try:
         summary = run.annotate(
             sources,

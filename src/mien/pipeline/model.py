@@ -1,6 +1,7 @@
 """The model file: an ONNX graph and its metadata, checked against each other when it is loaded."""
 
 import os
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -45,15 +46,16 @@ class Model:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
         self.path = source
+        self._threads = threads
         self._session = _load(source, threads)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
         _check_graph(self._session, self.metadata, str(source))
 
-    def __reduce__(self) -> tuple[type["Model"], tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """A pickled model is loaded again from its file."""
-        return Model, (self.path,)
+        return partial(Model, self.path, threads=self._threads), ()
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
         """Look at faces.

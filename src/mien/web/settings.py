@@ -12,7 +12,6 @@ from mien.processors import processors
 from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
 
-
 List: TypeAlias = tuple[str, ...]
 """In a variable or flag: values separated by commas."""
 
