@@ -31,7 +31,14 @@ def ray_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         ray = pytest.importorskip("ray")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+        paths = os.pathsep.join(sys.path)  # so that workers find what these tests give them
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=80_000_000,
+            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+        )
         yield
         ray.shutdown()
 
@@ -110,7 +117,7 @@ def test_a_driver_that_was_killed_is_run_again(tmp_path: Path, tiny_model: Path)
     photos = copies(tmp_path / "photos", 400)
     code = "from mien.cli import main; main()"
     options = ["--model", tiny_model, "--engine", "ray", "--workers", "1", "--output", tmp_path / "out"]
-    command = [sys.executable, "-c", code, "annotate", photos, *options]
+    command = [sys.executable, "-c", code, "annotate", *map(str, [photos, *options])]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("out/photos/part-*.parquet")):
         assert process.poll() is None
@@ -127,7 +134,7 @@ def test_a_ray_that_is_not_there_is_a_sentence(tmp_path: Path, tiny_model: Path,
     code = "from mien.cli import main; main()"
     options = ["--model", tiny_model, "--engine", "ray", "--output", tmp_path / "out"]
     done = subprocess.run(
-        [sys.executable, "-c", code, "annotate", astronaut, *options],
+        [sys.executable, "-c", code, "annotate", *map(str, [astronaut, *options])],
         env=os.environ | {"RAY_ADDRESS": "127.0.0.1:1"},
         capture_output=True,
         text=True,

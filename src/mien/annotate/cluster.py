@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ PHOTOS = 32
 
 READERS = 64
 """Sources are read by so many tasks at most; each reads its sources one after the other."""
+
+KNOCK = 10
+"""Seconds in which a machine has to answer."""
 
 HANDFUL = 1000
 """Photos that were named one by one go to a reader so many at a time."""
@@ -102,26 +106,41 @@ def look_on_cluster(
 def _connect() -> tuple[Any, bool]:
     """Ray, and whether it was connected to here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is raised
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
     import ray.data
     import ray.exceptions
 
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised
     if ray.is_initialized():
         return ray, False
+    address = os.environ.get("RAY_ADDRESS", "")
     try:
+        _knock(address)
         ray.init(
-            log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, configure_logging=False
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            include_dashboard=False,
+            configure_logging=False,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        address = os.environ.get("RAY_ADDRESS", "this machine")
+    except (OSError, ValueError, RuntimeError) as error:
         raise AnnotationError(
-            f"There is no Ray at {address} ({str(error).strip().splitlines()[0]}); start one with 'ray "
-            "start', or leave RAY_ADDRESS empty for one that lasts as long as the work."
+            f"There is no Ray at {address or 'hand'} ({str(error).strip().splitlines()[0]}); start one with "
+            "'ray start', or leave RAY_ADDRESS empty for one that lasts as long as the work."
         ) from None
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """See that something answers at an address: Ray itself tries for minutes.
+
+    Raises:
+        OSError: If nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
 
 
 def _groups(sources: Iterable[Source]) -> list[list[Source]]:
