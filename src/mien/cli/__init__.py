@@ -90,6 +90,9 @@ def main() -> None:
         extra = EXTRAS.get((error.name or "").partition(".")[0], "train")
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[{extra}]'", file=sys.stderr)
         raise SystemExit(2) from None
+    except UnicodeEncodeError as error:  # in a table, which pandas keeps in UTF-8 where pyarrow is installed
+        print(f"mien: the name {error.object!r} is no text in UTF-8; rename that file.", file=sys.stderr)
+        raise SystemExit(2) from None
     except OSError as error:
         if error.filename is not None:
             print(f"mien: {error.filename}: {error.strerror or error}.", file=sys.stderr)
