@@ -142,3 +142,4 @@ def test_a_ray_that_is_not_there_is_a_sentence(tmp_path: Path, tiny_model: Path,
     )
     assert done.returncode == 2
     assert "There is no Ray at 127.0.0.1:1" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import os
 import pickle
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
 
 from mien.annotate.items import Names
 from mien.annotate.local import batches
@@ -55,8 +55,7 @@ def look_on_cluster(
 ) -> Generator[list[Rows]]:
     """Look at photos with all of a cluster: Ray reads, spreads the work over actors, and replaces what dies.
 
-    The cluster is that of ``RAY_ADDRESS``, or the one that this machine belongs to, or else a local one that
-    lasts as long as the work.
+    It is the cluster that the process is :func:`connected` to.
 
     Args:
         sources: Of the photos; what they name has to be within reach of every machine.
@@ -68,9 +67,12 @@ def look_on_cluster(
         The rows of some photos, in the order in which they are done.
 
     Raises:
-        AnnotationError: If there is no Ray at ``RAY_ADDRESS``, or it fails.
+        AnnotationError: If Ray fails.
     """
-    ray, started = _connect()
+    import ray
+    import ray.data
+    import ray.exceptions
+
     context = ray.data.DataContext.get_current()
     before = context.enable_progress_bars, context.target_max_block_size
     context.enable_progress_bars, context.target_max_block_size = False, 1  # so each row goes on at once
@@ -99,22 +101,38 @@ def look_on_cluster(
         ) from None
     finally:
         context.enable_progress_bars, context.target_max_block_size = before
-        if started:
-            ray.shutdown()
 
 
-def _connect() -> tuple[Any, bool]:
-    """Ray, and whether it was connected to here."""
+@contextmanager
+def connected() -> Iterator[None]:
+    """Be connected to a cluster for the length of the block.
+
+    It is that of ``RAY_ADDRESS``, or the one that this machine belongs to, or else a local one that ends with
+    the block. What the program is connected to already is left as it is.
+
+    Raises:
+        AnnotationError: If there is no Ray at ``RAY_ADDRESS``, or none can be started.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
     import ray.data
-    import ray.exceptions
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised
     if ray.is_initialized():
-        return ray, False
+        yield
+        return
+    _start()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start() -> None:
+    import ray
+
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         _knock(address)
@@ -129,7 +147,6 @@ def _connect() -> tuple[Any, bool]:
             f"There is no Ray at {address or 'hand'} ({str(error).strip().splitlines()[0]}); start one with "
             "'ray start', or leave RAY_ADDRESS empty for one that lasts as long as the work."
         ) from None
-    return ray, True
 
 
 def _knock(address: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -87,7 +87,7 @@ def annotate(
         refuse_strangers(output, dataset)
     items = _peeked(found, dataset, sources, twice=engine == "ray")
     signals = Signals()
-    with signals.heeded():
+    with _cluster(engine), signals.heeded():  # in this order: Ray takes SIGTERM for itself
         try:
             with dataset.opened(retry_failed=retry_failed):
                 before = replace(dataset.counts)
@@ -105,6 +105,14 @@ def annotate(
         except KeyboardInterrupt:
             raise _stopped(dataset, signals.received) from None
     return Summary(output, before.photos, dataset.counts, time.monotonic() - started, failures)
+
+
+def _cluster(engine: Engine) -> AbstractContextManager[None]:
+    if engine == "local":
+        return nullcontext()
+    from mien.annotate.cluster import connected
+
+    return connected()
 
 
 def _look(

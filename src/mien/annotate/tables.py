@@ -53,7 +53,7 @@ class TableSource:
         name = printable_name(self.path)
         try:
             with open_binary(self.path) as file:
-                table = parquet.ParquetFile(file)
+                table = parquet.ParquetFile(file, buffer_size=2**20)  # not whole columns at once
                 column = photo_column(table.schema_arrow, name)
                 row = 0
                 for batch in table.iter_batches(ROWS, columns=[column]):

@@ -1,6 +1,7 @@
 """A process that looks at photos; whatever a photo does to it, the rest goes on."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -108,6 +109,7 @@ def _serve(connection: Connection, load: Load) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
     looker = load()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries say of a broken photo is in its row
     try:
         while True:
             connection.send([looker.look(item) for item in connection.recv()])
