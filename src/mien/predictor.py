@@ -103,7 +103,8 @@ class Predictor:
     """Estimates apparent age and perceived gender of the faces in photos. Thread-safe; can be pickled.
 
     Args:
-        model: Path of a model file, or a loaded one; None for the one that ships.
+        model: Path of a model file, the name of one that ships (``small`` or ``open``), or a loaded one; None
+            for ``small``.
         detector: A name that :func:`~mien.pipeline.detect.make_detector` knows, or an object with the method
             of :class:`~mien.pipeline.detect.Detector`.
         coverage: Of the age intervals where a request names none.

@@ -12,7 +12,7 @@ from tiny_model import BINS, SIZE, tiny_metadata
 from mien.errors import ModelError
 from mien.pipeline.align import ChipGeometry
 from mien.pipeline.metadata import GenderCalibration, IntervalCalibration, ModelMetadata
-from mien.pipeline.model import BATCH_SIZE, Model, normalise
+from mien.pipeline.model import BATCH_SIZE, SHIPPED, Model, normalise
 
 MakeModel = Callable[..., Path]
 
@@ -153,3 +153,12 @@ def test_a_checkpoint_is_told_how_to_become_a_model_file(tmp_path: Path) -> None
         ModelError, match=r"is a checkpoint of a run; make a model file of it with 'mien export"
     ):
         Model(tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_model_that_ships_is_known_by_its_name(name: str) -> None:
+    assert Model(name).path.name == f"{name}.onnx"
+
+
+def test_a_name_that_is_neither_known_nor_a_file_is_refused() -> None:
+    assert sentence(Path("large")) == "There is no model file large; name a file, or small or open."

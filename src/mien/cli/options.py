@@ -59,7 +59,9 @@ Rotate = Annotated[bool, typer.Option("--rotate/--no-rotate", help=HELP["rotate"
 ModelFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
+        metavar="FILE",
+        help="Model file that 'mien export' wrote, or 'small' or 'open', which are included.",
+        show_default="small",
     ),
 ]
 

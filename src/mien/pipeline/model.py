@@ -23,16 +23,27 @@ BATCH_SIZE = 64
 """The most chips that go through the graph at once; bounds memory, and larger is no faster on a CPU."""
 
 
+SHIPPED = ("small", "open")
+"""Names of the models that ship with mien, the default one first; each has a card of its own."""
+
+
 def default_model_path() -> Path:
-    """The model that ships with mien."""
-    return Path(str(files("mien") / "weights" / "small.onnx"))
+    """The model that is used where none is named."""
+    return model_path(SHIPPED[0])
+
+
+def model_path(model: str | os.PathLike[str]) -> Path:
+    """The file of a model that ships, by its name; any other is a path already."""
+    if str(model) in SHIPPED:
+        return Path(str(files("mien") / "weights" / f"{model}.onnx"))
+    return Path(model)
 
 
 class Model:
     """A loaded model file; may be used by several threads at once.
 
     Args:
-        path: The file; None for the one that ships.
+        path: The file, or the name of a model that ships, ``small`` or ``open``; None for ``small``.
         device: What it runs on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for the
             first of the others that works, or else ``cpu``.
         threads: That each run uses; 0 for as many as there are cores.
@@ -52,7 +63,7 @@ class Model:
         self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu", threads: int = 0
     ) -> None:
         """Load the file and check it."""
-        source = Path(path) if path is not None else default_model_path()
+        source = model_path(path) if path is not None else default_model_path()
         self.path = source
         self._session = _load(source, device, threads)
         self.device, self._asked, self._threads = device_of(self._session), device, threads
@@ -102,7 +113,9 @@ def normalise(chips: Chips, metadata: ModelMetadata) -> npt.NDArray[np.float32]:
 
 def _load(path: Path, device: Device, threads: int) -> Any:  # onnxruntime has no types
     if not path.is_file():
-        cure = "install mien again" if path == default_model_path() else "check the path"
+        cure = "check the path" if path.suffix else f"name a file, or {' or '.join(SHIPPED)}"
+        if path.parent == default_model_path().parent:
+            cure = "install mien again"
         raise ModelError(f"There is no model file {path}; {cure}.")
     if path.suffix == ".ckpt":
         raise ModelError(
