@@ -4,7 +4,7 @@ import { cameraAtHand, takePhoto } from "./camera.js";
 import { droppedFiles, mayBeDropped } from "./dropped.js";
 import { examine, preview, toBlob } from "./photos.js";
 import { clone, countFaces, failedArticle, photoArticle, waitingArticle } from "./results.js";
-import { annotate, copy, predict } from "./server.js";
+import { annotate, ask, copy } from "./server.js";
 import { Trouble, fill, limits, texts } from "./texts.js";
 
 const [tool, form, drop, input, queueList, refusals, results, done, status] = [
@@ -126,11 +126,11 @@ async function look(photo, index, options, signal) {
   try {
     signal.throwIfAborted();
     const onWait = (seconds) => say(fill(texts.script.busy, { seconds }), { seen: true });
-    const answer = await predict(photo, options, { signal, onWait });
+    const { answer, article: html } = await ask(photo, options, { signal, onWait });
     const shown = await picture(photo, answer, signal);
     signal.throwIfAborted();
     answers[index] = answer;
-    article = photoArticle(`p${index + 1}`, photo.name, answer, shown);
+    article = photoArticle(photo.name, html, answer, shown);
     article.querySelector(".photo-aligned")?.addEventListener("click", () => again({ faces: "aligned" }));
     article.querySelector(".photo-marked")?.addEventListener("click", (event) => saveMarked(photo, options, event.currentTarget));
   } catch (error) {
