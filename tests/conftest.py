@@ -27,6 +27,7 @@ SLOW = {
     "test_openvino.py",
     "test_elsewhere.py",
     "test_fuzz.py",
+    "test_generated_client.py",
     "test_hosts.py",
     "test_frozen.py",
     "test_no_telemetry.py",
