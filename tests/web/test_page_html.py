@@ -84,6 +84,21 @@ def test_the_info_page_has_every_figure_of_the_shipped_models_card() -> None:
     assert [cell for cell in cells if f">{cell}<" not in page] == []
 
 
+def test_the_info_page_shows_pictures_first_and_folds_the_tables_under_them() -> None:
+    page = card_html(shipped_card()).split("<h3>Figures</h3>")[1].split("<h3>Limits</h3>")[0]
+    assert page.count("<svg") == len(list((HERE.parent / "weights").glob("*.svg"))) > 0
+    assert page.rindex("<svg") < page.index("<table")
+    folded = re.findall(r"<details><summary>([^<]{5,100})</summary>\n?<div[^>]*><table>", page)
+    assert len(folded) == len({*folded}) == page.count("<table>") == page.count("</details>")
+
+
+def test_a_table_without_a_title_is_not_folded() -> None:
+    page = card_html("## Figures\n\n|a|\n|---|\n|1|\n\nTitle:\n\n|b|\n|---|\n|2|\n\nafter ![far](far.png)\n")
+    assert page.count("<details>") == page.count("</details>") == 1
+    assert "<summary>Title</summary>" in page
+    assert "<p>after far</p>" in page
+
+
 def test_the_info_page_shows_the_card_of_the_shipped_model_only(tiny_model: Path) -> None:
     pages = []
     for settings in (Settings(), Settings(model=tiny_model)):

@@ -1,11 +1,11 @@
 """The pictures of a model card: figures with their intervals, as SVG.
 
-They have no colours and typefaces of their own: in a page they take its CSS variables, and as files of their own they
-fall back on colours that can be read on white and on black alike.
+In a page they take its colours and typeface, from its CSS variables; as files of their own they fall back on
+colours that can be read on white and on black alike.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,8 +21,8 @@ FEWEST = 10
 
 STEPS = (1, 2, 5, 10, 20, 25, 50)
 MOST_TICKS = 7
-LEFT, RIGHT, TOP, ROW = 92, 426, 74, 27
-"""Where the plot begins and ends in a picture 440 wide, and the height of a row."""
+WIDTH, LEFT, RIGHT, TOP, ROW = 380, 66, 364, 74, 27
+"""Width of a picture, where its plot begins and ends, and the height of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,9 @@ class Picture:
 
 PICTURES: Mapping[str, Picture] = {
     "error-by-age": Picture("Error by age", "mean absolute error, years", "mae", line=0),
-    "bias-by-age": Picture("Too young or too old", "mean of estimated minus labelled age, years", "bias", line=0),
+    "bias-by-age": Picture(
+        "Too young or too old", "mean of estimated minus labelled age, years", "bias", line=0
+    ),
     "coverage-by-age": Picture(
         "Does the interval hold the age?",
         "faces whose labelled age lies in it, %",
@@ -96,7 +98,9 @@ def _by_age(
     picture: Picture, evaluations: Mapping[str, Json], titles: Mapping[str, str]
 ) -> dict[str, Series]:
     """The data sets whose age bands are those of the first."""
-    all_series = {titles.get(name, name): _measured(e, "age", picture.metric) for name, e in evaluations.items()}
+    all_series = {
+        titles.get(name, name): _measured(e, "age", picture.metric) for name, e in evaluations.items()
+    }
     known = {name: series for name, series in all_series.items() if series}
     rows = next(iter(known.values()), {})
     return {name: series for name, series in known.items() if series.keys() <= rows.keys()}
@@ -108,7 +112,9 @@ def _by_group(picture: Picture, evaluations: Mapping[str, Json]) -> dict[str, Se
         if crossed := _measured(evaluation, "race and gender", picture.metric):
             genders = dict.fromkeys(name.rpartition(", ")[2] for name in crossed)
             return {
-                gender: {name.rpartition(", ")[0]: m for name, m in crossed.items() if name.endswith(f", {gender}")}
+                gender: {
+                    name.rpartition(", ")[0]: m for name, m in crossed.items() if name.endswith(f", {gender}")
+                }
                 for gender in genders
             }
     return {}
@@ -138,12 +144,12 @@ def _draw(picture: Picture, series: Mapping[str, Series], aim: float | None) -> 
         {
             "kind": kind,
             "x": [x(m["low"]), x(m["value"]), x(m["high"])],
-            "y": TOP + ROW * rows.index(row) + ROW / 2 + 11 * ((kind + 0.5) / len(series) - 0.5),
+            "y": TOP + ROW * rows.index(row) + ROW / 2 + 12 * ((kind + 0.5) / len(series) - 0.5),
         }
         for kind, values in enumerate(series.values())
         for row, m in values.items()
     ]
-    return _template().render(
+    svg: str = _template().render(
         picture=picture,
         said=_said(picture, series, factor),
         names=list(series),
@@ -151,11 +157,12 @@ def _draw(picture: Picture, series: Mapping[str, Series], aim: float | None) -> 
         ticks=[(x(tick / factor), f"{tick:g}".replace("-", "−")) for tick in ticks],
         line=None if line is None else x(float(line)),
         marks=marks,
+        width=WIDTH,
         left=LEFT,
-        right=RIGHT,
         top=TOP,
         row=ROW,
     )
+    return svg
 
 
 def _ticks(low: float, high: float, line: float | None) -> list[int]:

@@ -84,7 +84,11 @@ def read_tables(folder: Path) -> dict[str, str]:
 
 
 def read_pictures(folder: Path) -> dict[str, str]:
-    """The pictures that can be drawn of a folder of figures, as SVG by name; errors as :func:`read_tables`."""
+    """The pictures that can be drawn of a folder of figures, as SVG by name.
+
+    Raises:
+        DataError: As :func:`read_tables`.
+    """
     evaluations = _evaluations(folder)
     with _reading(folder):
         return draw_pictures(evaluations, TITLES)
