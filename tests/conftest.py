@@ -30,6 +30,7 @@ SLOW = {
     "test_generated_client.py",
     "test_hosts.py",
     "test_frozen.py",
+    "test_live.py",
     "test_no_telemetry.py",
     "test_page.py",
     "test_page_trouble.py",

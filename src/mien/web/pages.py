@@ -47,7 +47,7 @@ async def home(request: Request) -> Response:
         "files": settings.max_files,
         "size_text": _size_text(settings),
     }
-    script = {part: ENGLISH[part] for part in ("script", "result")}
+    script = {part: ENGLISH[part] for part in ("script", "live", "result", "gender")}
     return _page(
         "home",
         limits=limits,

@@ -2,6 +2,7 @@
 
 import { cameraAtHand, takePhoto } from "./camera.js";
 import { droppedFiles, mayBeDropped } from "./dropped.js";
+import { watch } from "./live.js";
 import { examine, preview, toBlob } from "./photos.js";
 import { clone, countFaces, failedArticle, photoArticle, waitingArticle } from "./results.js";
 import { annotate, ask, copy } from "./server.js";
@@ -288,12 +289,21 @@ addEventListener("drop", async (event) => {
 });
 
 const cameraButton = document.getElementById("camera-open");
-cameraButton.hidden = !cameraAtHand;
+const liveButton = document.getElementById("live-open");
+cameraButton.hidden = liveButton.hidden = !cameraAtHand;
 document.getElementById("camera-missing").hidden = cameraAtHand || isSecureContext;
 cameraButton.addEventListener("click", async () => {
   try {
     const file = await takePhoto();
     if (file) await add([file], texts.script.taken);
+  } catch (error) {
+    refuse(sentence(error));
+  }
+});
+liveButton.addEventListener("click", async () => {
+  refusals.replaceChildren();
+  try {
+    await watch(form.elements.coverage.value);
   } catch (error) {
     refuse(sentence(error));
   }
