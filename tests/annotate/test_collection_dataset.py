@@ -74,7 +74,7 @@ def test_photos_that_are_done_are_known_to_the_next_run(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_half_done_is_removed(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg")
     whole = tmp_path / "faces" / "part-000000.parquet"
-    (tmp_path / "faces" / "part-000001.parquet").write_bytes(whole.read_bytes())
+    (tmp_path / "faces" / "part-000007.parquet").write_bytes(whole.read_bytes())
     (tmp_path / "photos" / ".part-000001.17.partial.parquet").write_bytes(b"PAR1")
     write(tmp_path, "b.jpg")
     assert names(tmp_path, "faces") == ["a.jpg", "b.jpg"]
