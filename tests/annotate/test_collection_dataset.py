@@ -229,6 +229,12 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").mkdir()
+    with pytest.raises(AnnotationError, match=r"faces\.csv is a folder"):
+        refuse_strangers(str(tmp_path / "faces.csv"), collection(tmp_path / "faces.csv.run"))
+
+
 def test_a_file_without_its_run_is_not_written_over(tmp_path: Path) -> None:
     output = tmp_path / "faces.csv"
     output.write_text("precious")
