@@ -1,8 +1,9 @@
-"""What several looks at one face give over a single one: error and coverage of ``mien.fuse``, and of other rules.
+"""What several looks at one face give over a single one: error and coverage of ``mien.fuse`` and other rules.
 
 Lays aligned faces of known age into a grey picture, each several times: smaller or larger, turned, mirrored,
 blurred, darker or brighter, and recompressed, by chance. Every look is found and estimated as a photo is, and
-1, 2, 4 … of them are fused. All looks come from one photo, so they err more alike than photos of one person do.
+1, 2, 4 and 8 of them are fused. All looks come from one photo, so they err more alike than several photos of
+one person do.
 
 ``python benchmarks/looks.py MANIFEST [--limit FACES]``
 """
