@@ -1,0 +1,98 @@
+"""Films that the tests make, of the portraits at hand: panned and zoomed, crossing, cut or turned."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+RATE = 25
+SIZE = (640, 360)
+WOMAN, MAN = "B001270", "J000294"
+
+
+def portrait(name: str = WOMAN, height: int = 250) -> Image.Image:
+    """An official portrait, or the example photo."""
+    path = ROOT / ("examples/astronaut.jpg" if name == "astronaut" else f"tests/photos/{name}.jpg")
+    with Image.open(path) as image:
+        return image.convert("RGB").resize((round(image.width * height / image.height), height))
+
+
+def scene(*placed: tuple[Image.Image, float, float]) -> Image.Image:
+    """A grey picture with portraits at places, the last in front."""
+    canvas = Image.new("RGB", SIZE, (90, 100, 110))
+    for image, x, y in placed:
+        canvas.paste(image, (round(x), round(y)))
+    return canvas
+
+
+def panned(name: str = WOMAN, frames: int = 50) -> Iterator[Image.Image]:
+    """A portrait that moves over the picture and grows."""
+    for i in range(frames):
+        share = i / max(frames - 1, 1)
+        yield scene((portrait(name, round(200 + 80 * share)), 40 + 250 * share, 40))
+
+
+def crossing(frames: int = 75) -> Iterator[Image.Image]:
+    """Two people who walk past each other, the one hiding the other in the middle."""
+    woman, man = portrait(WOMAN, 200), portrait(MAN, 200)
+    for i in range(frames):
+        way = (SIZE[0] - woman.width) * i / (frames - 1)
+        yield scene((man, SIZE[0] - man.width - way, 60), (woman, way, 90))
+
+
+def write_film(
+    path: Path,
+    pictures: Iterable[Image.Image],
+    *,
+    codec: str = "libx264",
+    rotation: int = 0,
+    times: Sequence[float] | None = None,
+    key_every: int = 12,
+) -> Path:
+    """Encode a film.
+
+    Args:
+        path: Its ending says the format.
+        pictures: The frames.
+        codec: Of the picture.
+        rotation: By which players turn the picture, counter-clockwise, in degrees.
+        times: Of the frames in seconds; None for 25 a second.
+        key_every: Frames from one that needs no other to the next.
+    """
+    with av.open(str(path), "w") as container:
+        stream: VideoStream | None = None
+        for i, picture in enumerate(pictures):
+            if stream is None:
+                stream = container.add_stream(codec, rate=RATE)
+                assert isinstance(stream, VideoStream)
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+                stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+                stream.codec_context.gop_size = key_every
+                if rotation:
+                    stream.set_display_rotation(rotation)
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = (
+                round(1000 * (i / RATE if times is None else times[i])),
+                Fraction(1, 1000),
+            )
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A second of silence."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        silence = np.zeros((1, 16000), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
