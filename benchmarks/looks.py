@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mien import Estimate, MienError, Predictor, fuse
 from mien.data.manifest import read_manifest
+from mien.evaluation.markdown import markdown_table
 from mien.fusion import weight_of
 from mien.pipeline.images import Pixels, read_photo
 from mien.pipeline.intervals import age_at, mass_below
@@ -30,7 +31,7 @@ Answer: TypeAlias = tuple[float, float, float]
 CANVAS = 384
 """Sides in pixels of the picture that a face is laid into."""
 
-LOOKS = 8
+LOOKS, COUNTS = 8, (1, 2, 4, 8)
 
 
 def spoiled(face: Pixels, chance: np.random.Generator) -> Pixels:
@@ -79,14 +80,6 @@ def by_log_mean(looks: Sequence[Estimate]) -> Answer:
     return _within(mixed / mixed.sum(), looks, weights)
 
 
-def by_mean_of_ends(looks: Sequence[Estimate]) -> Answer:
-    """The weighted means of the years and of the ends of the intervals."""
-    weights = np.array([weight_of(look) for look in looks])
-    table = np.array([(look.age.years, look.age.low, look.age.high) for look in looks])
-    years, low, high = weights @ table / weights.sum()
-    return float(years), float(low), float(high)
-
-
 def by_best(looks: Sequence[Estimate]) -> Answer:
     """The look that can be seen best, alone."""
     age = max(looks, key=weight_of).age
@@ -95,9 +88,8 @@ def by_best(looks: Sequence[Estimate]) -> Answer:
 
 RULES: dict[str, Callable[[Sequence[Estimate]], Answer]] = {
     "mien.fuse": by_fuse,
-    "mean, equal weights": by_equal_mean,
-    "mean of logarithms": by_log_mean,
-    "mean of the ends": by_mean_of_ends,
+    "mean, all looks alike": by_equal_mean,
+    "mean of the logarithms": by_log_mean,
     "best look alone": by_best,
 }
 
@@ -119,18 +111,23 @@ def _within(mixed: Floats, looks: Sequence[Estimate], weights: Floats) -> Answer
     return years, first, last
 
 
-def rows(table: Sequence[tuple[str, float, list[Estimate]]]) -> Iterator[str]:
-    """Of a Markdown table: each rule with each number of looks."""
+def rows(table: Sequence[tuple[float, list[Estimate]]]) -> Iterator[list[str]]:
+    """Each rule with each number of looks: mean absolute error, coverage, width in years."""
     for name, rule in RULES.items():
-        for count in (1, 2, 4, 8):
-            seen = [(age, rule(looks[:count])) for _, age, looks in table if len(looks) >= count]
+        for count in COUNTS:
+            seen = [(age, rule(looks[:count])) for age, looks in table if len(looks) == LOOKS]
             ages = np.array([age for age, _ in seen])
             years, low, high = np.array([answer for _, answer in seen]).T
             held = 100 * float(np.mean((low <= ages) & (ages <= high)))
-            yield (
-                f"| {name} | {count} | {len(seen)} | {np.abs(years - ages).mean():.2f} | {held:.1f} % | "
-                f"{(high - low).mean():.1f} |"
-            )
+            error = float(np.abs(years - ages).mean())
+            yield [
+                name,
+                str(count),
+                str(len(seen)),
+                f"{error:.2f}",
+                f"{held:.1f} %",
+                f"{(high - low).mean():.1f}",
+            ]
 
 
 def main() -> None:
@@ -141,7 +138,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--model", type=Path, help="model file (default: shipped)")
     parser.add_argument("--split", default="validation")
-    parser.add_argument("--limit", type=int, default=400, help="faces (default: 400)")
+    parser.add_argument("--limit", type=int, default=600, help="faces (default: 600)")
     options = parser.parse_args()
     try:
         predictor = Predictor(options.model)
@@ -149,13 +146,12 @@ def main() -> None:
         faces = faces[(faces["split"] == options.split) & faces["age"].notna()].sample(frac=1, random_state=0)
         chance = np.random.default_rng(0)
         seen = [
-            (path, float(age), looks_at(path, predictor, chance))
-            for path, age in zip(faces["path"][: options.limit], faces["age"], strict=False)
+            (float(age), looks_at(path, predictor, chance))
+            for path, age in faces[["path", "age"]][: options.limit].itertuples(index=False)
         ]
     except MienError as error:
         parser.error(str(error))
-    print("| rule | looks | faces | MAE | coverage | width |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-    print("\n".join(rows(seen)))
+    print(markdown_table(["rule", "looks", "faces", "MAE", "coverage", "width"], rows(seen)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One estimate from several looks at one person."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,11 +15,22 @@ FLAGGED = 0.5
 CLEAR = 96
 """Side of a face in pixels (mean of the box's width and height) from which a larger one shows no more."""
 
+SHARP = 0.3
+"""Sharpness likewise."""
+
+LEAST = 0.05
+"""Of what counts fully; so that a look counts at least a little, however small or blurred."""
+
 
 def weight_of(look: Estimate) -> float:
-    """How much a look counts, by how well it can be seen: its size, its detection score, and its flags."""
+    """How much a look counts, by how well it can be seen: its size, its sharpness and its flags.
+
+    The detection score counts by the flag ``low_score`` alone: detectors differ in scale, and weighting by it
+    made the error no smaller.
+    """
     side = (look.box.width + look.box.height) / 2
-    return min(side, CLEAR) / CLEAR * FLAGGED ** len(look.flags)
+    clear = [side / CLEAR] if look.sharpness is None else [side / CLEAR, look.sharpness / SHARP]
+    return math.prod(min(max(share, LEAST), 1) for share in clear) * FLAGGED ** len(look.flags)
 
 
 class Fusion:

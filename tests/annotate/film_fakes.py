@@ -68,14 +68,15 @@ def write_film(
         stream: VideoStream | None = None
         for i, picture in enumerate(pictures):
             if stream is None:
-                stream = container.add_stream(codec, rate=RATE)
-                assert isinstance(stream, VideoStream)
+                added = container.add_stream(codec, rate=RATE)
+                assert isinstance(added, VideoStream)
+                stream = added
                 stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
                 stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
                 stream.codec_context.gop_size = key_every
                 if rotation:
                     stream.set_display_rotation(rotation)
-            frame = av.VideoFrame.from_image(picture)
+            frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
             frame.pts, frame.time_base = (
                 round(1000 * (i / RATE if times is None else times[i])),
                 Fraction(1, 1000),

@@ -18,6 +18,9 @@ from mien.pipeline.images import Pixels
 
 MICROSECONDS = 1_000_000
 
+TOLERANCE = 1e-4
+"""Seconds by which a time may miss a multiple, since films count in ticks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -32,6 +35,27 @@ class Frame:
     index: int
     time: float
     pixels: Pixels
+
+
+class Pace:
+    """Picks times: the first one at or after each multiple of a time.
+
+    Args:
+        every: In seconds; 0 for all.
+    """
+
+    def __init__(self, every: float) -> None:
+        """The first time is due, whatever it is."""
+        self._every = every
+        self._due = self._before = -math.inf
+
+    def is_due(self, time: float) -> bool:
+        """Whether the next time is picked; one that is before the last one is, and counts anew from there."""
+        due = self._every == 0 or time >= self._due - TOLERANCE or time < self._before
+        self._before = time
+        if due and self._every:
+            self._due = (math.floor((time + TOLERANCE) / self._every) + 1) * self._every
+        return due
 
 
 class Film:
@@ -55,7 +79,7 @@ class Film:
         if self.live:  # another time it shows something else
             self.name += f"@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self.damage = 0
-        with closing(self._open()) as container:
+        with closing(self.open()) as container:
             if not container.streams.video:
                 raise ImageError(f"{self.name} has no picture, only sound or text; name a film.")
             stream = container.streams.video[0]
@@ -79,13 +103,10 @@ class Film:
         Raises:
             ImageError: If it cannot be read.
         """
-        due = -math.inf
-        before = -math.inf
+        pace = Pace(every)
         for index, time, frame in self.decoded():
-            if time >= due - 1e-6 or time < before:  # times that jump back are of films put together
+            if pace.is_due(time):
                 yield Frame(index, time, upright(frame))
-                due = (math.floor(time / every + 1e-6) + 1) * every if every else -math.inf
-            before = time
 
     def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
         """Index, time and picture of each frame that is whole, as it was coded: see :func:`upright`.
@@ -95,7 +116,7 @@ class Film:
         """
         self.damage = 0
         start: float | None = None
-        with closing(self._open()) as container:
+        with closing(self.open()) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for index, frame in enumerate(self._decode(container, stream)):
@@ -121,7 +142,12 @@ class Film:
             except av.FFmpegError:
                 self.damage += 1
 
-    def _open(self) -> InputContainer:
+    def open(self) -> InputContainer:
+        """Open it once more; to be closed.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
         try:
             return av.open(self.place, format="v4l2" if self.live else None)
         except FileNotFoundError:

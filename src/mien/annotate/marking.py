@@ -1,21 +1,24 @@
 """A film with its people marked: each has one label from the first look to the last, that of all looks."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import OutputContainer
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 from PIL import Image
 from pyarrow import parquet
 
 from mien.annotate.dataset import Dataset
-from mien.annotate.films import FILM_ENDINGS, is_camera
+from mien.annotate.films import is_camera
 from mien.annotate.frames import Film, upright
 from mien.annotate.tracks import PATIENCE
 from mien.draw import draw_labels, label_of
@@ -26,6 +29,9 @@ from mien.results import AgeEstimate, Box, Estimate, GenderEstimate
 
 Sighting: TypeAlias = tuple[float, npt.NDArray[np.float64]]
 """Time in seconds, and the box (4,)."""
+
+ENDINGS = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
+"""Of marked films."""
 
 MISSED = 2.5
 """Times between looks for which a person is on the way from one place to the next; for longer, hidden."""
@@ -47,8 +53,8 @@ def check_target(target: Path, films: Sequence[str]) -> None:
         raise AnnotationError(
             "--save marks a film once it is known whole; record the camera, and annotate the film."
         )
-    if target.suffix.lower() not in FILM_ENDINGS:
-        raise AnnotationError(f"{target} has no ending of a film; name it .mp4, .mkv or .webm.")
+    if target.suffix.lower() not in ENDINGS:
+        raise AnnotationError(f"{target} has to end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     refuse_overwriting([target], [Path(films[0])])
 
 
@@ -95,8 +101,8 @@ class Sightings:
     def at(self, time: float) -> dict[int, Box]:
         """The box of each track at a time, which is not before the one asked for last."""
         while self._next is not None and self._next[0] <= time + AHEAD:
-            seen, track, box = self._next
-            self._seen.setdefault(track, deque()).append((seen, np.asarray(box, np.float64)))
+            when, track, corners = self._next
+            self._seen.setdefault(track, deque()).append((when, np.asarray(corners, np.float64)))
             self._next = next(self._rows, None)
         boxes = {}
         for track, seen in list(self._seen.items()):
@@ -136,26 +142,61 @@ def _write(
     output: OutputContainer, film: Film, sightings: Sightings, labels: dict[int, str], wanted: bool
 ) -> None:
     stream: VideoStream | None = None
-    with progress_bar(wanted=wanted) as bar:
+    with progress_bar(wanted=wanted) as bar, closing(film.open()) as source:
         task = bar.add_task("Frames marked", total=film.seconds and film.seconds // film.spacing + 1)
         for _, time, frame in film.decoded():
             image = Image.fromarray(upright(frame))
             boxes = sightings.at(time)
             draw_labels(image, list(boxes.values()), [labels[track] for track in boxes])
             if stream is None:
-                stream = _stream(output, film, image)
-            marked = av.VideoFrame.from_image(image)
+                stream, sound = _stream(output, film, image), _Sound(source, output)
+            marked = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
             marked.pts, marked.time_base = frame.pts, frame.time_base
-            for packet in stream.encode(marked):
-                output.mux(packet)
+            output.mux(stream.encode(marked))
+            sound.copy(math.inf if frame.time is None else frame.time)
             bar.advance(task)
-    for packet in stream.encode() if stream is not None else ():
-        output.mux(packet)
+        if stream is not None:
+            output.mux(stream.encode(None))
+            sound.copy(math.inf)
 
 
 def _stream(output: OutputContainer, film: Film, image: Image.Image) -> VideoStream:
-    stream = output.add_stream(output.default_video_codec, rate=round(1 / film.spacing))
+    stream = output.add_stream(
+        output.default_video_codec, rate=Fraction(1 / film.spacing).limit_denominator(1001)
+    )
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = image.width // 2 * 2, image.height // 2 * 2  # what the codecs take
     stream.pix_fmt = "yuv420p"
     return stream
+
+
+class _Sound:
+    """The sound of a film, copied as it is: none where there is none, or the format does not take it."""
+
+    def __init__(self, source: InputContainer, output: OutputContainer) -> None:
+        self._output = output
+        self._packets: Iterator[av.Packet[AudioStream]] = iter(())
+        self._next: av.Packet[AudioStream] | None = None
+        for stream in source.streams.audio[:1]:
+            if stream.codec_context.codec.canonical_name in output.supported_codecs:
+                self._stream = output.add_stream_from_template(stream)
+                self._packets = source.demux(stream)
+                self._advance()
+
+    def copy(self, until: float) -> None:
+        """Write what sounds before a time in seconds."""
+        while (packet := self._next) is not None and _time(packet) < until:
+            packet.stream = self._stream
+            self._output.mux(packet)
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go to the next packet that has a time: the last one has none."""
+        try:
+            self._next = next((packet for packet in self._packets if packet.dts is not None), None)
+        except av.FFmpegError:  # the film breaks off
+            self._next = None
+
+
+def _time(packet: "av.Packet[AudioStream]") -> float:
+    return float((packet.dts or 0) * packet.time_base)

@@ -4,7 +4,7 @@ The tracker is Norfair's: boxes are matched by their overlap with where a Kalman
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -113,7 +113,7 @@ class Tracks:
         """Nobody was seen yet."""
         self._patience = max(2, math.ceil(PATIENCE / spacing))
         self._tracker = self._make_tracker()
-        self._open: dict[int, Track] = {}
+        self._open: dict[Hashable, Track] = {}
         self._count = 0
 
     def follow(self, moment: Moment, seen: PhotoResult) -> list[int]:
@@ -148,7 +148,7 @@ class Tracks:
         yield from self._open.values()
         self._open = {}
 
-    def _track(self, person: int, moment: Moment, face: Estimate) -> Track:
+    def _track(self, person: Hashable, moment: Moment, face: Estimate) -> Track:
         if person not in self._open:
             self._count += 1
             self._open[person] = Track(self._count, moment.time)
