@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 from PIL import Image
 
@@ -31,10 +32,10 @@ def scene(*placed: tuple[Image.Image, float, float]) -> Image.Image:
 
 
 def panned(name: str = WOMAN, frames: int = 50) -> Iterator[Image.Image]:
-    """A portrait that moves over the picture and grows."""
+    """A portrait that moves over the picture, to and fro, and grows."""
     for i in range(frames):
-        share = i / max(frames - 1, 1)
-        yield scene((portrait(name, round(200 + 80 * share)), 40 + 250 * share, 40))
+        way = 250 - abs(5 * i % 500 - 250)
+        yield scene((portrait(name, round(200 + 80 * i / frames)), 40 + way, 40))
 
 
 def crossing(frames: int = 75) -> Iterator[Image.Image]:
@@ -52,7 +53,7 @@ def write_film(
     codec: str = "libx264",
     rotation: int = 0,
     times: Sequence[float] | None = None,
-    key_every: int = 12,
+    sound: bool = False,
 ) -> Path:
     """Encode a film.
 
@@ -62,7 +63,7 @@ def write_film(
         codec: Of the picture.
         rotation: By which players turn the picture, counter-clockwise, in degrees.
         times: Of the frames in seconds; None for 25 a second.
-        key_every: Frames from one that needs no other to the next.
+        sound: Whether there is a second of silence.
     """
     with av.open(str(path), "w") as container:
         stream: VideoStream | None = None
@@ -72,28 +73,32 @@ def write_film(
                 assert isinstance(added, VideoStream)
                 stream = added
                 stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-                stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-                stream.codec_context.gop_size = key_every
+                if times is not None:
+                    stream.codec_context.time_base = Fraction(1, 1000)
                 if rotation:
                     stream.set_display_rotation(rotation)
             frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
-            frame.pts, frame.time_base = (
-                round(1000 * (i / RATE if times is None else times[i])),
-                Fraction(1, 1000),
-            )
+            frame.time_base = Fraction(1, RATE if times is None else 1000)
+            frame.pts = i if times is None else round(1000 * times[i])
             container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))
+        if sound:
+            _add_sound(container)
     return path
 
 
 def write_sound(path: Path) -> Path:
     """A second of silence."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        silence = np.zeros((1, 16000), np.float32)
-        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 16000, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        _add_sound(container)
     return path
+
+
+def _add_sound(container: OutputContainer) -> None:
+    """A second of silence."""
+    stream = container.add_stream("aac", rate=16000)
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

@@ -60,16 +60,18 @@ class FilmTables:
         self._name = name
         self._schemas = {"faces": faces, "tracks": tracks_schema(faces)}
         self._waiting: dict[str, list[Mapping[str, Any]]] = {table: [] for table in self.files}
+        self._writers: dict[str, Any] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Begin the files."""
-        self._writers = {}
-        for table, path in self.files.items():
-            self._stack.callback(path.unlink, missing_ok=True)
-            schema = self._schemas[table].with_metadata({"mien.schema": str(VERSION)})
-            self._writers[table] = parquet.ParquetWriter(path, schema, compression="zstd")
-            self._stack.callback(self._writers[table].close)
+        with ExitStack() as stack:
+            for table, path in self.files.items():
+                stack.callback(path.unlink, missing_ok=True)
+                schema = self._schemas[table].with_metadata({"mien.schema": str(VERSION)})
+                self._writers[table] = parquet.ParquetWriter(path, schema, compression="zstd")
+                stack.callback(self._writers[table].close)
+            self._stack = stack.pop_all()  # had anything failed, or the run been stopped, they were removed
         return self
 
     def __exit__(

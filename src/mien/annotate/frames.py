@@ -81,7 +81,7 @@ class Film:
         self.damage = 0
         with closing(self.open()) as container:
             if not container.streams.video:
-                raise ImageError(f"{self.name} has no picture, only sound or text; name a film.")
+                raise ImageError(f"{self.name} has no picture in it, at most sound; name a film.")
             stream = container.streams.video[0]
             rate = stream.average_rate or stream.guessed_rate
             self.spacing = float(1 / rate) if rate else 0.04
@@ -153,7 +153,7 @@ class Film:
         except FileNotFoundError:
             what = "There is no camera" if self.live else "There is no film"
             raise ImageError(f"{what} at {printable_name(self.place)}; check the name.") from None
-        except av.error.InvalidDataError:
+        except (av.error.InvalidDataError, av.error.EOFError):
             raise ImageError(f"{self.name} is damaged, cut short or no film; copy it again.") from None
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
