@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -53,6 +54,7 @@ def write_film(
     codec: str = "libx264",
     rotation: int = 0,
     times: Sequence[float] | None = None,
+    stretch: int = 1,
     sound: bool = False,
 ) -> Path:
     """Encode a film.
@@ -63,10 +65,12 @@ def write_film(
         codec: Of the picture.
         rotation: By which players turn the picture, counter-clockwise, in degrees.
         times: Of the frames in seconds; None for 25 a second.
+        stretch: Width of a pixel, of which the height is 1.
         sound: Whether there is a second of silence.
     """
     with av.open(str(path), "w") as container:
         stream: VideoStream | None = None
+        heard = container.add_stream("aac", rate=16000) if sound else None
         for i, picture in enumerate(pictures):
             if stream is None:
                 added = container.add_stream(codec, rate=RATE)
@@ -75,6 +79,7 @@ def write_film(
                 stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
                 if times is not None:
                     stream.codec_context.time_base = Fraction(1, 1000)
+                stream.codec_context.sample_aspect_ratio = Fraction(stretch)
                 if rotation:
                     stream.set_display_rotation(rotation)
             frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
@@ -83,21 +88,19 @@ def write_film(
             container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))
-        if sound:
-            _add_sound(container)
+        if heard is not None:
+            _silence(container, heard)
     return path
 
 
 def write_sound(path: Path) -> Path:
     """A second of silence."""
     with av.open(str(path), "w") as container:
-        _add_sound(container)
+        _silence(container, container.add_stream("aac", rate=16000))
     return path
 
 
-def _add_sound(container: OutputContainer) -> None:
-    """A second of silence."""
-    stream = container.add_stream("aac", rate=16000)
+def _silence(container: OutputContainer, stream: Any) -> None:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
     container.mux(stream.encode(frame))

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +95,29 @@ def test_rotation_that_the_film_asks_for_is_heeded(mien: Run, rotation: int) -> 
         faces[face["photo"]] += face["box"]
     assert faces["turned.mp4"] == pytest.approx(faces["upright.mp4"], abs=4)
     assert {(film["width"], film["height"]) for film in rows("photos")} == {(640, 360)}
+
+
+def test_pixels_that_are_not_square_are_made_so(mien: Run) -> None:
+    upright = list(panned(frames=6))
+    write_film(Path("square.mp4"), upright)
+    write_film(Path("wide.mp4"), (picture.resize((320, 360)) for picture in upright), stretch=2)
+    mien("square.mp4", "wide.mp4", "--output", "out")
+    square, wide = [], []
+    for face in rows("faces"):
+        (wide if face["photo"] == "wide.mp4" else square).extend(face["box"])
+    assert wide == pytest.approx(square, abs=6)
+
+
+def test_a_playlist_with_the_name_of_a_film_opens_no_connection(mien: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        Path("list.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n")
+        done = mien("list.mp4", "--output", "out")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert done.exit_code == 1
+    assert done.stderr.startswith("mien: list.mp4 ")
 
 
 def test_a_variable_frame_rate_is_looked_at_by_time(mien: Run) -> None:

@@ -86,6 +86,7 @@ class Film:
             rate = stream.average_rate or stream.guessed_rate
             self.spacing = float(1 / rate) if rate else 0.04
             self.seconds = _seconds(container, stream)
+            self._stretch = float(stream.sample_aspect_ratio or 1)
 
     @property
     def live(self) -> bool:
@@ -106,10 +107,10 @@ class Film:
         pace = Pace(every)
         for index, time, frame in self.decoded():
             if pace.is_due(time):
-                yield Frame(index, time, upright(frame))
+                yield Frame(index, time, self.upright(frame))
 
     def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
-        """Index, time and picture of each frame that is whole, as it was coded: see :func:`upright`.
+        """Index, time and picture of each frame that is whole, as it was coded: see :meth:`upright`.
 
         Raises:
             ImageError: If it cannot be read.
@@ -142,6 +143,12 @@ class Film:
             except av.FFmpegError:
                 self.damage += 1
 
+    def upright(self, frame: av.VideoFrame) -> Pixels:
+        """(height, width, 3) RGB of a frame, turned as the film says, and with square pixels."""
+        width = max(1, round(frame.width * self._stretch))
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
+        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
     def open(self) -> InputContainer:
         """Open it once more; to be closed.
 
@@ -149,7 +156,9 @@ class Film:
             ImageError: If it cannot be read.
         """
         try:
-            return av.open(self.place, format="v4l2" if self.live else None)
+            # A playlist that goes by the name of a film must not open anything over a network.
+            options = {} if self.live else {"protocol_whitelist": "file"}
+            return av.open(self.place, format="v4l2" if self.live else None, options=options)
         except FileNotFoundError:
             what = "There is no camera" if self.live else "There is no film"
             raise ImageError(f"{what} at {printable_name(self.place)}; check the name.") from None
@@ -158,12 +167,6 @@ class Film:
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ImageError(f"{self.name} cannot be read ({reason}).") from None
-
-
-def upright(frame: av.VideoFrame) -> Pixels:
-    """(height, width, 3) RGB of a frame, turned as the film says, and with square pixels."""
-    turns = round(frame.rotation / 90)
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> float | None:

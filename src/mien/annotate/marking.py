@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from mien.annotate.dataset import Dataset
 from mien.annotate.films import is_camera
-from mien.annotate.frames import Film, upright
+from mien.annotate.frames import Film
 from mien.annotate.tracks import PATIENCE
 from mien.draw import draw_labels, label_of
 from mien.errors import AnnotationError
@@ -145,7 +145,7 @@ def _write(
     with progress_bar(wanted=wanted) as bar, closing(film.open()) as source:
         task = bar.add_task("Frames marked", total=film.seconds and film.seconds // film.spacing + 1)
         for _, time, frame in film.decoded():
-            image = Image.fromarray(upright(frame))
+            image = Image.fromarray(film.upright(frame))
             boxes = sightings.at(time)
             draw_labels(image, list(boxes.values()), [labels[track] for track in boxes])
             if stream is None:
