@@ -114,11 +114,11 @@ def fuse(estimates: Iterable[Estimate]) -> Estimate:
     """One estimate from several looks at one person, taken about the same time.
 
     The age distributions and the probabilities of the perceived gender are averaged (a linear opinion pool:
-    Stone, "The opinion pool", 1961), each look weighted by how well it can be seen. The interval leaves out as
-    much of the average at either end as the looks' own intervals leave out of theirs, on average. It does not
-    shrink with the number of looks, since looks at one face err alike. On spoilt pictures of validation faces
-    eight looks had a mean absolute error of 4.5 years against 5.1 of one, and intervals for 90 % held in
-    94.5 %. Looks of one photo are more alike than photos of one person; see the documentation.
+    Stone, "The opinion pool", 1961), each look weighted by how well it can be seen. The interval leaves out
+    as much of the average at either end as the looks' own intervals leave out of theirs, on average. It does
+    not shrink with the number of looks, since looks at one face err alike. On spoilt pictures of validation
+    faces eight looks had a mean absolute error of 4.5 years against 5.1 of one, and intervals for 90 % held
+    in 94.5 %. Those were looks of one photo each, which are more alike than photos of one person.
 
     Args:
         estimates: Of one person, with their age distributions: ``predict(photo, distribution=True)``.
