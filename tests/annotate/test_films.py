@@ -1,13 +1,14 @@
 """Films through ``mien annotate``: who is followed, and what becomes of films that are odd or broken."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pyarrow import dataset
 from typer.testing import CliRunner, Result
 
 from mien import Predictor, fuse
+from mien.annotate.frames import Film, Frame
 from mien.cli import app
 
 Run = Callable[..., Result]
@@ -215,6 +217,26 @@ def test_a_stopped_film_starts_anew(mien: Run, tiny_model: Path) -> None:
     assert run.returncode == 130
     assert not list(Path("out", "photos").glob("*.parquet"))
     assert not list(Path("out").glob(".*.partial*"))
+
+
+def test_a_camera_is_done_when_it_is_stopped(mien: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_film(Path("clip.mp4"), panned(frames=50))
+    frames = Film.frames
+
+    def until_stopped(film: Film, every: float) -> Iterator[Frame]:
+        for i, frame in enumerate(frames(film, every)):
+            if i == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield frame
+
+    monkeypatch.setattr(Film, "live", True)
+    monkeypatch.setattr(Film, "open", lambda film: av.open(film.place))
+    monkeypatch.setattr(Film, "frames", until_stopped)
+    done = mien("clip.mp4", "--output", "out")
+    assert done.exit_code == 0
+    [film], [track] = rows("photos"), rows("tracks")
+    assert film["photo"].startswith("clip.mp4@20")
+    assert (film["frames"], track["frames"]) == (4, 4)
 
 
 def test_a_single_file_has_the_faces(mien: Run) -> None:

@@ -103,7 +103,7 @@ def annotate_films(
         )
         try:
             for film in films:
-                if film not in dataset.done:
+                if film not in dataset.done and not signals.received:
                     run.look(film)
             failed = {name for name, _ in dataset.failures(len(dataset.parts))}
             if save is not None and printable_name(films[0]) not in failed:
@@ -136,6 +136,9 @@ class _Run:
             film = Film(place)
             with self.signals.deferred() if film.live else nullcontext():
                 self._look(film, start)
+        except KeyboardInterrupt:
+            if not film.live:
+                raise
         except ImageError as error:
             self.dataset.add([failed_rows(printable_name(place), str(error), time.perf_counter() - start)])
             self.dataset.commit()
@@ -154,10 +157,10 @@ class _Run:
             FilmTables(folder, schema, film.name) as tables,
         ):
             row = self._fill(tables, film) | {"seconds": time.perf_counter() - start}
+            self.summary.frames += row["frames"]
+            self.summary.people += tables.tracks
             with self.signals.deferred():
                 self.dataset.add_film(row, tables.files, FILMS)
-        self.summary.frames += row["frames"]
-        self.summary.people += tables.tracks
 
     def _fill(self, tables: FilmTables, film: Film) -> dict[str, Any]:
         """Write a film's tables, and give its row in ``photos``."""
