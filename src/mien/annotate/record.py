@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mien.errors import DataError
 NAME = "run.json"
 
 PACKAGES = ("mien", "onnxruntime", "numpy", "pillow", "opencv-python-headless", "pyarrow")
+"""Whose versions are recorded; those that came under another name, as OpenCV may, are left out."""
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Record:
             looker.options(),
             _hash(looker.predictor.model.path),
             None if detector is None else _hash(detector),
-            {name: version(name) for name in PACKAGES},
+            {name: version(name) for name in PACKAGES if any(distributions(name=name))},
         )
 
     def to_json(self, counts: Counts) -> bytes:
@@ -97,7 +98,9 @@ class Record:
                 f"{output} has version {schema} of the schema and this is version {VERSION}; name another "
                 "--output."
             )
-        for name, value in json.loads(json.dumps(self.options)).items():
+        ours = json.loads(json.dumps(self.options))
+        for name in {**ours, **theirs}:
+            value = ours.get(name)
             if theirs.get(name) != value:
                 raise DataError(
                     f"{output} was begun with {_option(name, theirs.get(name))}, not with "
