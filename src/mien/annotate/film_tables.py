@@ -18,7 +18,7 @@ ROWS = 2000
 """Written at a time."""
 
 FILMS = pa.schema([*PHOTOS, ("frames", pa.int64())])
-"""One row a film: as of a photo, with the number of frames looked at; ``faces`` is of all of them."""
+"""One row per film: as of a photo, with the number of frames looked at; ``faces`` is of all of them."""
 
 _TRACKS = pa.schema(
     [
@@ -34,7 +34,7 @@ _TRACKS = pa.schema(
 
 
 def tracks_schema(faces: pa.Schema) -> pa.Schema:
-    """One row a person: times in seconds, number of looks, the best one, and the fused estimate.
+    """One row per person: times in seconds, number of looks, the best one, and the fused estimate.
 
     Args:
         faces: Schema of ``faces``, whose columns of the estimate are those here; box, landmarks and the like
