@@ -1,6 +1,7 @@
 """A program that PyInstaller froze, from an environment into which mien was installed as its users do."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of a one-folder build."""
     folder = tmp_path_factory.mktemp("frozen")
     subprocess.run([sys.executable, "-m", "venv", folder / "environment"], check=True)
-    commands = folder / "environment" / "bin"
+    commands = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
     install: list[str | Path] = [commands / "pip", "install", "--quiet"]
     if subprocess.run([*install, "pyinstaller", "hatchling", "hatch-fancy-pypi-readme"]).returncode:
         pytest.skip("PyInstaller cannot be had")
