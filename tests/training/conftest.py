@@ -60,6 +60,7 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
         build=TinyModule,
         epochs=2,
         batch_size=4,
+        learning_rate=2e-3,
         chip_side=32,
         shares={"two": 0.8},
         ema_decay=0.9,

@@ -113,30 +113,30 @@ def test_one_face_is_a_batch_of_one(table: pd.DataFrame) -> None:
     assert dataset[1].chips.shape == (1, 2, 2, 3)
 
 
-DATASETS = pd.Series(["a"] * 10 + ["b"] * 20)
+ROWS = pd.DataFrame({"dataset": ["a"] * 10 + ["b"] * 20, "age_low": 30.0, "age_high": 30.0})
 
 
 def test_each_data_set_gives_its_share() -> None:
-    rows = list(ShareSampler(DATASETS, {"b": 0.25}))
+    rows = list(ShareSampler(ROWS, {"b": 0.25}))
     assert len(set(rows)) == len(rows) == 15
     assert sorted(r for r in rows if r < 10) == list(range(10))
 
 
 def test_epochs_draw_anew_and_only_the_epoch_and_seed_decide() -> None:
-    first = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    first = ShareSampler(ROWS, {"b": 0.25}, seed=1)
     epochs = []
     for epoch in range(3):
         first.set_epoch(epoch)
         epochs.append(list(first))
     assert epochs[0] != epochs[1] != epochs[2]
-    resumed = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    resumed = ShareSampler(ROWS, {"b": 0.25}, seed=1)
     resumed.set_epoch(2)
     assert list(resumed) == epochs[2]
-    assert list(ShareSampler(DATASETS, {"b": 0.25}, seed=2)) != epochs[0]
+    assert list(ShareSampler(ROWS, {"b": 0.25}, seed=2)) != epochs[0]
 
 
 def test_processes_share_an_epoch_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampler = ShareSampler(DATASETS, {"b": 0.25}, seed=1)
+    sampler = ShareSampler(ROWS, {"b": 0.25}, seed=1)
     sampler.set_epoch(5)
     alone = list(sampler)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)

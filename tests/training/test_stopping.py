@@ -175,8 +175,8 @@ class Killed(TinyModule):
         killed = self.current_epoch == 1
 
 Path.write_bytes = half
-RECIPES["tiny"] = Recipe(name="tiny", build=Killed, epochs=2, batch_size=4, chip_side=32, shares={"two": 0.8},
-                         ema_decay=0.9, teachable=True)
+RECIPES["tiny"] = Recipe(name="tiny", build=Killed, epochs=2, batch_size=4, learning_rate=2e-3,
+                         chip_side=32, shares={"two": 0.8}, ema_decay=0.9, teachable=True)
 train([Path(sys.argv[2])], RECIPES["tiny"], Path(sys.argv[3]), devices="1", precision="32-true")
 """
 

@@ -17,6 +17,24 @@ def train(
     recipe: Annotated[str, typer.Option(help="small, dlib or classic.")] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, max=10, help="The highest one, instead of the recipe's.")
+    ] = None,
+    balance_ages: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Even out the ages of each data set: 0 draws faces as they come, 1 all ages as often, 0.5 "
+            "between.",
+        ),
+    ] = None,
+    freeze_trunk: Annotated[
+        bool, typer.Option("--freeze-trunk", help="Let the heads alone learn; needs --weights.")
+    ] = False,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +67,12 @@ def train(
 
     checkpoint = run(
         manifest,
-        get_recipe(recipe),
+        get_recipe(recipe).but(
+            learning_rate=learning_rate,
+            balance_ages=balance_ages,
+            freeze_trunk=freeze_trunk or None,
+            patience=patience,
+        ),
         output,
         epochs=epochs,
         batch_size=batch_size,

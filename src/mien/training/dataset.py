@@ -96,17 +96,37 @@ class ChipDataset(Dataset[Batch]):
         return batch._replace(taught_ages=ages, taught_female=female)
 
 
+AGE_BAND = 5
+"""Years of exact ages that are balanced as one; of bins, each is one."""
+
+MOST_OFTEN = 10
+"""Times that balancing may draw a face as often as it would be drawn without."""
+
+
 class ShareSampler(Sampler[int]):
     """Each epoch, a fresh random share of every data set, shuffled together.
 
     The order depends on seed and epoch alone, so a resumed run continues with what it would have seen.
     """
 
-    def __init__(self, datasets: "pd.Series[str]", shares: Mapping[str, float], seed: int = 0) -> None:
-        """Take each row's data set and the share of each set to draw (1 where not named)."""
-        names = datasets.to_numpy()
-        parts = [(np.flatnonzero(names == name), shares.get(str(name), 1.0)) for name in pd.unique(datasets)]
-        self._parts = [(rows, round(len(rows) * share)) for rows, share in parts]
+    def __init__(
+        self, table: pd.DataFrame, shares: Mapping[str, float], seed: int = 0, balance_ages: float = 0
+    ) -> None:
+        """Say what to draw.
+
+        Args:
+            table: The training rows.
+            shares: Of each data set, by its name; 1 where not named.
+            seed: Draws others.
+            balance_ages: How far the ages of a data set are evened out, in [0, 1]; with any, faces are drawn
+                with replacement. See :func:`balancing_weights`.
+        """
+        names = table["dataset"].to_numpy()
+        self._parts = []
+        for name in pd.unique(table["dataset"]):
+            rows = np.flatnonzero(names == name)
+            weights = balancing_weights(table.iloc[rows], balance_ages) if balance_ages else None
+            self._parts.append((rows, round(len(rows) * shares.get(str(name), 1.0)), weights))
         self._seed = seed
         self._epoch = 0
 
@@ -117,14 +137,39 @@ class ShareSampler(Sampler[int]):
     def __len__(self) -> int:
         """Faces in an epoch, of this process."""
         _, processes = _rank()
-        return sum(count for _, count in self._parts) // processes
+        return sum(count for _, count, _ in self._parts) // processes
 
     def __iter__(self) -> Iterator[int]:
         """Row numbers of this epoch; every process takes its own equal part of the same order."""
         random = np.random.default_rng((self._seed, self._epoch))
-        drawn = [random.permutation(rows)[:count] for rows, count in self._parts]
+        drawn = [
+            random.permutation(rows)[:count] if weights is None else random.choice(rows, count, p=weights)
+            for rows, count, weights in self._parts
+        ]
         rank, processes = _rank()
         yield from random.permutation(np.concatenate(drawn))[rank::processes][: len(self)].tolist()
+
+
+def balancing_weights(table: pd.DataFrame, strength: float) -> npt.NDArray[np.float64]:
+    """The probability of each row, by how many rows there are of its age.
+
+    Args:
+        table: Rows of a manifest.
+        strength: The probability goes with the number of rows of an age to the power of minus this: at 1 all
+            ages come as often, at 0.5 a hundred times as rare an age comes a tenth as often.
+
+    Returns:
+        (n,) probabilities that sum to 1. None is above :data:`MOST_OFTEN` times an equal share, lest a few
+        faces of a rare age be learned by heart.
+    """
+    exact = table["age_low"] == table["age_high"]
+    low = table["age_low"].where(~exact, table["age_low"] // AGE_BAND * AGE_BAND)
+    high = table["age_high"].where(~exact, low)
+    counts = low.groupby([low, high], dropna=False).transform("size").to_numpy(np.float64)
+    weights = counts**-strength
+    for _ in range(5):  # each cut raises the share of the others, which soon settles
+        weights = np.minimum(weights / weights.mean(), MOST_OFTEN)
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def digest(*parts: object) -> str:

@@ -1,7 +1,7 @@
 """What every training shares: Lightning's trainer, checkpoints that describe themselves, resuming."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,13 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    RichProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -66,7 +72,7 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
         settings: What makes the run what it is, by name.
 
     Returns:
-        Whether the run to be resumed has finished already.
+        Whether the run to be resumed has finished already, which is then said.
 
     Raises:
         TrainingError: If the folder already holds a run, or another one, or none that could be resumed.
@@ -91,7 +97,12 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
             raise TrainingError(
                 f"{output} was started with {name} {before[name]}, not {value}; resume it with the same."
             )
-    return bool(done == before["epochs"])
+    stopped = _stopped_early(content)
+    if stopped or done == before["epochs"]:
+        how = "stopped early, after" if stopped else "already finished its"
+        say(f"The run in {output} has {how} {done} epochs.")
+        return True
+    return False
 
 
 def _how_to_go_on(output: Path, done: int, epochs: int) -> str:
@@ -104,13 +115,26 @@ def _how_to_go_on(output: Path, done: int, epochs: int) -> str:
     )
 
 
-def say_finished(output: Path, epochs: int) -> Path:
-    """Say that there is nothing left to do; return the last checkpoint."""
-    say(f"The run in {output} has already finished its {epochs} epochs.")
-    return output / "checkpoints" / LAST
+def _stopped_early(checkpoint: Mapping[str, Any]) -> bool:
+    states = checkpoint.get("callbacks", {})
+    return any(state["stopped_epoch"] for name, state in states.items() if name.startswith(Patience.__name__))
 
 
-def _callbacks(output: Path, monitor: str, ema_decay: float | None, seed: int) -> list[Callback]:
+class Patience(EarlyStopping):
+    """Stop a run that has not become better for some epochs, and say so."""
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say what to use."""
+        if self.stopped_epoch:
+            say(
+                f"Stopped after {self.stopped_epoch + 1} epochs: {self.monitor} was not below "
+                f"{float(self.best_score):.4g} for {self.patience} epochs. best.ckpt is the epoch with that."
+            )
+
+
+def _callbacks(
+    output: Path, monitor: str, patience: int | None, ema_decay: float | None, seed: int
+) -> list[Callback]:
     folder = output / "checkpoints"
     each = partial(ModelCheckpoint, folder, save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks: list[Callback] = [
@@ -121,6 +145,8 @@ def _callbacks(output: Path, monitor: str, ema_decay: float | None, seed: int) -
         each(filename="best", monitor=monitor),
         each(filename=LAST.removesuffix(".ckpt")),
     ]
+    if patience is not None:
+        callbacks.append(Patience(monitor, patience=patience, check_finite=False))
     if ema_decay is not None:
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema_decay)))
     if sys.stderr.isatty():
@@ -145,6 +171,7 @@ def make_trainer(
     output: Path,
     *callbacks: Callback,
     monitor: str,
+    patience: int | None = None,
     ema_decay: float | None,
     seed: int,
     precision: str,
@@ -157,6 +184,7 @@ def make_trainer(
         output: Folder of the run, which :func:`check_folder` has passed.
         *callbacks: Besides those of every run; among them what checkpoints say of themselves.
         monitor: The metric whose least value makes the best epoch.
+        patience: Epochs without a lower one after which the run stops; None for all epochs.
         ema_decay: Decay of the weights' moving average a step; None for none.
         seed: Of the epochs.
         precision: Lightning's name of it.
@@ -167,7 +195,7 @@ def make_trainer(
         TrainingError: If Lightning refuses the settings, or there are not as many devices.
     """
     check_devices(devices)
-    every = [*_callbacks(output, monitor, ema_decay, seed), *callbacks]
+    every = [*_callbacks(output, monitor, patience, ema_decay, seed), *callbacks]
     try:
         with quiet_lightning():
             trainer = L.Trainer(

@@ -10,6 +10,7 @@ BESIDE_THE_POINT = (
     r".*LeafSpec.* is deprecated",  # Lightning's own use of PyTorch
     r".*does not have many workers",  # chips are mapped into memory; workers would only copy them
     r".*smaller than the logging interval",  # epochs are logged, whatever their length
+    r"Found \d+ module\(s\) in eval mode",  # a frozen trunk
     r"Checkpoint directory .* exists and is not empty",  # a resumed run's own
 )
 

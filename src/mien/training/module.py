@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import lightning as L
 import torch
@@ -81,13 +81,18 @@ class FaceModule(L.LightningModule):
     """Base of the recipes' modules.
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
-    whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
+    whose rows sum to 1, and p(female) (n,)), :meth:`trunks`, :meth:`augmented`, :meth:`judge` and
+    ``configure_optimizers``.
 
     Attributes:
         continued: Whether it started from weights of its own recipe.
+        learning_rate: The highest one; :class:`~mien.training.recipes.Recipe` has it.
+        frozen: Whether the trunk stays as it is and the heads alone learn.
     """
 
     continued = False
+    learning_rate = 1e-3
+    frozen = False
 
     def __init__(self, spec: InputSpec) -> None:
         """Take the form of the input."""
@@ -100,6 +105,24 @@ class FaceModule(L.LightningModule):
         self.mean: Tensor
         self.std: Tensor
         self.ages: Tensor
+
+    def trunks(self) -> list[nn.Module]:
+        """The parts that may be frozen."""
+        raise NotImplementedError
+
+    def freeze_trunks(self) -> None:
+        """Keep the trunks' weights and statistics as they are."""
+        self.frozen = True
+        for trunk in self.trunks():
+            trunk.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Train or judge from now on; a frozen trunk always answers as when it is judged."""
+        super().train(mode)
+        for trunk in self.trunks() if self.frozen else ():
+            trunk.eval()
+        return self
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; a recipe may grow it with the epochs."""

@@ -1,7 +1,6 @@
 """One training run of an age model: its data, its recipe."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mien.request import DEFAULT_DETECTOR
 from mien.training.checkpoint import SUFFIX, load_checkpoint
 from mien.training.dataset import Batch, ChipDataset, ShareSampler, load_chips
 from mien.training.devices import choose_precision
-from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer, say_finished
+from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer
 from mien.training.module import FaceModule
 from mien.training.recipes import Recipe
 from mien.training.running import LAST, running, say
@@ -96,7 +95,7 @@ def train(
 
     Args:
         manifests: Manifests with a ``split`` column; the first one's validation rows judge the run.
-        recipe: What to train and how.
+        recipe: What to train and how; ``get_recipe("small").but(learning_rate=1e-3)`` changes a setting.
         output: Folder of the run: ``checkpoints/``, ``logs/``, ``curves/``.
         epochs: Instead of the recipe's.
         batch_size: Instead of the recipe's; on several devices, of each.
@@ -120,18 +119,24 @@ def train(
         ModelError: If a teacher cannot be used.
         DataError: If a manifest or picture is at fault.
     """
-    recipe = replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
+    recipe = recipe.but(epochs=epochs, batch_size=batch_size)
     precision = choose_precision(precision)
     if teachers and not recipe.teachable:
         raise TrainingError(f"the recipe {recipe.name!r} learns from labels alone; leave out --teacher.")
     open_teachers(teachers)
     train_rows, validation_rows = read_tables(manifests)
+    if recipe.freeze_trunk and weights is None and not resume:
+        raise TrainingError("a trunk of random weights is not worth freezing; give --weights to start from.")
     if recipe.exact_ages:
         _need_exact_ages(recipe, train_rows, validation_rows)
     by_bins = must_judge_by_bins(validation_rows)
     settings: Settings = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "freeze_trunk": recipe.freeze_trunk,
+        "patience": recipe.patience or 0,
+        "balance_ages": recipe.balance_ages,
         "limit_train_batches": limit_train_batches,
         "seed": seed,
         "precision": precision,
@@ -143,7 +148,7 @@ def train(
         settings["weights of content"] = contents_of([weights] if weights else [])
     with running(output) as signals:
         if check_folder(output, resume, recipe.name, settings):
-            return say_finished(output, recipe.epochs)
+            return output / "checkpoints" / LAST
         if not resume:
             kept = [output / "checkpoints" / name for name in ("best.ckpt", LAST)]
             refuse_overwriting(kept, [*manifests, weights, *teachers])
@@ -152,6 +157,7 @@ def train(
             signals,
             DescribeCheckpoint(recipe.name, _describe(train_rows), settings),
             monitor="val/age_bin_distance" if by_bins else "val/age_mae",
+            patience=recipe.patience,
             ema_decay=recipe.ema_decay,
             seed=seed,
             max_epochs=recipe.epochs,
@@ -161,10 +167,12 @@ def train(
             strategy=strategy,
         )
         torch.manual_seed(seed)
-        module = recipe.build()
+        module = recipe.make()
         if weights is not None and not resume:
             _start(module, recipe, weights, train_rows)
-        _say_what_is_missing(train_rows, validation_rows)
+        if recipe.freeze_trunk:
+            module.freeze_trunks()
+        _say_what_is_missing(train_rows, validation_rows, recipe.batch_size)
         if look_like_photos(train_rows, make_detector(DEFAULT_DETECTOR)):
             say("The pictures do not look like crops of faces; cut the faces out with 'mien data crop'.")
         loaders = _loaders(train_rows, validation_rows, recipe, teachers, output / "chips", seed)
@@ -197,8 +205,10 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
     )
 
 
-def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> None:
+def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, batch_size: int) -> None:
     """Say what the model will not know, before the hours it takes."""
+    if len(train_rows) < batch_size:
+        say(f"{len(train_rows)} training faces, less than one batch of {batch_size}, teach nothing general.")
     genders = sorted(set(train_rows["gender"]) - {""})
     if not genders:
         say("No training row has a gender: the age alone is learned, and p(female) will mean nothing.")
@@ -223,7 +233,7 @@ def _loaders(
 ) -> tuple["DataLoader[Batch]", "DataLoader[Batch]"]:
     chips = load_chips(train_rows, recipe.chip_side, folder)
     lessons = learn_from(teachers, train_rows, chips, folder) if teachers else None
-    sampler = ShareSampler(train_rows["dataset"], recipe.shares, seed)
+    sampler = ShareSampler(train_rows, recipe.shares, seed, recipe.balance_ages)
     judged = ChipDataset(validation_rows, load_chips(validation_rows, recipe.chip_side, folder))
     return _loader(ChipDataset(train_rows, chips, lessons), recipe, sampler), _loader(judged, recipe)
 

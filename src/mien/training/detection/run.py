@@ -26,8 +26,8 @@ from mien.training.detection.labels import (
 from mien.training.detection.module import DetectorModule
 from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
 from mien.training.devices import choose_precision
-from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer, say_finished
-from mien.training.running import running
+from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer
+from mien.training.running import LAST, running
 
 RECIPE = "detector"
 SIDE = 320
@@ -96,7 +96,7 @@ def train_detector(
     refuse_overwriting([output / "validation.csv"], manifests)
     with running(output) as signals:
         if check_folder(output, resume, RECIPE, settings):
-            return say_finished(output, epochs)
+            return output / "checkpoints" / LAST
         note = DescribeCheckpoint(RECIPE, [], settings)
         trainer = make_trainer(
             output,

@@ -21,8 +21,8 @@ INPUT = InputSpec(
 )
 """Scaled to [0, 1], then brought to exactly what VGGFace's weights expect: BGR, 0 to 255, less the means."""
 
-AGE_LEARNING_RATE = 1e-3
-GENDER_LEARNING_RATE = 1e-4
+GENDER_LEARNING_RATE = 0.1
+"""The gender net's, as a share of the age net's."""
 GENDER_SHARE = 25 / 30
 """The gender net learns for 25 of 30 epochs; with another number of epochs, for the same share of them."""
 
@@ -118,6 +118,10 @@ class ClassicModule(FaceModule):
                 for name, parameter in net.trunk.named_parameters():
                     parameter.requires_grad_(name.startswith(LAST_THREE))
 
+    def trunks(self) -> list[nn.Module]:
+        """One of each net."""
+        return [self.age_net.trunk, self.gender_net.trunk]
+
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Start both trunks from the published VGGFace weights."""
         state = read_trunk_weights(path)
@@ -158,8 +162,12 @@ class ClassicModule(FaceModule):
         Adam treats every weight on its own, so one optimizer with two groups is the notebook's two.
         """
         groups = [
-            {"params": _trainable(self.age_net), "lr": AGE_LEARNING_RATE, "name": "age"},
-            {"params": _trainable(self.gender_net), "lr": GENDER_LEARNING_RATE, "name": "gender"},
+            {"params": _trainable(self.age_net), "lr": self.learning_rate, "name": "age"},
+            {
+                "params": _trainable(self.gender_net),
+                "lr": GENDER_LEARNING_RATE * self.learning_rate,
+                "name": "gender",
+            },
         ]
         optimizer = torch.optim.Adam(groups)
         until = round(GENDER_SHARE * int(self.trainer.estimated_stepping_batches))

@@ -22,8 +22,8 @@ Sides = Sequence[tuple[float, int]]
 
 GENTLE_FROM = 0.8
 """Share of the epochs after which faces are augmented gently and not mixed, so that it ends on real ones."""
-MIXED, MIXING = 0.5, 0.4
-"""Share of the batches whose faces are mixed; parameter of the beta distribution that says how much."""
+MIXING = 0.4
+"""Parameter of the beta distribution that says how much of two faces is mixed."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
 """Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
 GROUP_MEMORY = 0.998
@@ -59,8 +59,8 @@ class MultiTaskModule(FaceModule):
         *,
         sides: Sides,
         continued_sides: Sides,
-        max_learning_rate: float,
         weight_decay: float,
+        mixed: float,
     ) -> None:
         """Take the net and how to train it.
 
@@ -69,8 +69,8 @@ class MultiTaskModule(FaceModule):
             spec: Form of its input.
             sides: Sides of the training images in pixels: coarse first, where epochs are cheap.
             continued_sides: The same where the net starts from a model file and has seen coarse images.
-            max_learning_rate: Peak of the cycle.
             weight_decay: Of the convolutions and the linear layer.
+            mixed: Share of the batches whose faces are mixed.
         """
         super().__init__(spec)
         self.net = net
@@ -81,9 +81,8 @@ class MultiTaskModule(FaceModule):
         self.register_buffer("group_losses", torch.ones(len(RACES) + 1, 2), persistent=False)
         self.group_losses: Tensor
         self.sides, self.continued_sides = sides, continued_sides
-        self.max_learning_rate = max_learning_rate
         self.weight_decay = weight_decay
-        self.continued = False
+        self.mixed = mixed
 
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Go on from a model file of this recipe; of two joined nets, from the first."""
@@ -91,6 +90,10 @@ class MultiTaskModule(FaceModule):
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self, self.net, path, images)
         self.continued = True
+
+    def trunks(self) -> list[nn.Module]:
+        """The one that all heads share."""
+        return [self.net.trunk]
 
     def join(self, other: FaceModule) -> None:
         """Let another run's net answer for the mirror image: two nets err less alike than one does twice."""
@@ -122,12 +125,12 @@ class MultiTaskModule(FaceModule):
         return self._done() > GENTLE_FROM
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """The weighted sum of the three tasks' losses; of half of the training batches, mixed by pairs.
+        """The weighted sum of the three tasks' losses; of some training batches, mixed by pairs.
 
         A mixture of two faces has the same mixture of their losses (Zhang et al., "mixup", ICLR 2018), so
         that no face is learned by heart.
         """
-        if self.training and not self._gentle() and float(torch.rand(())) < MIXED:
+        if self.training and not self._gentle() and float(torch.rand(())) < self.mixed:
             share = float(torch.distributions.Beta(MIXING, MIXING).sample())
             order = torch.randperm(len(images), device=images.device)
             answers = self.net(share * images + (1 - share) * images[order])
@@ -172,13 +175,14 @@ class MultiTaskModule(FaceModule):
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        learning = [p for p in self.net.parameters() if p.requires_grad]
+        matrices = [p for p in learning if p.ndim > 1]
+        vectors = [p for p in learning if p.ndim <= 1]
         groups = [
             {"params": matrices, "weight_decay": self.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        peak = self.max_learning_rate * (0.75 if self.continued else 1)
+        peak = self.learning_rate * (0.75 if self.continued else 1)
         optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,

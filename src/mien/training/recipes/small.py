@@ -60,6 +60,6 @@ class SmallModule(MultiTaskModule):
             InputSpec(size=SIDES[-1][1]),
             sides=SIDES,
             continued_sides=CONTINUED_SIDES,
-            max_learning_rate=2e-3,
             weight_decay=0.05,
+            mixed=0.5,
         )
