@@ -46,6 +46,7 @@ SLOW = {
     "test_page.py",
     "test_page_trouble.py",
     "test_proxy.py",
+    "test_ray_engine.py",
     "test_serve.py",
     "test_shipped_model.py",
     "test_steady.py",

@@ -53,5 +53,19 @@ class StoppedError(TrainingError):
         self.exit_status = 128 + signum
 
 
+class AnnotationError(MienError):
+    """A collection cannot be annotated as asked, or no further; what is written stands.
+
+    Args:
+        sentence: To show.
+        exit_status: 2 where nothing was begun; 1, or 128 and a signal's number, where it ended on the way.
+    """
+
+    def __init__(self, sentence: str, exit_status: int = 2) -> None:
+        """Take the sentence and the status."""
+        super().__init__(sentence)
+        self.exit_status = exit_status
+
+
 class ServerError(MienError):
     """The server cannot start as asked, or one cannot be reached or refuses what it is sent."""

@@ -38,7 +38,7 @@ from mien.pipeline.images import (
     take_over,
 )
 from mien.pipeline.model import Model
-from mien.pipeline.quality import CUT_OFF, flags_of, measure, share_outside
+from mien.pipeline.quality import CUT_OFF, Quality, flags_of, measure, share_outside
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
@@ -66,7 +66,8 @@ class _Prepared:
     height: int = 0
     faces: tuple[Face, ...] = ()
     chips: tuple[Pixels, ...] = ()
-    flags: tuple[tuple[str, ...], ...] = ()
+    qualities: tuple[Quality, ...] = ()
+    damaged: bool = False
     error: ImageError | None = None
 
 
@@ -289,11 +290,11 @@ class Predictor:
         found, transforms = self._find(photo, asked)
         size = self.model.metadata.input_size
         chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
-        flags = tuple(
-            flags_of(face, measure(face, chip, photo.width, photo.height), damaged=photo.intact is not None)
-            for face, chip in zip(found, chips, strict=True)
+        qualities = tuple(
+            measure(face, chip, photo.width, photo.height) for face, chip in zip(found, chips, strict=True)
         )
-        return _Prepared(photo.name, photo.width, photo.height, found, chips, flags)
+        damaged = photo.intact is not None
+        return _Prepared(photo.name, photo.width, photo.height, found, chips, qualities, damaged)
 
     def _find(self, photo: Photo, asked: Request) -> tuple[tuple[Face, ...], list[Transform]]:
         if asked.faces == "aligned":
@@ -318,8 +319,15 @@ class Predictor:
         results = []
         for photo in photos:
             estimates = tuple(
-                Estimate(face.box, face.score, *next(answers), flags, face.landmarks)
-                for face, flags in zip(photo.faces, photo.flags, strict=True)
+                Estimate(
+                    face.box,
+                    face.score,
+                    *next(answers),
+                    flags_of(face, quality, damaged=photo.damaged),
+                    face.landmarks,
+                    quality.sharpness,
+                )
+                for face, quality in zip(photo.faces, photo.qualities, strict=True)
             )
             results.append(
                 PhotoResult(photo.name, photo.width, photo.height, estimates)

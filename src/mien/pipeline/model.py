@@ -35,6 +35,7 @@ class Model:
         path: The file; None for the one that ships.
         device: What it runs on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for the
             first of the others that works, or else ``cpu``.
+        threads: That each run uses; 0 for as many as there are cores.
 
     Attributes:
         path: The file.
@@ -47,12 +48,14 @@ class Model:
             its metadata, or mien, expects.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu", threads: int = 0
+    ) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
         self.path = source
-        self._session = _load(source, device)
-        self.device, self._asked = device_of(self._session), device
+        self._session = _load(source, device, threads)
+        self.device, self._asked, self._threads = device_of(self._session), device, threads
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
@@ -60,7 +63,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled model is loaded again from its file."""
-        return partial(Model, self.path, device=self._asked), ()
+        return partial(Model, self.path, device=self._asked, threads=self._threads), ()
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
         """Look at faces.
@@ -97,7 +100,7 @@ def normalise(chips: Chips, metadata: ModelMetadata) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
-def _load(path: Path, device: Device) -> Any:  # onnxruntime has no types
+def _load(path: Path, device: Device, threads: int) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_model_path() else "check the path"
         raise ModelError(f"There is no model file {path}; {cure}.")
@@ -107,7 +110,7 @@ def _load(path: Path, device: Device) -> Any:  # onnxruntime has no types
             "--manifest CSV --output FILE'."
         )
     try:
-        return open_session(path, device=device)
+        return open_session(path, threads, device)
     except ValueError:
         raise ModelError(
             f"{path} is not an ONNX file that can be run; use a file that 'mien export' wrote."

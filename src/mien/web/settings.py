@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mien.errors import ServerError
 from mien.pipeline.device_names import Device
+from mien.processors import processors
 from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
-from mien.web.processors import processors
 
 List: TypeAlias = tuple[str, ...]
 """In a variable or flag: values separated by commas."""
