@@ -23,6 +23,7 @@ from mien.request import Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
 if TYPE_CHECKING:
+    from mien.fusion import fuse
     from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
@@ -48,6 +49,7 @@ __all__ = [
     "Request",
     "TrainingError",
     "__version__",
+    "fuse",
 ]
 
 _LAZY = {
@@ -55,6 +57,7 @@ _LAZY = {
     "Photo": "mien.pipeline.images",
     "PhotoResult": "mien.photo_result",
     "Predictor": "mien.predictor",
+    "fuse": "mien.fusion",
 }
 
 switch_off()  # before anything loads ONNX Runtime

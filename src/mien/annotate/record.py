@@ -105,7 +105,9 @@ class Record:
                 f"{output} has version {schema} of the schema and this is version {VERSION}; name another "
                 "--output."
             )
-        for name, value in json.loads(json.dumps(self.options)).items():
+        ours = json.loads(json.dumps(self.options))
+        for name in {**ours, **theirs}:
+            value = ours.get(name)
             if theirs.get(name) != value:
                 raise DataError(
                     f"{output} was begun with {_option(name, theirs.get(name))}, not with "

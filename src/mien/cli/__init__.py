@@ -53,7 +53,10 @@ app.command("export-detector", rich_help_panel=MAKE)(train_detector.export_detec
 app.command("card", rich_help_panel=MAKE)(card.card)
 
 
-EXTRAS = {"pyarrow": "annotate", "fsspec": "annotate", "ray": "cluster"}
+EXTRAS = {
+    **dict.fromkeys(("pyarrow", "fsspec", "filelock", "av", "norfair"), "annotate"),
+    "ray": "cluster",
+}
 """What brings a package that is missing; all others come with ``train``."""
 
 
