@@ -12,6 +12,7 @@ from mien.deprecated import keep_old_names
 from mien.errors import (
     DataError,
     DetectorError,
+    DeviceError,
     ImageError,
     MienError,
     ModelError,
@@ -34,6 +35,7 @@ __all__ = [
     "Box",
     "DataError",
     "DetectorError",
+    "DeviceError",
     "EncodedPhoto",
     "Estimate",
     "Face",

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import distributions, version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,15 @@ from mien.errors import DataError
 
 NAME = "run.json"
 
-PACKAGES = ("mien", "onnxruntime", "numpy", "pillow", "opencv-python-headless", "pyarrow")
-"""Whose versions are recorded; those that came under another name, as OpenCV may, are left out."""
+PACKAGES = {
+    "mien": "mien",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "pillow": "PIL",
+    "opencv-python-headless": "cv2",
+    "pyarrow": "pyarrow",
+}
+"""Those that a result depends on, and their modules: they may have come under another name, or frozen."""
 
 
 @dataclass(slots=True)
@@ -67,7 +74,7 @@ class Record:
             looker.options(),
             _hash(looker.predictor.model.path),
             None if detector is None else _hash(detector),
-            {name: version(name) for name in PACKAGES if any(distributions(name=name))},
+            {name: import_module(module).__version__ for name, module in PACKAGES.items()},
         )
 
     def to_json(self, counts: Counts) -> bytes:

@@ -80,6 +80,10 @@ def help_or_version(
 
 def main() -> None:
     """Run the command line; what a user did wrong is one sentence on stderr and exit status 2."""
+    if getattr(sys, "frozen", False):  # a frozen program starts its workers as itself
+        from multiprocessing import freeze_support
+
+        freeze_support()
     try:
         _open_output()
         try:
