@@ -33,11 +33,6 @@ def local_path(text: str) -> str:
     return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 
-def absolute(name: str) -> str:
-    """A name that is the same however a path was written; addresses stay as they are."""
-    return name if is_address(name) else os.path.abspath(name)
-
-
 def resolve(address: str) -> tuple[Any, str]:
     """The pyarrow file system of an address, and the path in it.
 
