@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mien.annotate.locations import is_address, read
+from mien.annotate.locations import absolute, is_address, read
 from mien.errors import ImageError
 from mien.pipeline.images import MAX_BYTES, EncodedPhoto
 
@@ -118,6 +118,6 @@ class Names:
         self._keys.add(self._key(name))
 
     def _key(self, name: str) -> int:
-        same = name if is_address(name) else os.path.normpath(os.path.join(self._folder, name))
-        digest = hashlib.blake2b(same.encode("utf-8", "backslashreplace"), digest_size=8).digest()
+        same = absolute(name, self._folder).encode("utf-8", "backslashreplace")
+        digest = hashlib.blake2b(same, digest_size=8).digest()
         return int.from_bytes(digest, "little")
