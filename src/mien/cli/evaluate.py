@@ -127,6 +127,8 @@ def evaluate(
         done = [evaluation]
     else:
         done = _compare(manifest, models, sources, run, report)
+    for note in dict.fromkeys(note for evaluation in done for note in evaluation.notes):
+        typer.echo(f"mien: {note}", err=True)
     for predictor in [source for source in sources if isinstance(source, Predictor)][:1]:
         _warn_of_photos(done, predictor)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):

@@ -42,3 +42,5 @@ def export(
         )
     for name, value in report.metrics.items():
         typer.echo(f"{name}: {value:g}")
+    for sentence in report.warnings:
+        typer.echo(f"mien: {sentence}", err=True)

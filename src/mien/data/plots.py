@@ -63,11 +63,12 @@ def faces_by_year(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Faces at each year of age from 0; a face known by its age bin is spread evenly over the bin.
 
     Returns:
-        (highest age + 1,) array that sums to the number of faces.
+        (highest age + 1,) array that sums to the number of faces whose age is known.
     """
+    table = table.dropna(subset="age_low")
     low = np.floor(table["age_low"].to_numpy()).astype(int)
     high = np.floor(table["age_high"].to_numpy()).astype(int)
-    edges = np.zeros(int(high.max()) + 2)
+    edges = np.zeros(int(high.max(initial=0)) + 2)
     share = 1 / (high - low + 1)
     np.add.at(edges, low, share)
     np.add.at(edges, high + 1, -share)
