@@ -114,6 +114,14 @@ def test_large_groups_have_heat_maps(crowd: Evaluation) -> None:
     assert {"heat_age", "heat_gender"} <= {plot.name for plot in make_plots(crowd)}
 
 
+def test_a_dollar_in_a_groups_name_is_no_formula(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [f"{i}.jpg,{(4, 40)[i % 2]},male,{('a$b$', '{x}$ $')[i % 2]}" for i in range(80)]
+    (tmp_path / "faces.csv").write_text("\n".join(["path,age,gender,race", *rows]))
+    answers = {f"{i}.jpg": (estimate(20 + i, 0.4),) for i in range(80)}
+    found = evaluate(tmp_path / "faces.csv", FakePredictor(answers, tiny_model))
+    assert "heat_age" in {plot.name for plot in make_plots(found)}
+
+
 def test_the_page_names_worst_and_best_group_and_their_gap(crowd: Evaluation) -> None:
     page = " ".join(render_page(crowd, []).split())
     assert "<td>0–4, White, female <b>16.00</b></td> <td>40–49, White, male <b>0.00</b></td>" in page

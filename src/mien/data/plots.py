@@ -32,7 +32,7 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
     compare = len(parts) > 1
     figure = Figure(figsize=(11, 7 if compare else 3.8), layout="constrained")
     axes = figure.subplots(2 if compare else 1, 2, width_ratios=(3, 1), squeeze=False)
-    figure.suptitle(title.replace("$", r"\$"))  # else taken for TeX
+    figure.suptitle(literally(title))
     _plot_ages(axes[0, 0], table)
     _plot_genders(axes[0, 1], table)
     if compare:
@@ -40,6 +40,15 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
         _plot_ages_of_parts(axes[1, 0], by_part)
         _plot_genders_of_parts(axes[1, 1], by_part)
     return figure
+
+
+def literally(text: str) -> str:
+    r"""A text for a plot in which a dollar sign is one; Matplotlib takes two of them for TeX.
+
+    >>> print(literally("my$faces"))
+    my\$faces
+    """
+    return text.replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -108,7 +108,8 @@ def train(
         precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
         strategy: Lightning's strategy for several devices.
-        seed: Of weights, order and augmentation.
+        seed: Of weights, order and augmentation. Another number of cores or another device adds numbers up
+            in another order, and gives another model with the same seed.
 
     Returns:
         Path of the last checkpoint.
