@@ -1,7 +1,7 @@
 # The web page and the REST API of mien. See docs/server.md.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN python -m venv /opt/mien && /opt/mien/bin/pip install --no-cache-dir .
 

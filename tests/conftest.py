@@ -5,6 +5,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,17 @@ SHARED = Path(__file__).parents[2] / "shared"
 SLOW = {
     "test_cluster.py",
     "test_connections.py",
+    "test_opencv.py",
+    "test_openvino.py",
     "test_elsewhere.py",
     "test_fuzz.py",
     "test_hosts.py",
+    "test_frozen.py",
     "test_no_telemetry.py",
     "test_page.py",
     "test_page_trouble.py",
     "test_proxy.py",
+    "test_ray_engine.py",
     "test_serve.py",
     "test_shipped_model.py",
     "test_steady.py",
@@ -66,17 +71,39 @@ def yunet() -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``mien`` and ``python`` where the built package is installed, as a user has it.
-
-    The environment is of its own; what the package depends on is borrowed from the one that runs the tests.
-    """
-    folder = tmp_path_factory.mktemp("installed")
+def environment(folder: Path) -> Path:
+    """The Python of an environment of its own, which borrows the packages of the one that runs the tests."""
     venv.create(folder, with_pip=False)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    python = folder / "bin" / "python"
+    (site_packages / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str) -> None:
+    """Install into an environment, in front of what it borrows."""
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--ignore-installed"]
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", str(ROOT)], check=True)
+    subprocess.run([*pip, "--no-deps", *what], check=True)
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``mien`` and ``python`` where the built package is installed, as a user has it."""
+    python = environment(tmp_path_factory.mktemp("installed"))
+    install(python, "--no-build-isolation", str(ROOT))
     return python.parent
+
+
+@pytest.fixture(scope="session")
+def python_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The Python of an environment like the tests' with another package in front: ``python_with(name)``."""
+
+    @cache
+    def make(package: str) -> Path:
+        python = environment(tmp_path_factory.mktemp("with"))
+        try:
+            install(python, package)
+        except subprocess.CalledProcessError:
+            pytest.skip(f"{package} cannot be had")
+        return python
+
+    return make

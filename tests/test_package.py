@@ -1,9 +1,11 @@
 """What is built and installed: its metadata, its files, and how the command line is reached."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
@@ -54,16 +56,48 @@ def test_the_description_leads_to_no_file_that_an_index_page_lacks(metadata: Mes
     assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
 
 
-def test_the_source_distribution_can_run_its_tests(tmp_path: Path) -> None:
-    code = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, check=True)
-    (archive,) = tmp_path.iterdir()
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Build a ``wheel`` or an ``sdist`` as pip does, without fetching what builds it."""
+    code = f"import sys; from hatchling import build; print(build.build_{kind}(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    return folder / done.stdout.split()[-1]
+
+
+def names_in(archive: Path) -> set[str]:
+    """Names in a source distribution, without its own folder's."""
     with tarfile.open(archive) as files:
-        names = {name.partition("/")[2] for name in files.getnames()}
-    wanted = [path for folder in ("tests", "docs", "examples") for path in (ROOT / folder).rglob("*.*")]
-    kept = {str(path.relative_to(ROOT)) for path in wanted if "__pycache__" not in path.parts}
-    assert kept - names == set()
-    assert {"constraints.txt", "pyproject.toml", "setup.py", "src/mien/weights/small.onnx"} <= names
+        return {name.partition("/")[2] for name in files.getnames()}
+
+
+def files_of(folder: Path) -> set[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in paths}
+
+
+def test_the_source_distribution_can_run_its_tests(tmp_path: Path) -> None:
+    names = names_in(build("sdist", ROOT, tmp_path))
+    wanted = {
+        f"{folder}/{name}" for folder in ("tests", "docs", "examples") for name in files_of(ROOT / folder)
+    }
+    assert wanted - names == set()
+    assert {"constraints.txt", "pyproject.toml", "src/mien/weights/small.onnx"} <= names
+
+
+def test_the_wheel_holds_what_the_package_holds_now_and_nothing_of_earlier_builds(tmp_path: Path) -> None:
+    source, package = tmp_path / "source", tmp_path / "source" / "src" / "mien"
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, source)
+    (package / "renamed.py").touch()
+    build("wheel", source, tmp_path)
+    (package / "renamed.py").unlink()
+    left = source / "build" / "lib" / "mien" / "renamed.py"  # where setuptools kept what it had built
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with zipfile.ZipFile(build("wheel", source, tmp_path)) as wheel:
+        names = {name.removeprefix("mien/") for name in wheel.namelist() if name.startswith("mien/")}
+    assert names == files_of(ROOT / "src" / "mien")
 
 
 def test_it_runs_as_a_module(commands: Path) -> None:

@@ -46,6 +46,8 @@ COMMANDS = [
     "predict {}",
     "predict photo.jpg --model {}",
     "predict photo.jpg --detector yunet:{}",
+    "annotate {} --output out --workers 1",
+    "annotate photo.jpg --output new --model {}",
     "serve --model {}",
     "serve --detectors yunet:{}",
     "data index {} --output out.csv",

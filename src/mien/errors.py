@@ -27,6 +27,10 @@ class ModelError(MienError):
     """A model file is missing, unreadable, or lacks what mien needs to use it."""
 
 
+class DeviceError(MienError):
+    """A device that is asked for is not there, or this ONNX Runtime cannot use it."""
+
+
 class DataError(MienError):
     """A data folder, manifest or label does not have the expected form."""
 
@@ -47,6 +51,20 @@ class StoppedError(TrainingError):
         """Take the sentence and the signal."""
         super().__init__(sentence)
         self.exit_status = 128 + signum
+
+
+class AnnotationError(MienError):
+    """A collection cannot be annotated as asked, or no further; what is written stands.
+
+    Args:
+        sentence: To show.
+        exit_status: 2 where nothing was begun; 1, or 128 and a signal's number, where it ended on the way.
+    """
+
+    def __init__(self, sentence: str, exit_status: int = 2) -> None:
+        """Take the sentence and the status."""
+        super().__init__(sentence)
+        self.exit_status = exit_status
 
 
 class ServerError(MienError):

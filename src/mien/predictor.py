@@ -23,6 +23,7 @@ from mien.pipeline.align import (
     transform_of_face,
 )
 from mien.pipeline.detect import Detector, TurningDetector, make_detector
+from mien.pipeline.device_names import Device
 from mien.pipeline.estimation import COVERAGE, complete, estimate_faces
 from mien.pipeline.images import (
     MAX_PIXELS,
@@ -37,7 +38,7 @@ from mien.pipeline.images import (
     take_over,
 )
 from mien.pipeline.model import Model
-from mien.pipeline.quality import CUT_OFF, flags_of, measure, share_outside
+from mien.pipeline.quality import CUT_OFF, Quality, flags_of, measure, share_outside
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
@@ -65,7 +66,8 @@ class _Prepared:
     height: int = 0
     faces: tuple[Face, ...] = ()
     chips: tuple[Pixels, ...] = ()
-    flags: tuple[tuple[str, ...], ...] = ()
+    qualities: tuple[Quality, ...] = ()
+    damaged: bool = False
     error: ImageError | None = None
 
 
@@ -109,8 +111,15 @@ class Predictor:
         rotate: False to look at no photo turned, whatever a request says.
         max_pixels: Photos with more are refused.
         max_faces: Photos with more faces are refused; None for any number.
+        device: What the model and mien's own detector run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
+            ``openvino``; ``auto`` for the first of the others that works, or else ``cpu``. A loaded model
+            stays where it is.
+
+    Attributes:
+        device: What the model runs on.
 
     Raises:
+        DeviceError: If the device cannot be used.
         ModelError: If the model file cannot be used.
         DetectorError: If the detector cannot be set up.
         ValueError: If the model is not calibrated for ``coverage``, or ``gender_threshold`` is out of range.
@@ -131,16 +140,20 @@ class Predictor:
         rotate: bool = True,
         max_pixels: int = MAX_PIXELS,
         max_faces: int | None = None,
+        device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
-        self.model = model if isinstance(model, Model) else Model(model)
-        self.detector = make_detector(detector) if isinstance(detector, str) else detector
+        self.model = model if isinstance(model, Model) else Model(model, device=device)
+        self.device = self.model.device
+        self.detector = make_detector(detector, device=self.device) if isinstance(detector, str) else detector
         self.coverage = coverage
         self.gender_threshold = gender_threshold
         self.rotate = rotate
         self.max_pixels = max_pixels
         self.max_faces = max_faces
-        self._detectors = _Detectors(self.detector, detector if isinstance(detector, str) else None)
+        self._detectors = _Detectors(
+            self.detector, detector if isinstance(detector, str) else None, self.device
+        )
         self.complete(Request())
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -277,11 +290,11 @@ class Predictor:
         found, transforms = self._find(photo, asked)
         size = self.model.metadata.input_size
         chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
-        flags = tuple(
-            flags_of(face, measure(face, chip, photo.width, photo.height), damaged=photo.intact is not None)
-            for face, chip in zip(found, chips, strict=True)
+        qualities = tuple(
+            measure(face, chip, photo.width, photo.height) for face, chip in zip(found, chips, strict=True)
         )
-        return _Prepared(photo.name, photo.width, photo.height, found, chips, flags)
+        damaged = photo.intact is not None
+        return _Prepared(photo.name, photo.width, photo.height, found, chips, qualities, damaged)
 
     def _find(self, photo: Photo, asked: Request) -> tuple[tuple[Face, ...], list[Transform]]:
         if asked.faces == "aligned":
@@ -306,8 +319,15 @@ class Predictor:
         results = []
         for photo in photos:
             estimates = tuple(
-                Estimate(face.box, face.score, *next(answers), flags, face.landmarks)
-                for face, flags in zip(photo.faces, photo.flags, strict=True)
+                Estimate(
+                    face.box,
+                    face.score,
+                    *next(answers),
+                    flags_of(face, quality, damaged=photo.damaged),
+                    face.landmarks,
+                    quality.sharpness,
+                )
+                for face, quality in zip(photo.faces, photo.qualities, strict=True)
             )
             results.append(
                 PhotoResult(photo.name, photo.width, photo.height, estimates)
@@ -323,14 +343,15 @@ class Predictor:
 class _Detectors:
     """A predictor's own detector, and others by name, made when they are first asked for."""
 
-    def __init__(self, own: Detector, name: str | None) -> None:
+    def __init__(self, own: Detector, name: str | None, device: Device) -> None:
         self._made: dict[str | None, Detector] = {None: own, name: own}
+        self._device = device
         self._lock = Lock()
 
     def get(self, name: str | None) -> Detector:
         with self._lock:
             if name not in self._made:
-                self._made[name] = make_detector(str(name))
+                self._made[name] = make_detector(str(name), device=self._device)
             return self._made[name]
 
 

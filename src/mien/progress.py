@@ -33,16 +33,27 @@ def progress(items: Iterable[T], label: str, total: int, *, wanted: bool = True)
         total: Their number.
         wanted: False for no bar in any case.
     """
-    columns = (
+    with progress_bar(wanted=wanted) as bar:
+        yield from items if bar.disable else bar.track(items, total=total, description=label)
+
+
+def progress_bar(*columns: ProgressColumn, wanted: bool = True) -> Progress:
+    """A bar on stderr, if that is a terminal, with count, rate and time left of its tasks.
+
+    Args:
+        columns: Others to show, before the time left.
+        wanted: False for no bar in any case.
+    """
+    # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
+        *columns,
         TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        disable=not (wanted and sys.stderr.isatty()),
     )
-    if not (wanted and sys.stderr.isatty()):
-        yield from items
-        return
-    # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        yield from bar.track(items, total=total, description=label)

@@ -206,6 +206,8 @@ class Estimate:
         flags: Reasons to trust the estimate less, such as ``small_face``.
         landmarks: Five ``(x, y)`` points in pixels, as :attr:`Face.landmarks`; None where the detector gives
             none.
+        sharpness: Of the face as it can be seen; see :class:`~mien.pipeline.quality.Quality`. None in the
+            answers of a server.
     """
 
     box: Box
@@ -214,6 +216,7 @@ class Estimate:
     gender: GenderEstimate
     flags: tuple[str, ...] = ()
     landmarks: Points | None = None
+    sharpness: float | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001.

@@ -137,7 +137,8 @@ def test_an_output_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="rename that picture"):
-        write_manifest(pd.DataFrame({"path": ["/a\udce9.jpg"], "age": [1]}), tmp_path / "m.csv")
+        path = pd.Series(["/a\udce9.jpg"], dtype=object)
+        write_manifest(pd.DataFrame({"path": path, "age": [1]}), tmp_path / "m.csv")
 
 
 _ages = st.integers(0, MAX_AGE)

@@ -125,6 +125,15 @@ def test_training_exporting_and_drawing_call_no_one_and_leave_an_empty_home_empt
         assert list(home.rglob("*")) == [], step[0]
 
 
+def test_annotating_calls_no_one_and_leaves_an_empty_home_empty(
+    commands: Path, environment: dict[str, str], home: Path, astronaut: Path, record: Path, tmp_path: Path
+) -> None:
+    step: list[str | Path] = [commands / "mien", "annotate", astronaut, "--output", tmp_path / "collection"]
+    subprocess.run(watched(record, *step), env=environment, capture_output=True, check=True)
+    assert tried(record) == []
+    assert list(home.rglob("*")) == []
+
+
 def test_a_server_looks_up_no_name_and_connects_to_nothing(
     commands: Path, environment: dict[str, str], home: Path, astronaut: Path, record: Path
 ) -> None:

@@ -85,7 +85,7 @@ Strength = tuple[bool, float, float, float]
 """Whether gentle; degrees, shift (share of the side) and scale (share) at most."""
 
 
-@pytest.fixture(params=[(False, 15.0, 0.08, 0.16), (True, 8.0, 0.04, 0.08)], ids=["strong", "gentle"])
+@pytest.fixture(params=[(False, 12.0, 0.06, 0.14), (True, 8.0, 0.04, 0.08)], ids=["strong", "gentle"])
 def strength(request: pytest.FixtureRequest) -> Strength:
     return request.param  # type: ignore[no-any-return]  # pytest does not know
 

@@ -23,7 +23,7 @@ def test_chips_are_the_pictures(table: pd.DataFrame, tmp_path: Path) -> None:
 
 def test_chips_are_decoded_once(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_chips(table, 16, tmp_path)
-    monkeypatch.setattr("mien.training.dataset.read_photo", None)
+    monkeypatch.setattr("mien.data.chips.read_photo", None)
     np.testing.assert_array_equal(load_chips(table, 16, tmp_path), first)
 
 

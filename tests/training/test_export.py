@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -109,6 +110,15 @@ def test_exported_file_answers_as_the_checkpoint_does(exported: Path, checkpoint
     ages, p_female = Model(exported).run(chips)
     np.testing.assert_allclose(ages @ np.arange(117), expected.numpy() @ np.arange(117), atol=1e-3)
     np.testing.assert_allclose(p_female, expected_female.numpy(), atol=1e-4)
+
+
+def test_a_checkpoint_can_be_exported_for_other_programs(
+    checkpoint: Path, manifest: Path, exported: Path, tmp_path: Path
+) -> None:
+    plain = export([checkpoint], [manifest], tmp_path / "plain.onnx", plain=True)
+    assert plain.differences is not None and max(plain.differences) < 1e-3
+    assert "Cast" not in {node.op_type for node in onnx.load(plain.path).graph.node}
+    assert Model(plain.path).metadata.interval.n == Model(exported).metadata.interval.n
 
 
 def test_exported_file_describes_its_data_and_calibration(exported: Path) -> None:

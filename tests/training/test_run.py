@@ -171,7 +171,7 @@ def test_what_makes_a_run_is_the_same_when_it_is_resumed(
 def test_mistakes_are_found_before_any_picture_is_read(
     start: Train, monkeypatch: pytest.MonkeyPatch, missing: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("mien.training.dataset.read_photo", lambda path: pytest.fail("a picture is read"))
+    monkeypatch.setattr("mien.data.chips.read_photo", lambda path: pytest.fail("a picture is read"))
     with pytest.raises(MienError):
         start(**missing)
 

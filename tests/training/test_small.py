@@ -87,7 +87,7 @@ def test_the_loss_of_mixed_faces_lies_between_those_of_their_labels(
     ages, gender = torch.linspace(1, 90, 16), torch.arange(16) % 2
     batch = Batch(torch.zeros(16, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
+    monkeypatch.setattr(module, "mixed", 1.0)
     judged: list[dict[str, float]] = []
     compare = module._compare
 
@@ -106,13 +106,15 @@ def test_faces_are_not_mixed_when_they_are_judged_or_augmented_gently(
     module: SmallModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
+    monkeypatch.setattr(module, "mixed", 1.0)
     monkeypatch.setattr(Batch, "reordered", lambda *_: pytest.fail("faces were mixed"))
     ages, gender = torch.linspace(1, 90, 4), torch.arange(4) % 2
     batch = Batch(torch.zeros(4, 1, 1, 3, dtype=torch.uint8), ages, ages, gender, gender)
     module.eval().judge(torch.rand(4, 3, 32, 32), batch)
     monkeypatch.setattr(SmallModule, "current_epoch", 9)
-    SmallModule().train().judge(torch.rand(4, 3, 32, 32), batch)
+    gentle = SmallModule().train()
+    gentle.mixed = 1.0
+    gentle.judge(torch.rand(4, 3, 32, 32), batch)
 
 
 def test_a_block_may_halve_odd_maps() -> None:
@@ -161,7 +163,7 @@ def test_a_single_net_sees_both() -> None:
 def test_losses_are_mixed_by_the_shares_of_the_faces(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     module, order = SmallModule().train(), torch.tensor([1, 2, 3, 0])
     monkeypatch.setattr(SmallModule, "trainer", SimpleNamespace(max_epochs=10))
-    monkeypatch.setattr("mien.training.recipes.multitask.MIXED", 1.0)
+    module.mixed = 1.0
     monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(share))
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: order)
     seen: list[torch.Tensor] = []

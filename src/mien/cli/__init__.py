@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import mien
-from mien.cli import card, data, evaluate, evaluate_detector, export, predict, train, train_detector
+from mien.cli import annotate, card, data, evaluate, evaluate_detector, export, predict, train, train_detector
 from mien.errors import MienError
 
 
@@ -42,6 +42,7 @@ USE, MAKE = "Use", "Make and measure models"
 """Panels of the help: what most people come for, and the workshop."""
 
 app.command("predict", cls=predict.PhotoCommand, rich_help_panel=USE)(predict.predict)
+app.command("annotate", rich_help_panel=USE)(annotate.annotate)
 app.add_typer(data.app, name="data", rich_help_panel=MAKE)
 app.command("train", rich_help_panel=MAKE)(train.train)
 app.command("evaluate", rich_help_panel=MAKE)(evaluate.evaluate)
@@ -50,6 +51,10 @@ app.command("train-detector", rich_help_panel=MAKE)(train_detector.train_detecto
 app.command("evaluate-detector", rich_help_panel=MAKE)(evaluate_detector.evaluate_detector)
 app.command("export-detector", rich_help_panel=MAKE)(train_detector.export_detector)
 app.command("card", rich_help_panel=MAKE)(card.card)
+
+
+EXTRAS = {"pyarrow": "annotate", "fsspec": "annotate", "ray": "cluster"}
+"""What brings a package that is missing; all others come with ``train``."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -82,7 +87,11 @@ def main() -> None:
         print(f"mien: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
     except ModuleNotFoundError as error:
-        print(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", file=sys.stderr)
+        extra = EXTRAS.get((error.name or "").partition(".")[0], "train")
+        print(f"mien: this needs the package {error.name!r}: pip install 'mien[{extra}]'", file=sys.stderr)
+        raise SystemExit(2) from None
+    except UnicodeEncodeError as error:  # in a table, which pandas keeps in UTF-8 where pyarrow is installed
+        print(f"mien: the name {error.object!r} is no text in UTF-8; rename that file.", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.filename is not None:

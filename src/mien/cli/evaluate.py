@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.caches import temporary_caches
-from mien.cli.options import DetectorName, Faces, Rotate
+from mien.cli.options import DetectorName, Device, DeviceName, Faces, Rotate, tell_device
 from mien.cli.predict import printable
 from mien.files import refuse_overwriting
 from mien.request import DEFAULT_DETECTOR
@@ -38,6 +38,7 @@ def evaluate(
     ] = Faces.aligned,
     detector: DetectorName = DEFAULT_DETECTOR,
     rotate: Rotate = True,
+    device: DeviceName = Device.cpu,
     model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -117,9 +118,14 @@ def evaluate(
         sources = [
             path
             if path and _is_stored(path)
-            else Predictor(_model_file(path, manifest, Path(folder)), detector, rotate=rotate)
+            else Predictor(
+                _model_file(path, manifest, Path(folder)), detector, rotate=rotate, device=device.value
+            )
             for path in models
         ]
+    run_here = [source for source in sources if isinstance(source, Predictor)]
+    for predictor in run_here[:1]:
+        tell_device(device, predictor)
     if len(manifest) * len(models) == 1:
         evaluation = run(manifest[0], sources[0], report)
         _print_scores(evaluation)
@@ -129,7 +135,7 @@ def evaluate(
         done = _compare(manifest, models, sources, run, report)
     for note in dict.fromkeys(note for evaluation in done for note in evaluation.notes):
         typer.echo(f"mien: {note}", err=True)
-    for predictor in [source for source in sources if isinstance(source, Predictor)][:1]:
+    for predictor in run_here[:1]:
         _warn_of_photos(done, predictor)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
         if path is not None:

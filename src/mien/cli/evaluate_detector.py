@@ -85,8 +85,9 @@ def evaluate_detector(
     from mien.pipeline.detect import make_detector
     from mien.progress import progress
 
-    settings = {} if longest_side is None else {"longest_side": longest_side}
-    makers = {name.partition(":")[0]: partial(make_detector, name, **settings) for name in detector}
+    makers = {
+        name.partition(":")[0]: partial(make_detector, name, longest_side=longest_side) for name in detector
+    }
     table = read_boxes(boxes, split)
     if one_face or faces:
         _single_faces(table, {name: make() for name, make in makers.items()}, faces, split, angle, limit)

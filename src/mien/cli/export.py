@@ -10,30 +10,46 @@ from mien.cli.caches import temporary_caches
 
 @temporary_caches()
 def export(
+    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     source: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="A .ckpt file of a run; two of the recipe small, which then answer together, the second for "
-            "the mirror image; or an .onnx model file to calibrate anew."
+            "the mirror image; or an .onnx model file to calibrate anew, or to make plain.",
+            show_default="the model included, to make plain",
         ),
-    ],
+    ] = None,
     manifest: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             metavar="CSV",
             help="Its validation rows calibrate the age intervals and the gender's probabilities. May be "
             "given several times; the first one's rows give the file's figures.",
+            show_default="with --plain, a model file's calibration is kept",
         ),
-    ],
-    output: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Write a larger file that other programs read as well, such as OpenCV 4: kernels in single "
+            "precision, and operators that are widely known.",
+        ),
+    ] = False,
     model_version: Annotated[
         str | None, typer.Option(help="Version of the weights.", show_default="the model file's own, or 1")
     ] = None,
 ) -> None:
     """Write a calibrated model file; from checkpoints, run it and compare the answers."""
+    sources, manifests = source or [], manifest or []
+    if plain and not manifests and all(path.suffix == ".onnx" for path in sources):
+        _make_plain(sources, output, model_version)
+        return
+    if not sources or not manifests:
+        raise typer.BadParameter("give SOURCE and --manifest; only --plain, for a model file, does without.")
     from mien.training.export import export as run
 
-    report = run(source, manifest, output, version=model_version)
+    report = run(sources, manifests, output, version=model_version, plain=plain)
     typer.echo(f"{report.path}: {report.megabytes:.1f} MB")
     if report.differences is not None:
         years, probability = report.differences
@@ -44,3 +60,14 @@ def export(
         typer.echo(f"{name}: {value:g}")
     for sentence in report.warnings:
         typer.echo(f"mien: {sentence}", err=True)
+
+
+def _make_plain(sources: list[Path], output: Path, version: str | None) -> None:
+    from mien.pipeline.model import default_model_path
+    from mien.training.plain import convert
+
+    if len(sources) > 1 or version is not None:
+        raise typer.BadParameter("--plain keeps one model file as it is: give one SOURCE, and no version.")
+    years, probability = convert(sources[0] if sources else default_model_path(), output)
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"largest difference from the source: {years:.1e} years, {probability:.1e} in probability")

@@ -6,11 +6,14 @@ from dataclasses import fields
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from mien.request import DEFAULT_DETECTOR, HELP, Request
+
+if TYPE_CHECKING:
+    from mien.predictor import Predictor
 
 NAMES = {"thresholds": "threshold"}
 """Flags that are not called as the field of a request is: one that is repeated names one value."""
@@ -33,6 +36,24 @@ class Faces(StrEnum):
     aligned = "aligned"
 
 
+class Device(StrEnum):
+    """What a model runs on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    coreml = "coreml"
+    directml = "directml"
+    openvino = "openvino"
+
+
+DeviceName = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="What the model runs on; 'auto' takes an accelerator that works, or else the processor.",
+    ),
+]
 DetectorName = Annotated[str, typer.Option(metavar="NAME", help=DETECTOR_HELP)]
 Rotate = Annotated[bool, typer.Option("--rotate/--no-rotate", help=HELP["rotate"])]
 ModelFile = Annotated[
@@ -41,6 +62,12 @@ ModelFile = Annotated[
         metavar="FILE", help="Model file that 'mien export' wrote.", show_default="the one included"
     ),
 ]
+
+
+def tell_device(asked: Device, predictor: "Predictor") -> None:
+    """Say what ``auto`` took."""
+    if asked == Device.auto:
+        typer.echo(f"mien: the model runs on {predictor.device}.", err=True)
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mien.cli.options import ModelFile, takes_request
+from mien.cli.options import Device, DeviceName, ModelFile, takes_request, tell_device
 from mien.errors import ImageError
 from mien.request import DEFAULT_DETECTOR, Request
 from mien.results import Estimate, whole_percent, whole_years
@@ -62,6 +62,7 @@ def predict(
         ),
     ] = None,
     model: ModelFile = None,
+    device: DeviceName = Device.cpu,
     server: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +91,9 @@ def predict(
 
     photos = _expanded(photos)
     sources = _sources(photos)
-    predictor = _predictor(model, request) if server is None else _remote(server, model, header or [])
+    predictor = (
+        _predictor(model, device, request) if server is None else _remote(server, model, device, header or [])
+    )
     if save is not None:
         _make_folder(save)
     targets = _targets(photos, save)
@@ -120,17 +123,19 @@ def predict(
         raise typer.Exit(1)
 
 
-def _predictor(model: Path | None, request: Request) -> "Predictor":
+def _predictor(model: Path | None, device: Device, request: Request) -> "Predictor":
     from mien.predictor import Predictor
 
-    return Predictor(model, request.detector or DEFAULT_DETECTOR)
+    predictor = Predictor(model, request.detector or DEFAULT_DETECTOR, device=device.value)
+    tell_device(device, predictor)
+    return predictor
 
 
-def _remote(server: str, model: Path | None, header: list[str]) -> "RemotePredictor":
+def _remote(server: str, model: Path | None, device: Device, header: list[str]) -> "RemotePredictor":
     from mien.remote import RemotePredictor
 
-    if model is not None:
-        raise typer.BadParameter("The server has its own model.", param_hint="--server")
+    if model is not None or device != Device.cpu:
+        raise typer.BadParameter("The server has its own model and device.", param_hint="--server")
     return RemotePredictor(server, headers=_headers(header))
 
 

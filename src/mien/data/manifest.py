@@ -107,9 +107,9 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
         DataError: If the file cannot be written.
     """
     folder = path.parent.resolve()
-    table = table.assign(path=[relative_path(p, folder) for p in table["path"]])
-    table = table.dropna(axis="columns", how="all")
     try:
+        table = table.assign(path=[relative_path(p, folder) for p in table["path"]])
+        table = table.dropna(axis="columns", how="all")
         with written_beside(path) as partial:
             table.to_csv(partial, index=False)
     except OSError as error:

@@ -9,13 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from mien.data.chips import read_chips
 from mien.data.manifest import exact_ages
-from mien.errors import DataError, ImageError
+from mien.errors import DataError
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
-from mien.pipeline.align import extract_chip, transform_of_crop
 from mien.pipeline.estimation import calibrated_p_female, estimate_faces, log_odds
-from mien.pipeline.images import read_photo
 from mien.pipeline.intervals import LEAST_FACES, calibrate
 from mien.pipeline.metadata import GenderCalibration, ModelMetadata
 from mien.request import Request
@@ -70,10 +69,7 @@ def observe(model: "Model", table: pd.DataFrame) -> Answers:
     answers = []
     for start in range(0, len(table), AT_ONCE):
         part = table.iloc[start : start + AT_ONCE]
-        chips = [
-            _chip(path, framing, size) for path, framing in zip(part["path"], part["framing"], strict=True)
-        ]
-        answers.append(model.run(np.stack(chips)))
+        answers.append(model.run(np.stack(list(read_chips(part, size)))))
     ages, p_female = zip(*answers, strict=True)
     return Answers(np.concatenate(ages), np.concatenate(p_female))
 
@@ -269,13 +265,3 @@ def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[P
     names = table["name"] if "name" in table else table["path"]
     for name, (age, gender) in zip(names, estimates, strict=True):
         yield Prediction.of_face(name, age, gender)
-
-
-def _chip(path: str, framing: str, size: int) -> npt.NDArray[np.uint8]:
-    try:
-        photo = read_photo(path)
-    except ImageError as error:
-        raise DataError(
-            f"{error} 'mien data audit MANIFEST --output CSV' lists such pictures and leaves them out."
-        ) from None
-    return extract_chip(photo.pixels, transform_of_crop(photo.width, photo.height, framing), size)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.detection import DetectionEvaluation, DetectorScores
+from mien.evaluation.markdown import markdown_table
 from mien.files import written_beside
 
 
@@ -34,8 +35,7 @@ def to_markdown(evaluation: DetectionEvaluation) -> str:
         [name, *_cells(score, sizes, groups, evaluation.empty_pictures)]
         for name, score in evaluation.scores.items()
     ]
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
+    return markdown_table(heads, rows)
 
 
 def write_report(evaluation: DetectionEvaluation, folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mien.errors import DataError
+from mien.evaluation.markdown import markdown_table
 from mien.pipeline.align import (
     CANONICAL_GEOMETRY,
     Transform,
@@ -232,7 +233,7 @@ def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
     sides = sorted({side for _, side, _ in rows})
     shares = {(name, side): f"{100 * found.one:.1f}%" for name, side, found in rows}
     names = list(dict.fromkeys(name for name, _, _ in rows))
-    return _markdown(
+    return markdown_table(
         ["detector", *(f"{side} px" for side in sides)],
         [[name, *(shares[name, side] for side in sides)] for name in names],
     )
@@ -241,7 +242,7 @@ def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
 def laid_table(rows: Sequence[tuple[str, int, float, float, SingleFaces]]) -> str:
     """Markdown: a row for each detector, side, share and angle."""
     head = ["detector", "side", "share", "angle", "exactly one", "missed", "more", "MAE given", "MAE found"]
-    return _markdown(head, [_laid_row(*row) for row in rows])
+    return markdown_table(head, [_laid_row(*row) for row in rows])
 
 
 def _laid_row(name: str, side: int, share: float, angle: float, found: SingleFaces) -> list[str]:
@@ -259,8 +260,3 @@ def _laid_row(name: str, side: int, share: float, angle: float, found: SingleFac
         str((counts > 1).sum()),
         *means,
     ]
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])

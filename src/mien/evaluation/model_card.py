@@ -12,13 +12,14 @@ What stands between them is replaced by the table of that name. Tables come from
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.groups import CROSSED, dashed
+from mien.evaluation.markdown import markdown_table
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
 
 MARKS = re.compile(
@@ -110,7 +111,7 @@ def overall_table(evaluations: Mapping[str, Json]) -> str:
     aimed = [evaluation["interval_coverage_aimed_at"] for evaluation in evaluations.values()]
     aims = {round(100 * coverage) for coverage in aimed if coverage is not None}
     aim = " or ".join(str(aim) for aim in sorted(aims))
-    return _table([*head, f"{aim} % interval covers" if aim else "interval covers"], rows)
+    return markdown_table([*head, f"{aim} % interval covers" if aim else "interval covers"], rows)
 
 
 def calibration_table(evaluations: Mapping[str, Json]) -> str:
@@ -123,7 +124,7 @@ def calibration_table(evaluations: Mapping[str, Json]) -> str:
         cells += [f"{gender['expected_calibration_error']:.3f}" if gender else "–"]
         cells += [f"{100 * gender[key]:.1f} %" if key in gender else "–" for key in LABELLED]
         rows.append([TITLES.get(name, name), *cells])
-    return _table([*head, "labelled", "of these right"], rows)
+    return markdown_table([*head, "labelled", "of these right"], rows)
 
 
 def own_tables(evaluation: Json) -> dict[str, str]:
@@ -148,7 +149,7 @@ def group_table(evaluation: Json) -> str:
             faces = max(figure["n"] for figure in figures.values())
             cells = [GROUP_COLUMNS[metric][1](figures.get(metric)) for metric in known]
             rows.append([dashed(name), f"{faces:,}", *cells])
-    return _table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
+    return markdown_table(["", "faces", *(GROUP_COLUMNS[metric][0] for metric in known)], rows)
 
 
 def young_table(young: Json) -> str:
@@ -160,7 +161,7 @@ def young_table(young: Json) -> str:
         cells += [_share(figures.get(metric)) for metric in ("gender_accuracy", "coverage")]
         faces = max((figure["n"] for figure in figures.values()), default=0)
         rows.append([dashed(band), f"{faces:,}", *cells])
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def gap_table(evaluation: Json) -> str:
@@ -177,7 +178,7 @@ def gap_table(evaluation: Json) -> str:
                 years = metric in ("mae", "bias")
                 size = f"{gap['gap']:.1f} years" if years else f"{100 * gap['gap']:.1f} points"
                 rows.append([f"{label.removesuffix(', years')}, by {trait}", *ends, size])
-    return _table(["", "worst", "best", "gap"], rows)
+    return markdown_table(["", "worst", "best", "gap"], rows)
 
 
 def threshold_table(thresholds: Json) -> str:
@@ -193,7 +194,7 @@ def threshold_table(thresholds: Json) -> str:
     )
     head = [f"{minors:,} minors: estimated as old or older", "worst group"]
     head += [f"{adults:,} adults: estimated younger", "worst group"]
-    return _table(["challenge age", *head], rows)
+    return markdown_table(["challenge age", *head], rows)
 
 
 def threshold_group_table(thresholds: Json) -> str:
@@ -207,7 +208,7 @@ def threshold_group_table(thresholds: Json) -> str:
             ]
             faces = [f"{figure['n']:,}" if figure else "0" for figure in pairs[0]]
             rows.append([name, *faces, *(" / ".join(map(_percent, pair)) for pair in pairs)])
-    return _table(["", "minors", "adults", *map(str, CHALLENGE_AGES)], rows)
+    return markdown_table(["", "minors", "adults", *map(str, CHALLENGE_AGES)], rows)
 
 
 def _worst(thresholds: Json, metric: str) -> str:
@@ -220,11 +221,6 @@ def _worst(thresholds: Json, metric: str) -> str:
 
 
 LABELLED = ("labelled", "labelled_accuracy")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _years(figure: Json | None, digits: int) -> str:

@@ -1,6 +1,7 @@
 """The model file: an ONNX graph and its metadata, checked against each other when it is loaded."""
 
 import os
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from mien.errors import ModelError
 from mien.pipeline.align import CANONICAL_GEOMETRY
+from mien.pipeline.device_names import Device
+from mien.pipeline.devices import device_of
 from mien.pipeline.metadata import ModelMetadata
 from mien.pipeline.session import open_session
 
@@ -30,29 +33,37 @@ class Model:
 
     Args:
         path: The file; None for the one that ships.
+        device: What it runs on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for the
+            first of the others that works, or else ``cpu``.
+        threads: That each run uses; 0 for as many as there are cores.
 
     Attributes:
         path: The file.
         metadata: What the file says of itself.
+        device: What it runs on.
 
     Raises:
+        DeviceError: If the device cannot be used.
         ModelError: If the file is missing, is not ONNX, lacks metadata, or its graph or geometry is not what
             its metadata, or mien, expects.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu", threads: int = 0
+    ) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_model_path()
         self.path = source
-        self._session = _load(source)
+        self._session = _load(source, device, threads)
+        self.device, self._asked, self._threads = device_of(self._session), device, threads
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_properties(properties, str(source))
         _check_metadata(self.metadata, str(source))
         _check_graph(self._session, self.metadata, str(source))
 
-    def __reduce__(self) -> tuple[type["Model"], tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """A pickled model is loaded again from its file."""
-        return Model, (self.path,)
+        return partial(Model, self.path, device=self._asked, threads=self._threads), ()
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
         """Look at faces.
@@ -89,7 +100,7 @@ def normalise(chips: Chips, metadata: ModelMetadata) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
-def _load(path: Path) -> Any:  # onnxruntime has no types
+def _load(path: Path, device: Device, threads: int) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_model_path() else "check the path"
         raise ModelError(f"There is no model file {path}; {cure}.")
@@ -99,7 +110,7 @@ def _load(path: Path) -> Any:  # onnxruntime has no types
             "--manifest CSV --output FILE'."
         )
     try:
-        return open_session(path)
+        return open_session(path, threads, device)
     except ValueError:
         raise ModelError(
             f"{path} is not an ONNX file that can be run; use a file that 'mien export' wrote."

@@ -1,50 +1,82 @@
-"""Opening an ONNX graph for the CPU."""
+"""Opening an ONNX graph."""
 
 import ctypes
 import logging
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from mien.pipeline import telemetry
-
-_REFUSALS = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
+from mien.pipeline.devices import CPU, REFUSALS, Accelerator, accelerators, quietly
 
 
-def open_session(graph: Path | bytes, threads: int = 0) -> Any:  # onnxruntime has no types
+def open_session(
+    graph: Path | bytes, threads: int = 0, device: str = "cpu"
+) -> Any:  # onnxruntime has no types
     """A session that several threads may run at once.
 
     Args:
         graph: The file, or its content.
-        threads: That each run uses; 0 for as many as there are cores.
+        threads: That each run uses on the processor; 0 for as many as there are cores.
+        device: Where it runs; ``auto`` for the first accelerator that can run it, or else the processor.
 
     Raises:
         ValueError: If it is no graph that can be run.
+        DeviceError: If the device cannot be used.
     """
     _warn_of_telemetry()
+    wanted = accelerators(device)
+    session = next(filter(None, (_open_on(one, graph, threads) for one in wanted)), None)
+    if session is None:
+        session = _open(onnxruntime.InferenceSession, graph, _options(threads), [CPU])
+        if device not in ("cpu", "auto"):
+            raise wanted[0].missing()
+    _sessions.add(session)
+    return session
+
+
+class _OneAtATime(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
+    """A session on a device that does not take several runs at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._free = threading.Lock()
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with self._free:
+            return super().run(*args, **kwargs)
+
+
+def _open_on(accelerator: Accelerator, graph: Path | bytes, threads: int) -> Any | None:
+    """A session on an accelerator; None where it does not work, as without hardware or libraries."""
+    options = _options(threads)
+    kind = onnxruntime.InferenceSession if accelerator.concurrent else _OneAtATime
+    with quietly():
+        try:
+            session = _open(kind, graph, options, accelerator.add_to(options))
+        except ValueError:
+            return None
+    return session if session.get_providers()[0] == accelerator.provider else None
+
+
+def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors, which are raised as well; not warnings on stderr
+    return options
+
+
+def _open(kind: Any, graph: Path | bytes, options: Any, providers: list[Any]) -> Any:
     source = graph if isinstance(graph, bytes) else str(graph)
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except _REFUSALS as error:
+        return kind(source, options, providers=providers, enable_fallback=0)
+    except REFUSALS as error:
         raise ValueError(str(error)) from None
-    _sessions.add(session)
-    return session
 
 
 @cache  # so that it is said once

@@ -26,9 +26,9 @@ class ChipAugmentation(nn.Module):
         """(n, 3, side, side) in [0, 1] to the same shape and range."""
         if self.gentle:
             return _light(_move(images, 8.0, 0.04, 0.08), 0.08, 0.1, 0.0, 0.0, 0.0).clamp(0, 1)
-        images = _light(_move(images, 15.0, 0.08, 0.16), 0.3, 0.3, 0.4, 0.06, 0.15, dark=0.1)
-        images = _sharpen(_coarsen(_trim(images, 0.1), 0.15), 0.2)
-        return _hide(_grain(images, 0.25), 0.3).clamp(0, 1)
+        images = _light(_move(images, 12.0, 0.06, 0.14), 0.25, 0.25, 0.3, 0.04, 0.1, dark=0.05)
+        images = _sharpen(_coarsen(_trim(images, 0.06), 0.12), 0.15)
+        return _hide(_grain(images, 0.15), 0.2).clamp(0, 1)
 
 
 def _uniform(images: Tensor, reach: float, *shape: int) -> Tensor:

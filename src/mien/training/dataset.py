@@ -5,7 +5,6 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +14,10 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from mien.data.chips import read_chips
 from mien.data.sources import RACES
-from mien.errors import DataError, ImageError
+from mien.errors import DataError
 from mien.files import reserve, written_beside
-from mien.pipeline.align import extract_chip, transform_of_crop
-from mien.pipeline.images import read_photo
 from mien.progress import progress
 
 UNKNOWN = -1
@@ -212,17 +210,6 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
     return mapped
 
 
-def decode(table: pd.DataFrame, side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """The chips of a manifest's rows, in order, (side, side, 3) RGB each.
-
-    Raises:
-        DataError: If a picture cannot be read.
-    """
-    jobs = [(p, f, side) for p, f in zip(table["path"], table["framing"], strict=True)]
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(_decode, jobs)
-
-
 def _write_chips(table: pd.DataFrame, side: int, path: Path) -> None:
     """Decode into a file; a mapped one would crash the process where the disk is full."""
     shape = (len(table), side, side, 3)
@@ -231,7 +218,7 @@ def _write_chips(table: pd.DataFrame, side: int, path: Path) -> None:
             reserve(file, math.prod(shape))
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for chip in progress(decode(table, side), "Reading faces", len(table)):
+            for chip in progress(read_chips(table, side), "Reading faces", len(table)):
                 file.write(chip.tobytes())
     except OSError as error:
         raise DataError(
@@ -245,17 +232,6 @@ def _rank() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
-
-
-def _decode(job: tuple[str, str, int]) -> npt.NDArray[np.uint8]:
-    path, framing, side = job
-    try:
-        photo = read_photo(path)
-    except ImageError as error:
-        raise DataError(
-            f"{error} 'mien data audit MANIFEST --output CSV' lists such pictures and leaves them out."
-        ) from None
-    return extract_chip(photo.pixels, transform_of_crop(photo.width, photo.height, framing), side)
 
 
 def _codes(column: "pd.Series[str]", names: Sequence[str]) -> torch.Tensor:

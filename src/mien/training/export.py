@@ -11,6 +11,7 @@ import onnx
 import pandas as pd
 import torch
 
+from mien.data.chips import read_chips
 from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.data.sources import TERMS
 from mien.errors import TrainingError
@@ -24,9 +25,9 @@ from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 from mien.pipeline.model import Model
 from mien.training.augment import to_images
 from mien.training.checkpoint import load_checkpoint
-from mien.training.dataset import decode
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
+from mien.training.plain import make_plain
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -58,7 +59,12 @@ class ExportReport:
 
 
 def export(
-    sources: Sequence[Path], manifests: Sequence[Path], output: Path, *, version: str | None = None
+    sources: Sequence[Path],
+    manifests: Sequence[Path],
+    output: Path,
+    *,
+    version: str | None = None,
+    plain: bool = False,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
@@ -71,6 +77,7 @@ def export(
             :func:`~mien.evaluation.calibration.draw_ages`.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
+        plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
 
     Raises:
         TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
@@ -84,6 +91,8 @@ def export(
     if all(table["age_low"].isna().all() for table in tables):
         raise TrainingError(f"{manifests[0]} has no validation rows with an age to calibrate on.")
     graph, metadata, module = _read_sources(sources)
+    if plain:
+        make_plain(graph)
     if version is not None:
         metadata = metadata.model_copy(update={"version": version})
     differences = None
@@ -124,7 +133,7 @@ def _calibrate(
 
 
 def _some_chips(table: pd.DataFrame, side: int) -> Pixels:
-    return np.stack(list(decode(table[:COMPARED], side)))
+    return np.stack(list(read_chips(table[:COMPARED], side)))
 
 
 def _validation_rows(manifest: Path) -> pd.DataFrame:

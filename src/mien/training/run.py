@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
+from mien.data.chips import read_chips
 from mien.data.crop import look_like_photos
 from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.errors import TrainingError
@@ -18,7 +19,7 @@ from mien.pipeline.detect import make_detector
 from mien.pipeline.intervals import LEAST_FACES
 from mien.request import DEFAULT_DETECTOR
 from mien.training.checkpoint import SUFFIX, load_checkpoint
-from mien.training.dataset import Batch, ChipDataset, ShareSampler, decode, load_chips
+from mien.training.dataset import Batch, ChipDataset, ShareSampler, load_chips
 from mien.training.devices import choose_precision
 from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer
 from mien.training.module import FaceModule
@@ -202,7 +203,9 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
     if weights.suffix in KERAS and recipe.name != "classic":
         raise TrainingError(f"{weights} is a Keras file, which the recipe 'classic' starts from.")
     some = np.linspace(0, len(rows) - 1, STARTING_FACES, dtype=np.intp)
-    module.start_from(weights, torch.from_numpy(np.stack(list(decode(rows.iloc[some], recipe.chip_side)))))
+    module.start_from(
+        weights, torch.from_numpy(np.stack(list(read_chips(rows.iloc[some], recipe.chip_side))))
+    )
 
 
 def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, batch_size: int) -> None:

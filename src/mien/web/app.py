@@ -81,6 +81,8 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold addresses and queries
+    if app.state.settings.device != "cpu":
+        logging.getLogger("mien.web").info("The model runs on %s.", app.state.service.engine.device)
     app.state.service.warm_up()
     yield
     app.state.service.close()

@@ -24,6 +24,10 @@ class Engine:
         settings: Names the model, the detectors and the limits.
         predictor: Used with its own detector instead.
 
+    Attributes:
+        metadata: Of the model.
+        device: What the model runs on.
+
     Raises:
         MienError: If the model or a detector cannot be loaded.
     """
@@ -35,7 +39,7 @@ class Engine:
         self._detectors = dict(zip(settings.detector_names, (None, *others), strict=False))
         self._predictor = copy(predictor or _predictor(settings))
         self._predictor.max_pixels, self._predictor.max_faces = settings.max_pixels, settings.max_faces
-        self.metadata = self._predictor.model.metadata
+        self.metadata, self.device = self._predictor.model.metadata, self._predictor.device
         for name in self._detectors:
             self.complete(Request(detector=name))  # sets it up
 
@@ -90,6 +94,8 @@ class Engine:
 
 def _predictor(settings: Settings) -> Predictor:
     try:
-        return Predictor(settings.model, settings.detectors[0], coverage=settings.coverage)
+        return Predictor(
+            settings.model, settings.detectors[0], coverage=settings.coverage, device=settings.device
+        )
     except ValueError as error:
         raise ServerError(f"--coverage (MIEN_COVERAGE): {error}.") from None

@@ -8,9 +8,10 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.errors import ServerError
+from mien.pipeline.device_names import Device
+from mien.processors import processors
 from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
-from mien.web.processors import processors
 
 List: TypeAlias = tuple[str, ...]
 """In a variable or flag: values separated by commas."""
@@ -41,6 +42,10 @@ class Settings(BaseModel):
         "*.example.org; * for any.",
     )
     model: Path | None = Field(default=None, description="Model file; the one included if not given.")
+    device: Device = Field(
+        default="cpu",
+        description="What the model runs on: auto, cpu, cuda, coreml, directml or openvino.",
+    )
     detectors: List = Field(
         default=(DEFAULT_DETECTOR,),
         min_length=1,

@@ -9,6 +9,7 @@ from mien.pipeline.detect.mien import MienDetector
 from mien.pipeline.detect.protocol import Detector
 from mien.pipeline.detect.rotation import TurningDetector
 from mien.pipeline.detect.yunet import YuNetDetector
+from mien.pipeline.device_names import Device
 
 __all__ = [
     "CenterFaceDetector",
@@ -22,7 +23,7 @@ __all__ = [
 
 
 def make_detector(
-    name: str, *, longest_side: int | None = None, threshold: float | None = None
+    name: str, *, longest_side: int | None = None, threshold: float | None = None, device: Device = "cpu"
 ) -> MienDetector | DlibDetector | YuNetDetector | CenterFaceDetector:
     """The detector of a name.
 
@@ -30,6 +31,7 @@ def make_detector(
         name: ``mien``, ``dlib``, ``centerface``, ``yunet``, or ``yunet:PATH`` with the path of its ONNX file.
         longest_side: In pixels, of photos as the detector sees them; None for the detector's own choice.
         threshold: Least score of a face; None for the detector's own.
+        device: What ``mien`` runs on; the others run on the processor.
 
     Raises:
         DetectorError: If there is no such detector, or what it needs is missing or wrong.
@@ -40,7 +42,7 @@ def make_detector(
     if kind == "yunet" and (path or name == kind):
         return YuNetDetector(path or None, **settings)
     if name == "mien":
-        return MienDetector(**settings)
+        return MienDetector(**settings, device=device)
     if name == "dlib":
         return DlibDetector(**settings)
     if name == "centerface":

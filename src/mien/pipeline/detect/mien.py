@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mien.errors import DetectorError
 from mien.pipeline.detect.nms import choose_faces, intersection_over_union
 from mien.pipeline.detect.preprocessing import CLOSE_UP, close_up, resize, to_tensor
+from mien.pipeline.device_names import Device
 from mien.pipeline.images import Pixels
 from mien.pipeline.session import open_session
 from mien.results import Face
@@ -112,6 +113,7 @@ class MienDetector:
         path: The file; None for the one that ships.
         longest_side: In pixels, of the photo as the detector sees it.
         threshold: Least score, in [0, 1]; None for the file's own.
+        device: What it runs on; see :class:`~mien.pipeline.model.Model`.
 
     Attributes:
         metadata: What the file says of itself.
@@ -119,6 +121,7 @@ class MienDetector:
 
     Raises:
         DetectorError: If the file is missing or is not a detector of mien.
+        DeviceError: If the device cannot be used.
     """
 
     def __init__(
@@ -127,11 +130,12 @@ class MienDetector:
         *,
         longest_side: int = 640,
         threshold: float | None = None,
+        device: Device = "cpu",
     ) -> None:
         """Load the file and check it."""
         source = Path(path) if path is not None else default_detector_path()
         self.path = source
-        self._session = _open(source)
+        self._session, self._device = _open(source, device), device
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = DetectorMetadata.from_properties(properties, str(source))
         _check_graph(self._session, str(source))
@@ -140,7 +144,12 @@ class MienDetector:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled detector is set up again."""
-        return partial(MienDetector, self.path, longest_side=self.longest_side, threshold=self.threshold), ()
+        settings: dict[str, Any] = {
+            "longest_side": self.longest_side,
+            "threshold": self.threshold,
+            "device": self._device,
+        }
+        return partial(MienDetector, self.path, **settings), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
@@ -183,12 +192,13 @@ class MienDetector:
         return [boxes[wanted], scores[wanted], points[wanted]]
 
 
-def _open(path: Path) -> Any:  # onnxruntime has no types
+def _open(path: Path, device: Device) -> Any:  # onnxruntime has no types
     if not path.is_file():
         cure = "install mien again" if path == default_detector_path() else "check the path"
         raise DetectorError(f"There is no detector file {path}; {cure}.")
     try:
-        return open_session(path, threads=1)  # a stream of photos is searched by several threads
+        # One thread: a stream of photos is searched by several.
+        return open_session(path, threads=1, device=device)
     except ValueError:
         raise DetectorError(f"{path} is not an ONNX file that can be run.") from None
 

@@ -80,7 +80,7 @@ RECIPES = {
             batch_size=64,
             learning_rate=6e-4,
             chip_side=128,
-            shares={"fairface": 0.4, "all-age-faces": 0.4},
+            shares={"fairface": 0.6, "all-age-faces": 0.4},
             ema_decay=0.999,
             teachable=True,
         ),

@@ -22,8 +22,8 @@ Sides = Sequence[tuple[float, int]]
 
 GENTLE_FROM = 0.8
 """Share of the epochs after which faces are augmented gently and not mixed, so that it ends on real ones."""
-MIXED, MIXING = 0.5, 0.4
-"""Share of the batches whose faces are mixed; parameter of the beta distribution that says how much."""
+MIXING = 0.4
+"""Parameter of the beta distribution that says how much of two faces is mixed."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
 """Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
 GROUP_MEMORY = 0.998
@@ -60,6 +60,7 @@ class MultiTaskModule(FaceModule):
         sides: Sides,
         continued_sides: Sides,
         weight_decay: float,
+        mixed: float,
     ) -> None:
         """Take the net and how to train it.
 
@@ -69,6 +70,7 @@ class MultiTaskModule(FaceModule):
             sides: Sides of the training images in pixels: coarse first, where epochs are cheap.
             continued_sides: The same where the net starts from a model file and has seen coarse images.
             weight_decay: Of the convolutions and the linear layer.
+            mixed: Share of the batches whose faces are mixed.
         """
         super().__init__(spec)
         self.net = net
@@ -80,6 +82,7 @@ class MultiTaskModule(FaceModule):
         self.group_losses: Tensor
         self.sides, self.continued_sides = sides, continued_sides
         self.weight_decay = weight_decay
+        self.mixed = mixed
 
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Go on from a model file of this recipe; of two joined nets, from the first."""
@@ -122,12 +125,12 @@ class MultiTaskModule(FaceModule):
         return self._done() > GENTLE_FROM
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """The weighted sum of the three tasks' losses; of half of the training batches, mixed by pairs.
+        """The weighted sum of the three tasks' losses; of some training batches, mixed by pairs.
 
         A mixture of two faces has the same mixture of their losses (Zhang et al., "mixup", ICLR 2018), so
         that no face is learned by heart.
         """
-        if self.training and not self._gentle() and float(torch.rand(())) < MIXED:
+        if self.training and not self._gentle() and float(torch.rand(())) < self.mixed:
             share = float(torch.distributions.Beta(MIXING, MIXING).sample())
             order = torch.randperm(len(images), device=images.device)
             answers = self.net(share * images + (1 - share) * images[order])

@@ -61,4 +61,5 @@ class SmallModule(MultiTaskModule):
             sides=SIDES,
             continued_sides=CONTINUED_SIDES,
             weight_decay=0.05,
+            mixed=0.5,
         )

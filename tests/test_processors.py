@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.web import processors as module
-from mien.web.processors import processors
+from mien import processors as module
+from mien.processors import processors
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Annotating collections of photos: into Parquet, resumable, on one machine or a cluster."""

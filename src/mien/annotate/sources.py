@@ -1,0 +1,291 @@
+"""What can be annotated: folders, patterns, lists, archives, tables and addresses, all read lazily."""
+
+import glob
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import BinaryIO, Protocol
+
+from pyarrow import fs
+
+from mien.annotate.archives import TAR_ENDINGS, ZIP_ENDING, TarSource, ZipSource
+from mien.annotate.items import PHOTO_ENDINGS, Item, Wanted, ends_in, is_photo, item_at, printable_name
+from mien.annotate.locations import is_address, local_path, resolve
+from mien.annotate.tables import TableSource
+from mien.errors import DataError
+
+TABLE_ENDING = ".parquet"
+CONTAINER_ENDINGS = (ZIP_ENDING, *TAR_ENDINGS, TABLE_ENDING)
+
+_MAGIC = re.compile(r"[*?[]")
+
+
+class Source(Protocol):
+    """Photos that belong together."""
+
+    def count(self) -> int | None:
+        """How many photos there are; None where that is known only once they are read."""
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """The photos that are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSource:
+    """Photos at known places: paths and addresses, given one by one."""
+
+    places: tuple[str, ...]
+
+    def count(self) -> int:
+        """See :class:`Source`."""
+        return len(self.places)
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """See :class:`Source`."""
+        return (item for item in map(item_at, self.places) if wanted(item.name))
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """The photos in a folder and its subfolders, by the endings of their names; hidden ones are passed over.
+
+    Links to folders are followed, but no folder is read twice.
+    """
+
+    folder: str
+
+    def count(self) -> int:
+        """See :class:`Source`."""
+        return sum(1 for _ in self._walk())
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """See :class:`Source`; a folder that cannot be read is an item with an error."""
+        return (item for item in self._walk() if wanted(item.name))
+
+    def _walk(self) -> Iterator[Item]:
+        failed: list[OSError] = []
+        seen = set()
+        for root, folders, files in os.walk(self.folder, followlinks=True, onerror=failed.append):
+            real = os.path.realpath(root)
+            folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+            if real not in seen:
+                seen.add(real)
+                yield from (item_at(os.path.join(root, name)) for name in sorted(files) if is_photo(name))
+            while failed:
+                yield _unreadable(failed.pop())
+        yield from map(_unreadable, failed)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSource:
+    """The photos below an address, by the endings of their names.
+
+    Attributes:
+        address: Where they lie.
+        pattern: That their addresses match; * is any text, slashes included.
+        endings: Of their names.
+    """
+
+    address: str
+    pattern: str = "*"
+    endings: tuple[str, ...] = PHOTO_ENDINGS
+
+    def count(self) -> int:
+        """See :class:`Source`."""
+        return sum(1 for _ in self.places())
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """See :class:`Source`."""
+        return (item for item in map(item_at, self.places()) if wanted(item.name))
+
+    def places(self) -> Iterator[str]:
+        """The photos' addresses; one folder's at a time are held.
+
+        Raises:
+            DataError: If the store cannot be read.
+        """
+        try:
+            file_system, path = resolve(self.address)
+            for found in _below(file_system, path):
+                address = self.address.rstrip("/") + found[len(path.rstrip("/")) :]
+                if fnmatchcase(address, self.pattern) and ends_in(found, self.endings):
+                    yield address
+        except OSError as error:
+            raise DataError(f"{self.address} cannot be read ({error.strerror or error}).") from None
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSource:
+    """What matches a pattern on this machine; folders and archives stand for what is in them."""
+
+    pattern: str
+
+    def count(self) -> int:
+        """See :class:`Source`; a match counts as one photo."""
+        return sum(1 for _ in self._places())
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """See :class:`Source`."""
+        for source in find_sources(self._places(), listed=True):
+            yield from source.items(wanted)
+
+    def _places(self) -> Iterator[str]:
+        recursive = "**" in self.pattern  # then what is in a folder matches by itself
+        for place in glob.iglob(self.pattern, recursive=True):
+            if not (recursive and (os.path.isdir(place) or not is_photo(place))):
+                yield place
+
+
+@dataclass(frozen=True, slots=True)
+class ListSource:
+    """A list of paths and addresses, one a line or NUL-terminated; ``-`` is standard input.
+
+    A line that names a folder or an archive stands for what is in it.
+    """
+
+    path: str
+    separator: bytes = b"\n"
+
+    def count(self) -> int | None:
+        """See :class:`Source`; a line counts as one photo."""
+        if self.path == "-" or not os.path.isfile(self.path):  # a pipe has no second time
+            return None
+        return sum(1 for _ in self.lines())
+
+    def items(self, wanted: Wanted) -> Iterator[Item]:
+        """See :class:`Source`."""
+        for line in self.lines():
+            for source in find_sources([line], listed=True):
+                yield from source.items(wanted)
+
+    def lines(self) -> Iterator[str]:
+        """The paths and addresses."""
+        if self.path == "-":
+            yield from _split(sys.stdin.buffer, self.separator)
+            return
+        with open(self.path, "rb") as file:
+            yield from _split(file, self.separator)
+
+
+def _split(file: BinaryIO, separator: bytes) -> Iterator[str]:
+    rest = b""
+    while chunk := file.read(2**16):
+        *lines, rest = (rest + chunk).split(separator)
+        yield from filter(None, map(_decoded, lines))
+    yield from filter(None, [_decoded(rest)])
+
+
+def _decoded(line: bytes) -> str:
+    return os.fsdecode(line.removesuffix(b"\r"))
+
+
+def find_sources(texts: Iterable[str], *, separator: bytes = b"\n", listed: bool = False) -> Iterator[Source]:
+    """What the sources of a command stand for.
+
+    Args:
+        texts: As given.
+        separator: Between the lines of lists.
+        listed: Whether they come from a list: then nothing in them is a pattern or another list, and what is
+            missing is a photo that cannot be read.
+
+    Raises:
+        DataError: If one does not exist, or is nothing that photos can be read from.
+    """
+    for text in texts:
+        if not listed and (text == "-" or (text.startswith("@") and not os.path.lexists(text))):
+            yield _list(text.removeprefix("@"), separator)
+        else:
+            yield from _at(local_path(text), listed)
+
+
+def _list(path: str, separator: bytes) -> ListSource:
+    if path == "-" and sys.stdin is None:
+        raise DataError("Standard input is closed; name a list.")
+    if path != "-":
+        _refuse_unreadable(path)
+    return ListSource(path, separator)
+
+
+def _at(place: str, listed: bool) -> Iterator[Source]:
+    if is_address(place):
+        yield from _at_address(place, listed)
+    elif not listed and _MAGIC.search(place) and not os.path.lexists(place):
+        yield from _matching(place)
+    elif os.path.isdir(place):
+        yield FolderSource(os.path.normpath(place))
+    elif listed and not os.path.isfile(place):
+        yield PlaceSource((os.path.normpath(place),))
+    else:
+        if not listed:
+            _refuse_unreadable(place)
+        yield _file(os.path.normpath(place))
+
+
+def _at_address(address: str, listed: bool) -> Iterator[Source]:
+    ending = address.lower()
+    if not listed and (magic := _MAGIC.search(address)):
+        folder = address[: magic.start()].rpartition("/")[0]
+        if ending.endswith(CONTAINER_ENDINGS):
+            places = StoreSource(folder, address, CONTAINER_ENDINGS).places()
+            yield from (_file(place) for place in places)
+        else:
+            yield StoreSource(folder, address)
+    elif listed or ending.endswith((*CONTAINER_ENDINGS, *PHOTO_ENDINGS)):
+        yield _file(address)
+    else:
+        yield StoreSource(address)
+
+
+def _file(place: str) -> Source:
+    """One file: an archive, a table, or by default a photo, whatever its name."""
+    ending = place.lower()
+    if ending.endswith(ZIP_ENDING):
+        return ZipSource(place)
+    if ending.endswith(TAR_ENDINGS):
+        return TarSource(place)
+    if ending.endswith(TABLE_ENDING):
+        return TableSource(place)
+    return PlaceSource((place,))
+
+
+def _matching(pattern: str) -> Iterator[Source]:
+    """A pattern as one source; of archives, which may be read side by side, each match."""
+    if next(glob.iglob(pattern, recursive=True), None) is None:
+        raise DataError(f"Nothing matches {printable_name(pattern)}; check the pattern.")
+    if pattern.lower().endswith(CONTAINER_ENDINGS):
+        yield from find_sources(sorted(glob.iglob(pattern, recursive=True)), listed=True)
+    else:
+        yield PatternSource(pattern)
+
+
+def _below(file_system: fs.FileSystem, path: str) -> Iterator[str]:
+    entries = sorted(file_system.get_file_info(fs.FileSelector(path)), key=lambda entry: entry.path)
+    for entry in entries:
+        if entry.type == fs.FileType.Directory:
+            if not entry.base_name.startswith("."):
+                yield from _below(file_system, entry.path)
+        else:
+            yield entry.path
+
+
+def _refuse_unreadable(path: str) -> None:
+    name = printable_name(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise DataError(f"{name} does not exist; check the path.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} cannot be read ({getattr(error, 'strerror', error)}).") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise DataError(f"{name} is no file and no folder; name photos, a folder or an archive.")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{name} may not be opened; check its permissions.")
+
+
+def _unreadable(error: OSError) -> Item:
+    name = printable_name(os.fsdecode(error.filename))
+    return Item(name, error=f"The folder {name} cannot be read ({error.strerror}).")

@@ -1,0 +1,36 @@
+"""What a run did, in words."""
+
+from collections.abc import Iterator
+
+from mien.annotate.run import Summary
+
+
+def describe(summary: Summary) -> Iterator[str]:
+    """Sentences about a run and the collection that it has made."""
+    counts = summary.counts
+    done = counts.photos - summary.before
+    rate = f", {done / summary.seconds:,.1f} photos a second" if done and summary.seconds else ""
+    yield f"{_count(done, 'photo')} looked at in {_duration(summary.seconds)}{rate}."
+    if summary.before:
+        yield f"{_count(summary.before, 'photo')} had been done before."
+    without = f", {counts.without_faces:,} without a face" if counts.without_faces else ""
+    failed = f", {counts.failed:,} that could not be read" if counts.failed else ""
+    faces, photos = _count(counts.faces, "face"), _count(counts.photos, "photo")
+    yield f"{summary.output} holds {faces} in {photos}{without}{failed}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _duration(seconds: float) -> str:
+    """As people say it.
+
+    >>> _duration(3.2), _duration(125), _duration(7380)
+    ('3 s', '2 min 5 s', '2 h 3 min')
+    """
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -1,0 +1,173 @@
+"""Model files for other programs: the same net in operators that they all know.
+
+mien's files hold kernels as bytes, and nodes as PyTorch's exporter writes them. ONNX Runtime and OpenVINO
+take both. OpenCV 4's ``dnn`` takes neither, and what converts files to half precision stumbles over them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from mien.errors import TrainingError
+from mien.files import refuse_overwriting, written_beside
+from mien.pipeline.model import Model
+
+MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE = 1e-3, 1e-4
+FACES = 16
+"""Pictures of noise on which a converted file is compared."""
+
+OPSET_13 = {"Add", "AveragePool", "Conv", "Div", "Flatten", "Gather", "Gemm", "GlobalAveragePool", "Mul"} | {
+    "Relu",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Squeeze",
+}
+"""Operators that compute the same from version 13 of ONNX on, as far as mien's graphs use them."""
+
+Array = npt.NDArray[Any]
+
+
+def convert(source: Path, output: Path) -> tuple[float, float]:
+    """Write a model file anew in plain operators, its calibration kept, and prove that it answers alike.
+
+    Args:
+        source: A model file.
+        output: The ``.onnx`` file to write.
+
+    Returns:
+        Largest differences between the two files' answers, in years and in p(female).
+
+    Raises:
+        ModelError: If the source cannot be used.
+        TrainingError: If the answers differ by more than 1e-3 years or 1e-4 in probability, or the file
+            cannot be written; no file is left then.
+        MienError: If the output is the source.
+    """
+    refuse_overwriting([output], [source])
+    model = Model(source)  # which refuses what is no model file
+    graph = onnx.load(source)
+    make_plain(graph)
+    try:
+        with written_beside(output) as file:
+            onnx.save(graph, file)
+            differences = _compare(model, Model(file))
+            if not (differences[0] <= MAX_AGE_DIFFERENCE and differences[1] <= MAX_PROBABILITY_DIFFERENCE):
+                raise TrainingError(
+                    f"the plain graph differs from {source} by {differences[0]:.2g} years and "
+                    f"{differences[1]:.2g} in probability; nothing was written."
+                )
+    except OSError as error:
+        raise TrainingError(
+            f"{output} cannot be written ({error.strerror}); choose another --output."
+        ) from None
+    return differences
+
+
+def make_plain(model: onnx.ModelProto) -> None:
+    """Rewrite a graph, in place, without what other programs do not know.
+
+    Kernels become single precision. A global average becomes one node, a backward slice of the input a
+    gathering, and the choice of one column a slice. What is left is said to be of opset 13, if it is.
+    """
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {output: node for node in graph.node for output in node.output}
+    widths = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input
+    }
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if not _fold(node, constants):
+            nodes += (
+                _flattened(node, makers)
+                or _mirrored(node, constants, widths)
+                or _column(node, constants)
+                or [node]
+            )
+    _replace(graph, nodes, constants)
+    if OPSET_13.issuperset(node.op_type for node in graph.node):
+        del model.opset_import[:]
+        model.opset_import.extend([onnx.helper.make_opsetid("", 13)])
+        model.ir_version = 7
+    onnx.checker.check_model(model)
+
+
+def _fold(node: onnx.NodeProto, constants: dict[str, Array]) -> bool:
+    """Compute a stored kernel."""
+    if node.op_type not in ("Cast", "Mul") or any(name not in constants for name in node.input):
+        return False
+    values = [constants[name] for name in node.input]
+    constants[node.output[0]] = (
+        values[0] * values[1] if node.op_type == "Mul" else values[0].astype(np.float32)
+    )
+    return True
+
+
+def _flattened(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """What the exporter makes of a global average: reshaped to one axis, gathered in order, reshaped."""
+    gathered = makers.get(node.input[0]) if node.op_type == "Reshape" else None
+    line = makers.get(gathered.input[0]) if gathered is not None and gathered.op_type == "Gather" else None
+    mean = makers.get(line.input[0]) if line is not None and line.op_type == "Reshape" else None
+    if line is None or mean is None or mean.op_type != "ReduceMean":
+        return []
+    pooled = f"{node.output[0]}.pooled"
+    return [
+        onnx.helper.make_node("GlobalAveragePool", [mean.input[0]], [pooled]),
+        onnx.helper.make_node("Flatten", [pooled], [node.output[0]], axis=1),
+    ]
+
+
+def _mirrored(
+    node: onnx.NodeProto, constants: dict[str, Array], widths: dict[str, list[int]]
+) -> list[onnx.NodeProto]:
+    if node.op_type != "Slice" or node.input[0] not in widths or len(node.input) < 5:
+        return []
+    axis, step = (constants.get(name, np.array([])).tolist() for name in node.input[3:5])
+    if len(axis) != 1 or step != [-1]:
+        return []
+    order = f"{node.output[0]}.order"
+    constants[order] = np.arange(widths[node.input[0]][axis[0]], dtype=np.int64)[::-1].copy()
+    return [onnx.helper.make_node("Gather", [node.input[0], order], [node.output[0]], axis=axis[0])]
+
+
+def _column(node: onnx.NodeProto, constants: dict[str, Array]) -> list[onnx.NodeProto]:
+    if node.op_type != "Gather" or constants.get(node.input[1], np.zeros(1)).ndim:
+        return []
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+    index = int(constants[node.input[1]])
+    column = f"{node.output[0]}.column"
+    start, end, along = (f"{column}.{name}" for name in ("start", "end", "axis"))
+    for name, value in ((start, index), (end, index + 1), (along, axis)):
+        constants[name] = np.array([value], np.int64)
+    return [
+        onnx.helper.make_node("Slice", [node.input[0], start, end, along], [column]),
+        onnx.helper.make_node("Squeeze", [column, along], [node.output[0]]),
+    ]
+
+
+def _replace(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], constants: dict[str, Array]) -> None:
+    """Put nodes and tensors in the place of a graph's, as far as its outputs need them."""
+    needed = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(
+        numpy_helper.from_array(values, name) for name, values in constants.items() if name in needed
+    )
+
+
+def _compare(one: Model, other: Model) -> tuple[float, float]:
+    size, bins = one.metadata.input_size, one.metadata.age_max - one.metadata.age_min + 1
+    noise = np.random.default_rng(0).integers(0, 256, (FACES, size, size, 3), np.uint8)
+    (ages, female), (its_ages, its_female) = one.run(noise), other.run(noise)
+    years = np.abs((ages - its_ages) @ np.arange(bins)).max()
+    return float(years), float(np.abs(female - its_female).max())
