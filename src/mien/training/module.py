@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, Metric
@@ -13,6 +12,7 @@ from torchmetrics.classification import BinaryAccuracy
 from mien.errors import TrainingError
 from mien.training.augment import to_images
 from mien.training.dataset import Batch
+from mien.training.optimization import OneCycleModule
 
 AGES = 117
 """Bins of the age distribution: 0, 1, …, 116 years, the range of UTKFace's labels."""
@@ -77,7 +77,7 @@ class FaceMetrics(nn.Module):
         return updated
 
 
-class FaceModule(L.LightningModule):
+class FaceModule(OneCycleModule):
     """Base of the recipes' modules.
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
@@ -174,9 +174,7 @@ class FaceModule(L.LightningModule):
         """The loss of a batch, augmented."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             images = self.normalise(self.augmented(batch.chips))
-        loss = self._step("train", self.train_metrics, images, batch)
-        self.log("loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
-        return loss
+        return self._step("train", self.train_metrics, images, batch)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """The same losses and metrics on chips as they are, at the side that is being trained."""
@@ -186,16 +184,6 @@ class FaceModule(L.LightningModule):
     def _step(self, part: str, metrics: FaceMetrics, images: Tensor, batch: Batch) -> Tensor:
         """Judge a batch and note its losses and metrics; :mod:`mien.training.curves` writes them down."""
         losses, years, p_female = self.judge(images, batch)
-        for name, value in losses.items():
-            self.log(
-                f"{part}/{name}",
-                value.detach(),
-                on_step=False,
-                on_epoch=True,
-                logger=False,
-                sync_dist=True,
-                batch_size=len(batch.chips),
-            )
         for name, metric in metrics.update(batch, years.detach(), p_female.detach()).items():
             self.log(
                 f"{part}/{name}",
@@ -206,4 +194,4 @@ class FaceModule(L.LightningModule):
                 prog_bar=part == "val" and name != "age_rmse",  # the bar is short
                 batch_size=len(batch.chips),
             )
-        return losses["loss"]
+        return self.note_losses(part, losses, len(batch.chips))
