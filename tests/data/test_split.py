@@ -327,6 +327,11 @@ def test_a_few_faces_have_both_parts(draw: Draw, count: int) -> None:
     assert set(divide(table, validation=0.1).table["split"]) == {"train", "validation"}
 
 
+def test_three_faces_have_all_three_parts(draw: Draw) -> None:
+    table = face_table([draw(f"{i}.png", i) for i in range(3)])
+    assert set(divide(table, test=0.1, validation=0.1).table["split"]) == {"train", "validation", "test"}
+
+
 def test_a_protocol_marks_the_test_side_before_validation_is_drawn(draw: Draw) -> None:
     names = utkface_names()
     paths = [draw(name, i) for i, name in enumerate(names[:12])]

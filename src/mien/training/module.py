@@ -81,8 +81,7 @@ class FaceModule(OneCycleModule):
     """Base of the recipes' modules.
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
-    whose rows sum to 1, and p(female) (n,)), :meth:`trunks`, :meth:`augmented`, :meth:`judge` and
-    ``configure_optimizers``.
+    whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
 
     Attributes:
         continued: Whether it started from weights of its own recipe.
@@ -107,8 +106,12 @@ class FaceModule(OneCycleModule):
         self.ages: Tensor
 
     def trunks(self) -> list[nn.Module]:
-        """The parts that may be frozen."""
-        raise NotImplementedError
+        """The parts that may be frozen; a recipe may have some.
+
+        Raises:
+            TrainingError: If this one does not.
+        """
+        raise TrainingError("this recipe has no trunk to freeze; leave out --freeze-trunk.")
 
     def freeze_trunks(self) -> None:
         """Keep the trunks' weights and statistics as they are."""
