@@ -1,5 +1,6 @@
+import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, write_manifest
+from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, relative_path, write_manifest
 from mien.errors import DataError
 
 WriteCsv = Callable[[str], Path]
@@ -27,6 +28,20 @@ def test_paths_are_relative_to_the_manifest(write_csv: WriteCsv) -> None:
     manifest = write_csv("path,age\nfaces/a.jpg,30\n/elsewhere/b.jpg,31\n")
     paths = list(read_manifest(manifest)["path"])
     assert paths == [str(manifest.parent.resolve() / "faces/a.jpg"), "/elsewhere/b.jpg"]
+
+
+def test_paths_are_written_with_slashes_on_every_system() -> None:
+    folder = PureWindowsPath("C:/sets/faces")
+    assert relative_path(r"C:\sets\faces\old\a.jpg", folder) == "old/a.jpg"
+    assert relative_path(r"D:\b.jpg", folder) == "D:/b.jpg"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a backslash is no part of a name on Windows")
+def test_paths_that_windows_wrote_are_understood(write_csv: WriteCsv) -> None:
+    manifest = write_csv("path,age\nfaces\\a.jpg,30\nb\\c.jpg,31\n")
+    folder = manifest.parent.resolve()
+    (folder / r"b\c.jpg").touch()  # here this is a name
+    assert list(read_manifest(manifest)["path"]) == [str(folder / "faces/a.jpg"), str(folder / r"b\c.jpg")]
 
 
 def test_an_exact_age_fills_its_bounds(write_csv: WriteCsv) -> None:

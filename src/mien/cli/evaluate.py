@@ -60,12 +60,13 @@ def evaluate(
         bool,
         typer.Option(
             "--recalibrate",
-            help="For faces that calibrated the model: judge each fifth by a calibration on the others.",
+            help="For faces that calibrated the model: 5-fold cross-calibration, which judges each fifth by "
+            "a calibration on the others.",
         ),
     ] = False,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Write what was predicted to this file, one row a face."),
+        typer.Option(metavar="CSV", help="Write what was predicted to this file, one row per face."),
     ] = None,
     report: Annotated[
         Path | None,

@@ -1,20 +1,19 @@
 """The manifest: a table of faces, one row each, that every data set is turned into.
 
-Columns: ``path`` (relative to the manifest's folder, or absolute), ``age`` in years or ``age_low`` and
-``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), one of the two at
-least, and optionally
-``race``, ``group`` (same person or same picture), ``split``, ``framing`` (how the picture is cropped) and
-``dataset``. Unknown columns are kept.
+Columns: ``path`` (relative to the manifest's folder, or absolute; ``/`` between folders), ``age`` in years or
+``age_low`` and ``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), one
+of the two at least, and optionally ``race``, ``group`` (same person or same picture), ``split``, ``framing``
+(how the picture is cut) and ``dataset``. Unknown columns are kept.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
 from mien.data.layout import Layout, read_table
 from mien.errors import DataError
-from mien.files import written_beside
+from mien.files import path_in, written_beside
 
 MAX_AGE = 130
 GENDERS = ("male", "female")
@@ -120,10 +119,10 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
         ) from None
 
 
-def relative_path(path: str | Path, folder: Path) -> str:
-    """A path as seen from a folder, or as it is where it does not lie below it."""
-    path = Path(path)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+def relative_path(path: str | PurePath, folder: PurePath) -> str:
+    """A path as seen from a folder, or as it is where it lies elsewhere; with ``/`` on every system."""
+    path = type(folder)(path)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _need_columns(table: pd.DataFrame, source: str) -> None:
@@ -178,4 +177,4 @@ def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
 
 def _with_whole_paths(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     base = folder.resolve()
-    return table.assign(path=[str(base / path) for path in table["path"]])
+    return table.assign(path=[str(path_in(base, str(path))) for path in table["path"]])

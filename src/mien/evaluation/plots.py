@@ -37,7 +37,7 @@ DARK = Theme(paper="#171b22", ink="#e4e8ef", faint="#363d49", first="#79aef7", s
 
 
 def age_scatter(age: npt.ArrayLike, predicted: npt.ArrayLike, theme: Theme = LIGHT) -> Figure:
-    """Predicted against labelled age, one dot a face, with the median prediction at each age.
+    """Predicted against labelled age, one dot per face, with the median prediction at each age.
 
     Args:
         age: (n,) labelled years.

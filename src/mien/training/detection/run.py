@@ -145,7 +145,7 @@ def _write_validation(folder: Path, tables: Sequence[pd.DataFrame], path: Path) 
     table = pd.concat(tables)
     table = table[table["split"] == "validation"]
     with written_beside(path) as partial:
-        table.assign(image=[(folder / image).resolve() for image in table["image"]]).to_csv(
+        table.assign(image=[(folder / image).resolve().as_posix() for image in table["image"]]).to_csv(
             partial, index=False
         )
 
