@@ -1,9 +1,9 @@
 """The manifest: a table of faces, one row each, that every data set is turned into.
 
 Columns: ``path`` (relative to the manifest's folder, or absolute; ``/`` between folders), ``age`` in years or
-``age_low`` and ``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), and
-optionally ``race``, ``group`` (same person or same picture), ``split``, ``framing`` (how the picture is cut)
-and ``dataset``. Unknown columns are kept.
+``age_low`` and ``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), one
+of the two at least, and optionally ``race``, ``group`` (same person or same picture), ``split``, ``framing``
+(how the picture is cut) and ``dataset``. Unknown columns are kept.
 """
 
 from pathlib import Path, PurePath
@@ -34,9 +34,9 @@ def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
         layout: What the file does not say itself.
 
     Returns:
-        Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high`` always filled, ``age``
-        NaN where only a bin is known, and empty strings where ``gender``, ``race``, ``group``, ``split`` or
-        ``dataset`` are not known.
+        Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high``, NaN where the age is
+        not known, ``age`` NaN also where only a bin is known, and empty strings where ``gender``, ``race``,
+        ``group``, ``split`` or ``dataset`` are not known.
 
     Raises:
         DataError: If the file cannot be read, has no rows, a column is missing, or a label is out of range.
@@ -129,8 +129,10 @@ def _need_columns(table: pd.DataFrame, source: str) -> None:
     columns = ", ".join(table.columns)
     if "path" not in table:
         raise DataError(f"{source} has no column 'path'; it has {columns}.")
-    if "age" not in table and not {"age_low", "age_high"} <= set(table.columns):
-        raise DataError(f"{source} needs a column 'age', or 'age_low' and 'age_high'; it has {columns}.")
+    if not ({"age", "gender"} & set(table.columns) or {"age_low", "age_high"} <= set(table.columns)):
+        raise DataError(
+            f"{source} needs a column 'age', or 'age_low' and 'age_high', or 'gender'; it has {columns}."
+        )
 
 
 def _prepare(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[_Problem]]:
@@ -162,7 +164,10 @@ def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
         problems.append((no_number, f"a value in '{column}' that is no number", _MEND))
     table["age_low"] = table["age_low"].fillna(table["age"])
     table["age_high"] = table["age_high"].fillna(table["age"])
-    problems.append((table["age_low"].isna() | table["age_high"].isna(), "no age", _MEND))
+    half = table["age_low"].isna() != table["age_high"].isna()
+    problems.append((half, "one end of an age bin without the other", _MEND))
+    neither = table["age_low"].isna() & (table["gender"] == "")
+    problems.append((neither, "neither an age nor a gender", _MEND))
     for column in _AGES:
         wrong = table[column].notna() & ~table[column].between(0, MAX_AGE)
         problems.append((wrong, f"an age outside 0 to {MAX_AGE}", _MEND))

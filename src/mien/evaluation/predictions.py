@@ -175,7 +175,9 @@ def _rows(predictions: list[Prediction], start: int, labels: pd.DataFrame | None
 
 
 def _text(label: object) -> str:
-    return f"{label:g}" if isinstance(label, float) else str(label)
+    if isinstance(label, float):
+        return "" if math.isnan(label) else f"{label:g}"
+    return str(label)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
     Attributes:
         chips: uint8 (n, side, side, 3), RGB.
-        age_low: float32 (n,), lower bound of the labelled age in years, inclusive.
+        age_low: float32 (n,), lower bound of the labelled age in years, inclusive; NaN where it is not known.
         age_high: float32 (n,), upper bound, inclusive; equal to ``age_low`` where the age is exact.
         gender: int64 (n,), 0 male, 1 female, -1 unknown.
         race: int64 (n,), index into :data:`~mien.data.sources.RACES`, -1 unknown.

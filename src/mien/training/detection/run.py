@@ -69,7 +69,7 @@ def train_detector(
         resume: Go on from the folder's last checkpoint.
         precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
-        seed: Of weights and scenes.
+        seed: Of weights and scenes; with another number of cores or another device, of another detector.
 
     Returns:
         Path of the last checkpoint.
