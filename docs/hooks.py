@@ -37,6 +37,7 @@ ASSETS = {
 NOTEBOOK, NOTEBOOK_PAGE = "examples/age_pyramid.ipynb", "age-pyramid.md"
 PAGES = DOCUMENTS | {NOTEBOOK: NOTEBOOK_PAGE}
 COMMENT = re.compile(r"^\[//\]: # \(.*\)\n", re.MULTILINE)
+PICTURES = re.compile(r"(?:^!\[.*\]\([\w-]+\.svg\)\n)+", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 
 
@@ -60,6 +61,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     uri = page.file.src_uri
     source = next((source for source, name in PAGES.items() if name == uri), f"docs/{uri}")
     folder = str(Path(source).parent)
+    markdown = PICTURES.sub(lambda lines: _pictures(lines[0], folder), markdown)
     return LINK.sub(lambda link: _target(link[1], folder, uri), COMMENT.sub("", markdown))
 
 
@@ -68,6 +70,12 @@ def _target(link: str, folder: str, uri: str) -> str:
     path = normpath(join(folder, link))
     name = PAGES.get(path, path.removeprefix("docs/") if path.startswith("docs/") else None)
     return link if name is None else relpath(name, str(Path(uri).parent))
+
+
+def _pictures(lines: str, folder: str) -> str:
+    """Pictures in the page itself, so that they take its colours."""
+    pictures = [(ROOT / folder / name).read_text(encoding="utf-8") for name in LINK.findall(lines)]
+    return f'<div class="pictures">\n{"".join(pictures)}\n</div>\n'
 
 
 def _programs() -> str:

@@ -1,5 +1,6 @@
 """What several tests need: a tiny model, the example photo, and paths of what may be absent."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +20,18 @@ settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 SHARED = Path(__file__).parents[2] / "shared"
 
+# Signals, forks, limits and tools that only POSIX has.
+collect_ignore = (
+    [
+        "pipeline/test_telemetry.py",
+        "training/test_stopping.py",
+        "web/test_connections.py",
+        "web/test_steady.py",
+    ]
+    if os.name == "nt"
+    else []
+)
+
 # Whole data sets, browsers, servers as processes, proxies and Ray: too long to wait for after every change.
 SLOW = {
     "test_cluster.py",
@@ -27,8 +40,10 @@ SLOW = {
     "test_openvino.py",
     "test_elsewhere.py",
     "test_fuzz.py",
+    "test_generated_client.py",
     "test_hosts.py",
     "test_frozen.py",
+    "test_live.py",
     "test_no_telemetry.py",
     "test_page.py",
     "test_page_trouble.py",
@@ -74,9 +89,9 @@ def yunet() -> Path:
 def environment(folder: Path) -> Path:
     """The Python of an environment of its own, which borrows the packages of the one that runs the tests."""
     venv.create(folder, with_pip=False)
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    return folder / "bin" / "python"
+    places = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
+    (Path(places["purelib"]) / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return Path(places["scripts"]) / Path(sys.executable).name
 
 
 def install(python: Path, *what: str) -> None:

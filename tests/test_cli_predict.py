@@ -200,7 +200,7 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
     )
 
 
-needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not at hand")
+needs_bash = pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="no bash at hand")
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A program that PyInstaller froze, from an environment into which mien was installed as its users do."""
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the installation and the build
+
 PROGRAM = "from mien.cli import main\n\nmain()\n"
 
 
@@ -20,11 +24,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of a one-folder build."""
     folder = tmp_path_factory.mktemp("frozen")
     subprocess.run([sys.executable, "-m", "venv", folder / "environment"], check=True)
-    commands = folder / "environment" / "bin"
+    commands = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
     install: list[str | Path] = [commands / "pip", "install", "--quiet"]
     if subprocess.run([*install, "pyinstaller", "hatchling", "hatch-fancy-pypi-readme"]).returncode:
         pytest.skip("PyInstaller cannot be had")
-    subprocess.run([*install, "--no-build-isolation", ROOT], check=True)
+    subprocess.run([*install, "--no-build-isolation", f"{ROOT}[annotate]"], check=True)
     (folder / "program.py").write_text(PROGRAM)
     build: list[str | Path] = [commands / "pyinstaller", "--noconfirm", "--log-level", "ERROR", "program.py"]
     subprocess.run(build, cwd=folder, check=True)
@@ -62,6 +66,17 @@ def test_a_frozen_program_predicts(program: Path, astronaut: Path, tmp_path: Pat
 def test_a_frozen_program_knows_its_version(program: Path, tmp_path: Path) -> None:
     done = subprocess.run([program, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("mien ")
+
+
+def test_a_frozen_program_annotates_with_several_processes(
+    program: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("one.jpg", "other.jpg"):
+        shutil.copy(astronaut, tmp_path / "photos" / name)
+    command: list[str | Path] = [program, "annotate", "photos", "--output", "found", "--workers", "2"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    assert len(list((tmp_path / "found" / "photos").glob("part-*.parquet"))) > 0
 
 
 def test_a_frozen_program_serves_its_page_and_answers(served: str, astronaut: Path) -> None:

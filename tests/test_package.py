@@ -20,7 +20,7 @@ from mien.cli import app
 
 @pytest.fixture(scope="module")
 def distribution(commands: Path) -> Path:
-    (folder,) = commands.parent.glob("lib/python*/site-packages/mien-*.dist-info")
+    (folder,) = commands.parent.rglob("mien-*.dist-info")
     return folder
 
 

@@ -34,3 +34,7 @@ def test_every_example_is_in_the_cookbook() -> None:
     cookbook = read("examples/README.md")
     names = {path.name for path in (ROOT / "examples").glob("*.*")} - {"README.md"}
     assert names and all(name in cookbook for name in names)
+
+
+def test_other_systems_are_in_the_hosted_workflow() -> None:
+    assert "system: [windows-latest, macos-latest]" in read(".github/workflows/ci.yml")

@@ -12,6 +12,7 @@ from mien.deprecated import keep_old_names
 from mien.errors import (
     DataError,
     DetectorError,
+    DeviceError,
     ImageError,
     MienError,
     ModelError,
@@ -22,6 +23,7 @@ from mien.request import Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
 if TYPE_CHECKING:
+    from mien.fusion import fuse
     from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, Photo
     from mien.predictor import Predictor
@@ -33,6 +35,7 @@ __all__ = [
     "Box",
     "DataError",
     "DetectorError",
+    "DeviceError",
     "EncodedPhoto",
     "Estimate",
     "Face",
@@ -46,6 +49,7 @@ __all__ = [
     "Request",
     "TrainingError",
     "__version__",
+    "fuse",
 ]
 
 _LAZY = {
@@ -53,6 +57,7 @@ _LAZY = {
     "Photo": "mien.pipeline.images",
     "PhotoResult": "mien.photo_result",
     "Predictor": "mien.predictor",
+    "fuse": "mien.fusion",
 }
 
 switch_off()  # before anything loads ONNX Runtime

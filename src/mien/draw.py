@@ -35,17 +35,27 @@ def draw_estimates(photo: Pixels, estimates: Sequence[Estimate]) -> Image.Image:
     factor = _enlargement(image) if estimates else 1
     if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+    texts = [label_of(face, i if len(estimates) > 1 else None) for i, face in enumerate(estimates, 1)]
+    draw_labels(image, [_scaled(estimate.box, factor) for estimate in estimates], texts)
+    return image
+
+
+def draw_labels(image: Image.Image, boxes: Sequence[Box], texts: Sequence[str]) -> None:
+    """Draw boxes and their labels into an image.
+
+    Args:
+        image: RGB; it is changed.
+        boxes: In its pixels.
+        texts: A label for each.
+    """
     draw = ImageDraw.Draw(image)
-    boxes = [_scaled(estimate.box, factor) for estimate in estimates]
     for box in boxes:
         _draw_box(draw, box, max(2, round(_text_size(image, box) / 7)))
     taken: list[Area] = []
-    for i, (estimate, box) in enumerate(zip(estimates, boxes, strict=True)):
-        text = label_of(estimate, i + 1 if len(estimates) > 1 else None)
+    for text, box in zip(texts, boxes, strict=True):
         font = ImageFont.load_default(_text_size(image, box))
         others = [_area(other) for other in boxes if other is not box]
         taken.append(_draw_label(draw, text, font, box, image.size, [*taken, *others]))
-    return image
 
 
 def label_of(estimate: Estimate, number: int | None = None) -> str:

@@ -77,6 +77,20 @@ def contents_of(paths: Iterable[Path]) -> str:
     return ", ".join(names) or "none"
 
 
+def path_in(folder: Path, name: str) -> Path:
+    r"""A file that a table names, as seen from a folder.
+
+    Args:
+        folder: That names are relative to.
+        name: With ``/`` between folders. A table written on Windows may have ``\``; elsewhere that may be
+            part of a name, so it is read as ``/`` only where there is no such file.
+    """
+    path = folder / name
+    if "\\" in name and not path.exists():
+        return folder / name.replace("\\", "/")
+    return path
+
+
 def reserve(file: BinaryIO, size: int) -> None:
     """Claim the space that an empty file is going to take, so that a disk too small is known before the work.
 

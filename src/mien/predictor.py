@@ -222,7 +222,7 @@ class Predictor:
             **options: As for :meth:`predict`.
 
         Yields:
-            One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
 
         Raises:
             Exception: Whatever ``photos`` itself raises, after the results of the photos before.

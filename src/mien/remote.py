@@ -85,7 +85,7 @@ class RemotePredictor:
             **options: Fields of :class:`~mien.Request`, which take precedence over the request's.
 
         Yields:
-            One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
 
         Raises:
             ServerError: If the server cannot be reached, stays busy, wants a login, refuses an option, or is

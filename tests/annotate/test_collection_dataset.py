@@ -74,7 +74,7 @@ def test_photos_that_are_done_are_known_to_the_next_run(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_half_done_is_removed(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg")
     whole = tmp_path / "faces" / "part-000000.parquet"
-    (tmp_path / "faces" / "part-000001.parquet").write_bytes(whole.read_bytes())
+    (tmp_path / "faces" / "part-000007.parquet").write_bytes(whole.read_bytes())
     (tmp_path / "photos" / ".part-000001.17.partial.parquet").write_bytes(b"PAR1")
     write(tmp_path, "b.jpg")
     assert names(tmp_path, "faces") == ["a.jpg", "b.jpg"]
@@ -227,6 +227,12 @@ def _csv(path: Path) -> list[dict[str, Any]]:
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").mkdir()
+    with pytest.raises(AnnotationError, match=r"faces\.csv is a folder"):
+        refuse_strangers(str(tmp_path / "faces.csv"), collection(tmp_path / "faces.csv.run"))
 
 
 def test_a_file_without_its_run_is_not_written_over(tmp_path: Path) -> None:

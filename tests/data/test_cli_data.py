@@ -162,6 +162,36 @@ def test_split_carves_a_validation_part_out_of_any_manifest(manifest: Path, tmp_
     assert (table.groupby("group")["split"].nunique() == 1).all()
 
 
+def test_split_writes_folds(manifest: Path, tmp_path: Path) -> None:
+    result = mien_data("split", manifest, "--folds", 2, "--stratify", "--output", tmp_path / "s.csv")
+    assert result.exit_code == 0
+    parts = [pd.read_csv(tmp_path / f"s-{i}.csv")["split"] == "test" for i in (1, 2)]
+    assert (parts[0] != parts[1]).all()
+    assert result.stdout.count("test 4") == 2 and not (tmp_path / "s.csv").exists()
+
+
+def test_folds_have_no_other_test_part(manifest: Path, tmp_path: Path) -> None:
+    result = mien_data("split", manifest, "--folds", 2, "--test", 0.2, "--output", tmp_path / "s.csv")
+    assert result.exit_code == 2 and "leave out" in result.stderr
+
+
+def test_genders_alone_are_audited_and_shown(manifest: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(manifest).drop(columns="age")
+    table.to_csv(manifest, index=False)
+    assert "unknown 8" in mien_data("audit", manifest).stdout
+    for options in ((), ("--plots",)):
+        assert mien_data("show", manifest, *options, "--output", tmp_path / "s.png").exit_code == 0
+
+
+def test_an_audit_names_a_group_that_is_suspiciously_large(draw: Draw, tmp_path: Path) -> None:
+    for i in range(30):
+        draw(f"{i}.png", 0 if i < 23 else i, size=64 + i)
+    (tmp_path / "m.csv").write_text("path,age\n" + "".join(f"{i}.png,{20 + i}\n" for i in range(30)))
+    assert (
+        "23 of 30 faces count as one near-identical picture" in mien_data("audit", tmp_path / "m.csv").stdout
+    )
+
+
 def test_split_reports_training_pictures_that_are_test_pictures(manifest: Path, tmp_path: Path) -> None:
     table = pd.read_csv(manifest).assign(split=["test"] + [""] * 7)
     table.to_csv(manifest, index=False)

@@ -18,6 +18,7 @@ from mien.data.duplicates import (
     near_identical,
     near_identical_pairs,
     thumbnail,
+    without_chains,
     without_common,
 )
 
@@ -126,6 +127,31 @@ def test_faces_under_a_mask_are_compared_by_what_differs() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert len(near_identical_pairs(vectors, 0.9)) > 10_000
     assert near_identical_pairs(without_common(vectors), 0.9).tolist() == [[0, 1]]
+
+
+def test_frames_of_one_scene_stay_the_same_picture() -> None:
+    random = np.random.default_rng(0)
+    frames = random.normal(size=THUMBNAIL**2) + 0.05 * random.normal(size=(300, THUMBNAIL**2))
+    vectors = frames.astype(np.float32)
+    vectors -= vectors.mean(1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert without_common(vectors) is vectors
+
+
+def test_pictures_do_not_form_chains() -> None:
+    """Five steps from one picture to another that it has nothing in common with."""
+    chain = np.array([[i, i + 1] for i in range(6)], np.intp)
+    labels = group_labels(list("gfedcba"), without_chains(chain, list("gfedcba")))
+    assert max(map(labels.count, labels)) == 3
+    turned = [6 - i for i in range(7)]
+    again = group_labels(list("abcdefg"), without_chains(np.sort(6 - chain, axis=1), list("abcdefg")))
+    assert [again[i] for i in turned] == labels
+
+
+def test_pictures_that_are_all_alike_stay_together() -> None:
+    alike = np.array([[0, 1], [0, 2], [1, 2], [3, 4]], np.intp)
+    labels = group_labels(list("abcde"), without_chains(alike, list("abcde")))
+    assert labels == ["a", "a", "a", "d", "d"]
 
 
 @pytest.mark.parametrize("count", [2, 300])

@@ -1,5 +1,6 @@
+import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, write_manifest
+from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, relative_path, write_manifest
 from mien.errors import DataError
 
 WriteCsv = Callable[[str], Path]
@@ -27,6 +28,20 @@ def test_paths_are_relative_to_the_manifest(write_csv: WriteCsv) -> None:
     manifest = write_csv("path,age\nfaces/a.jpg,30\n/elsewhere/b.jpg,31\n")
     paths = list(read_manifest(manifest)["path"])
     assert paths == [str(manifest.parent.resolve() / "faces/a.jpg"), "/elsewhere/b.jpg"]
+
+
+def test_paths_are_written_with_slashes_on_every_system() -> None:
+    folder = PureWindowsPath("C:/sets/faces")
+    assert relative_path(r"C:\sets\faces\old\a.jpg", folder) == "old/a.jpg"
+    assert relative_path(r"D:\b.jpg", folder) == "D:/b.jpg"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a backslash is no part of a name on Windows")
+def test_paths_that_windows_wrote_are_understood(write_csv: WriteCsv) -> None:
+    manifest = write_csv("path,age\nfaces\\a.jpg,30\nb\\c.jpg,31\n")
+    folder = manifest.parent.resolve()
+    (folder / r"b\c.jpg").touch()  # here this is a name
+    assert list(read_manifest(manifest)["path"]) == [str(folder / "faces/a.jpg"), str(folder / r"b\c.jpg")]
 
 
 def test_an_exact_age_fills_its_bounds(write_csv: WriteCsv) -> None:
@@ -60,6 +75,11 @@ def test_empty_columns_are_empty_texts(write_csv: WriteCsv) -> None:
     assert (row["gender"], row["split"]) == ("", "")
 
 
+def test_a_gender_is_enough(write_csv: WriteCsv) -> None:
+    table = read_manifest(write_csv("path,gender,age\na.jpg,male,\nb.jpg,,30\n"))
+    assert table["age_low"].isna().tolist() == [True, False]
+
+
 def test_a_group_of_digits_stays_a_text(write_csv: WriteCsv) -> None:
     assert read_manifest(write_csv("path,age,group\na.jpg,30,007\n"))["group"][0] == "007"
 
@@ -76,12 +96,13 @@ def test_spaces_around_column_names_do_not_matter(write_csv: WriteCsv) -> None:
     ("text", "message"),
     [
         ("thing,age\na.jpg,30\n", "no column 'path'; it has thing, age"),
-        ("path,gender\na.jpg,male\n", "needs a column 'age'"),
+        ("path,race\na.jpg,White\n", "needs a column 'age'"),
+        ("path,gender,age_low,age_high\na.jpg,male,3,\n", "one end of an age bin without the other"),
         ("path,age_low\na.jpg,3\n", "needs a column 'age'"),
         ("path,age\na.jpg,30\nb.jpg,-3\n", r"row 3, has an age outside 0 to 130 \(b.jpg\)"),
         ("path,age,age_low,age_high\na.jpg,-3,0,9\n", "row 2, has an age outside"),
         ("path,age\na.jpg,old\n", r"row 2, has a value in 'age' that is no number \(a.jpg\)"),
-        ("path,age\na.jpg,\n", "row 2, has no age"),
+        ("path,age\na.jpg,\n", "row 2, has neither an age nor a gender"),
         ("path,age\na.jpg,inf\n", "row 2, has an age outside"),
         ("path,age_low,age_high\na.jpg,29,20\n", "an age_high below its age_low"),
         ("path,age\n,30\n", "row 2, has no path"),

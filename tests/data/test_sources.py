@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from data_fakes import Draw, fairface_in, noise_in, utkface_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mien.data.layout import Layout
 from mien.data.manifest import GENDERS, MAX_AGE
@@ -167,7 +169,7 @@ def test_folders_named_after_labels_are_read(
     faces = index_folder(tmp_path / "data")
     row = faces.table.iloc[0]
     assert (row["age_low"], row["age_high"], row["gender"]) == (*age, gender)
-    assert faces.left_out == {str(tmp_path / "data/other/2.png"): "in no folder of an age"}
+    assert faces.left_out == {str(tmp_path / "data/other/2.png"): "in no folder of an age or a gender"}
 
 
 @pytest.mark.parametrize("name", ["UTKFace.tar.gz", "crop_part1.zip", "faces.tar"])
@@ -177,12 +179,35 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
         index_table(tmp_path / name, Layout())
 
 
-def test_a_table_of_pixels_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "age_gender.csv").write_text(
-        "age,ethnicity,gender,img_name,pixels\n1,2,0,1_0_2.jpg,129 128\n"
-    )
+PIXELS = """age,ethnicity,gender,img_name,pixels
+1,2,0,1.jpg.chip.jpg,129 128 0 255
+40,0,1,2.jpg.chip.jpg,1 2 3
+30,4,1,3.jpg.chip.jpg,1 2 3 256
+"""
+
+
+def test_a_table_of_pixels_becomes_pictures(tmp_path: Path) -> None:
+    (tmp_path / "age_gender.csv").write_text(PIXELS)
+    faces = index_table(tmp_path / "age_gender.csv", Layout(), tmp_path / "pictures")
+    [row] = faces.table.to_dict("records")
+    assert (row["age"], row["gender"], row["race"], row["dataset"]) == (1, "male", "Asian", "utkface")
+    assert np.asarray(Image.open(row["path"])).tolist() == [[129, 128], [0, 255]]
+    assert list(faces.left_out) == ["row 3", "row 4"]
+    assert "no square of numbers" in faces.left_out["row 3"]
+
+
+def test_a_table_of_pixels_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "age_gender.csv").write_text(PIXELS)
     with pytest.raises(DataError, match="holds pixels and no pictures' paths"):
         index_table(tmp_path / "age_gender.csv", Layout())
+
+
+@pytest.mark.parametrize("folder", ["female", "F"])
+def test_a_folder_for_each_gender_is_enough(draw: Draw, tmp_path: Path, folder: str) -> None:
+    draw(f"data/{folder}/1.png", 1)
+    faces = index_folder(tmp_path / "data")
+    assert (faces.table["gender"][0], faces.table["dataset"][0]) == ("female", "folders")
+    assert np.isnan(faces.table["age_low"][0])
 
 
 def test_a_table_of_ones_own_is_indexed_and_what_cannot_be_used_is_named(draw: Draw, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from data_fakes import Draw, face_table, noise_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.data.manifest import GENDERS
 from mien.data.protocols import UTKFACE_SIZE, classic_test_names, get_protocol, read_names
-from mien.data.split import assign_groups, divide, split_validation
+from mien.data.split import assign_groups, divide, divide_into_folds, split_part, split_validation
 from mien.errors import DataError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -271,10 +273,63 @@ def test_a_seed_draws_others(draw: Draw) -> None:
     assert splits[0] == splits[1] != splits[2]
 
 
+def mixed_table(count: int) -> pd.DataFrame:
+    """Faces of which one in ten is old, one in five female; each pair of rows is one person."""
+    people = [f"{i // 2:016x}" for i in range(count)]
+    number = np.arange(count) // 2
+    ages = np.where(number % 10 == 0, 71.0, 33.0)
+    gender = np.where(number % 5 == 1, "female", "male")
+    return grouped_table(people, age=ages, gender=gender)
+
+
+def test_a_stratified_part_has_its_share_of_every_age_and_gender() -> None:
+    table = split_part(mixed_table(2000), "test", 0.2, seed=3, stratify=True)
+    kinds = table.groupby(["age_low", "gender"])["split"].agg(lambda part: (part == "test").mean())
+    assert len(kinds) == 3 and kinds.tolist() == pytest.approx([0.2] * 3, abs=0.011)
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    other = split_part(mixed_table(2000), "test", 0.2, seed=4, stratify=True)
+    assert list(other["split"]) != list(table["split"])
+
+
+def test_both_parts_of_a_division_are_stratified(draw: Draw) -> None:
+    paths = [draw(f"{i}.png", i) for i in range(20)]
+    table = face_table(paths, gender=["male", "female"] * 10)
+    parts = divide(table, validation=0.2, test=0.2, stratify=True).table
+    counts = parts[["split", "gender"]].value_counts().to_dict()
+    assert {counts[part, gender] for part in ("test", "validation") for gender in GENDERS} == {2}
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_each_face_is_for_testing_in_one_fold(draw: Draw, stratify: bool) -> None:
+    paths = [draw(f"{i}.png", i // 2) for i in range(24)]
+    table = face_table(paths, gender=["male", "male", "female", "female"] * 6)
+    folds = divide_into_folds(table, 3, validation=0.2, stratify=stratify)
+    tested = np.stack([(fold["split"] == "test").to_numpy() for fold in folds])
+    assert tested.sum(0).tolist() == [1] * 24 and tested.sum(1).tolist() == [8] * 3
+    assert all(set(fold["split"]) == {"train", "validation", "test"} for fold in folds)
+    assert all((fold.groupby("group")["split"].nunique() == 1).all() for fold in folds)
+    if stratify:
+        female = (table["gender"] == "female").to_numpy()
+        assert [(fold & female).sum() for fold in tested] == [4] * 3
+
+
+def test_too_many_folds_are_refused(draw: Draw) -> None:
+    table = face_table([draw("a.png", 1), draw("b.png", 1), draw("c.png", 2)])
+    with pytest.raises(DataError, match="2 different faces are too few for 3 folds"):
+        divide_into_folds(table, 3)
+    with pytest.raises(DataError, match="leave nothing to train on"):
+        divide_into_folds(table, 2, validation=0.5)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_a_few_faces_have_both_parts(draw: Draw, count: int) -> None:
     table = face_table([draw(f"{i}.png", i) for i in range(count)])
     assert set(divide(table, validation=0.1).table["split"]) == {"train", "validation"}
+
+
+def test_three_faces_have_all_three_parts(draw: Draw) -> None:
+    table = face_table([draw(f"{i}.png", i) for i in range(3)])
+    assert set(divide(table, test=0.1, validation=0.1).table["split"]) == {"train", "validation", "test"}
 
 
 def test_a_protocol_marks_the_test_side_before_validation_is_drawn(draw: Draw) -> None:

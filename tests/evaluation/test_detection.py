@@ -1,6 +1,7 @@
 """Detectors against marked faces: figures worked out by hand."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +165,12 @@ def test_an_unknown_split_or_column_is_refused(folder: Path) -> None:
         read_boxes([folder / "boxes.csv"], "test")
     with pytest.raises(DataError, match="no column 'race'"):
         evaluate_detectors(read_boxes([folder / "boxes.csv"]), {}, by=["race"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is how paths are written")
+def test_tables_that_windows_wrote_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\nphotos\\one.jpg,1,1,9,9\n")
+    assert list(read_boxes([tmp_path / "boxes.csv"])["image"]) == [str(tmp_path / "photos/one.jpg")]
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_left_out(folder: Path) -> None:

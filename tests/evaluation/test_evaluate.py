@@ -56,6 +56,15 @@ def test_command_writes_predictions_and_report(manifest: Path, tiny_model: Path,
     assert "Gender accuracy" in result.stdout and str(out) in result.stdout.replace("\n", "")
 
 
+def test_brackets_in_a_manifests_name_are_printed(manifest: Path, tiny_model: Path) -> None:
+    renamed = manifest.rename(manifest.with_name("faces [bold].csv"))
+    try:
+        result = run("--manifest", renamed, "--model", tiny_model, "--split", "validation")
+    finally:
+        renamed.rename(manifest)
+    assert "faces [bold].csv" in " ".join(result.stdout.split())
+
+
 def test_command_names_unreadable_pictures_and_does_the_others(
     manifest: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -48,9 +48,25 @@ def test_predictions_of_other_pictures_are_refused() -> None:
         score(labels(), predictions(path=["other.jpg"]))
 
 
-def test_labels_without_an_age_are_refused() -> None:
-    with pytest.raises(DataError, match="No face is labelled with an age"):
+def test_labels_without_an_age_or_a_gender_are_refused() -> None:
+    with pytest.raises(DataError, match="No face has a label"):
         score(labels(age_low=np.nan, age_high=np.nan), predictions())
+
+
+def test_genders_alone_are_judged() -> None:
+    rows = labels(age_low=np.nan, age_high=np.nan, gender=["male", "female"], race=["White", "Black"])
+    found = score(rows, predictions(path=["0.jpg", "1.jpg"], p_female=[0.1, 0.2]), replicates=10)
+    assert found.overall["gender_accuracy"].value == 0.5
+    assert set(found.groups) == {"gender", "race", "race and gender"}
+    assert not {"mae", "bin_accuracy", "coverage"} & set(found.overall)
+    assert found.thresholds is None
+
+
+def test_faces_without_an_age_are_in_no_group_of_ages() -> None:
+    rows = labels(age_low=[30.0, np.nan], age_high=[30.0, np.nan], gender=["male", "female"])
+    found = score(rows, predictions(path=["0.jpg", "1.jpg"]), replicates=10)
+    assert set(found.groups["age"]) == {"30-39"}
+    assert set(found.groups["age and gender"]) == {"30-39, male"}
 
 
 def test_json_holds_value_interval_and_number() -> None:

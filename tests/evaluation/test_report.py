@@ -52,6 +52,27 @@ def nothing_found(tmp_path: Path, tiny_model: Path) -> Evaluation:
     return evaluate(tmp_path / "faces.csv", FakePredictor({"a.jpg": ()}, tiny_model), faces="detect")
 
 
+def test_a_set_without_ages_has_a_report_of_its_genders(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "faces.csv").write_text("path,gender\na.jpg,female\nb.jpg,male\n")
+    answers = {"a.jpg": (estimate(22, 0.9),), "b.jpg": (estimate(40, 0.8),)}
+    stored = tmp_path / "predictions.csv"
+    fake = FakePredictor(answers, tiny_model)
+    found = evaluate(tmp_path / "faces.csv", fake, predictions=stored, report=tmp_path / "r")
+    assert [plot.name for plot in make_plots(found)] == ["gender_confusion"]
+    assert "Perceived gender" in (tmp_path / "r" / "index.html").read_text()
+    assert "nan" not in stored.read_text()
+    assert found.notes == []
+
+
+def test_a_set_of_one_gender_is_said_to_be(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "faces.csv").write_text("path,age,gender\na.jpg,20,male\nb.jpg,30,\n")
+    answers = {"a.jpg": (estimate(22, 0.1),), "b.jpg": (estimate(40, 0.1),)}
+    found = evaluate(tmp_path / "faces.csv", FakePredictor(answers, tiny_model), report=tmp_path / "r")
+    assert found.to_json()["notes"] == found.notes
+    assert found.notes[0].startswith("All labelled genders are male")
+    assert found.notes[0] in (tmp_path / "r" / "index.html").read_text()
+
+
 def test_the_folder_holds_page_figures_and_plots(report: Path) -> None:
     plots = {"age_scatter.png", "error_by_age.png", "age_bins.png", "gender_confusion.png"}
     assert {path.name for path in report.iterdir()} == plots | {"index.html", "metrics.json"}
@@ -91,6 +112,14 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Evaluat
 
 def test_large_groups_have_heat_maps(crowd: Evaluation) -> None:
     assert {"heat_age", "heat_gender"} <= {plot.name for plot in make_plots(crowd)}
+
+
+def test_a_dollar_in_a_groups_name_is_no_formula(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [f"{i}.jpg,{(4, 40)[i % 2]},male,{('a$b$', '{x}$ $')[i % 2]}" for i in range(80)]
+    (tmp_path / "faces.csv").write_text("\n".join(["path,age,gender,race", *rows]))
+    answers = {f"{i}.jpg": (estimate(20 + i, 0.4),) for i in range(80)}
+    found = evaluate(tmp_path / "faces.csv", FakePredictor(answers, tiny_model))
+    assert "heat_age" in {plot.name for plot in make_plots(found)}
 
 
 def test_the_page_names_worst_and_best_group_and_their_gap(crowd: Evaluation) -> None:

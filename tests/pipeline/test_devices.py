@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from conftest import ROOT
 from typer.testing import CliRunner
 
 from mien import Predictor
@@ -145,6 +146,12 @@ def test_the_command_says_what_auto_took_and_ends_where_a_device_is_missing(
     assert (taken.exit_code, taken.stderr) == (0, "mien: the model runs on cpu.\n")
     missing = CliRunner().invoke(app, [*command, "cuda"])
     assert isinstance(missing.exception, DeviceError) and missing.exception.exit_status == 2
+
+
+def test_the_page_on_devices_names_each_with_what_brings_it() -> None:
+    page = (ROOT / "docs" / "where.md").read_text("utf-8")
+    for accelerator in ACCELERATORS:
+        assert f"| `{accelerator.device}` |" in page and f"`{accelerator.package}" in page
 
 
 def test_a_server_on_a_device_that_it_does_not_know_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

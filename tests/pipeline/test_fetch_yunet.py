@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import platformdirs
 import pytest
 
 from mien.errors import DetectorError
+from mien.pipeline.detect import make_detector
 from mien.pipeline.detect.fetch import FILE, yunet_path
 
 CONTENT = b"a small net"
@@ -52,6 +53,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: folder / name)
     return folder / "mien"
+
+
+def without_home(name: str) -> Path:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("found", [without_home, lambda name: Path("~/.cache") / name])
+def test_a_user_without_a_home_is_told_what_to_set(
+    found: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(platformdirs, "user_cache_path", found)
+    with pytest.raises(DetectorError, match="set HOME to a folder"):
+        make_detector("yunet")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_is_fetched_once_and_said_so(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,49 @@ def test_changed_pictures_are_decoded_again_and_that_is_said(
     assert load_chips(table, 40, tmp_path / "chips")[:, 0, 0, 0].tolist() == [0, 9]
     assert "Pictures have changed since they were read" in capsys.readouterr().err
     assert len(list((tmp_path / "chips").iterdir())) == 1
+
+
+def opened() -> str:
+    """What this process has open or mapped into its memory."""
+    mapped = Path("/proc/self/maps").read_text()
+    return "\n".join(
+        [mapped, *(os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.exists())]
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_no_file_is_renamed_while_it_is_open_or_mapped_which_windows_refuses(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, renamed = Path.replace, []
+
+    def replace(path: Path, target: Path) -> Path:
+        assert str(path) not in opened() and str(target) not in opened()
+        renamed.append(target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    load_chips(table, 40, tmp_path)
+    assert len(renamed) == 1
+
+
+def test_chips_that_cannot_be_removed_since_they_are_mapped_are_left(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "one.png"
+    Image.new("RGB", (40, 40), (0, 0, 0)).save(picture)
+    table = table[:1].assign(path=str(picture))
+    kept = load_chips(table, 40, tmp_path / "chips")
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(picture)
+    remove = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".npy" and path.exists() and not path.name.startswith("."):
+            raise PermissionError(13, "being used by another process", str(path))
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert load_chips(table, 40, tmp_path / "chips").max() == 9 and kept.max() == 0
 
 
 def test_another_side_or_table_has_another_file(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -10,18 +10,22 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+import mien
 from mien.cli import app
 from mien.data.manifest import read_manifest, write_manifest
 from mien.errors import TrainingError
+from mien.evaluation.calibration import Answers
+from mien.pipeline.metadata import GenderCalibration
 from mien.pipeline.model import Model
 from mien.predictor import Predictor
 from mien.training.checkpoint import load_checkpoint
-from mien.training.export import export
+from mien.training.export import _of_ages, _of_genders, export
 from mien.training.module import FaceModule
 from mien.training.onnx_graph import Affine
 from mien.training.recipes import get_recipe
 from mien.training.recipes.small import SmallModule
 
+MODEL = Path(mien.__file__).parent / "weights" / "small.onnx"
 FACES = 12
 SIDE = SmallModule().spec.size
 
@@ -146,6 +150,41 @@ def test_exact_ages_calibrate_where_there_are_enough(
     assert not metadata.interval.from_bins
     assert metadata.interval.n == FACES
     assert metadata.age_note == ""
+
+
+def test_a_model_that_learned_nothing_is_said_to_have(
+    checkpoint: Path, manifest: Path, tmp_path: Path
+) -> None:
+    warnings = export([checkpoint], [manifest], tmp_path / "m.onnx").warnings
+    assert "has not learned to tell ages" in warnings[0] and "for every validation face" in warnings[0]
+    assert "has not learned to tell genders: 50 %" in warnings[1]
+
+
+def test_genders_that_are_all_the_same_are_said_at_export(
+    checkpoint: Path, manifest: Path, tmp_path: Path
+) -> None:
+    write_manifest(read_manifest(manifest).assign(gender="male"), tmp_path / "male.csv")
+    arguments = [str(checkpoint), "--manifest", str(tmp_path / "male.csv"), "--output"]
+    result = CliRunner().invoke(app, ["export", *arguments, str(tmp_path / "m.onnx")])
+    assert "are all male: nothing says whether p(female) is right" in result.stderr
+
+
+def test_a_model_that_tells_ages_and_genders_is_not_warned_of() -> None:
+    ages = np.arange(20.0, 60)
+    labels = pd.DataFrame({"age_low": ages, "age_high": ages, "gender": ["male", "female"] * 20})
+    mass = np.eye(117)[ages.astype(int) + 2]
+    answers = Answers(mass, np.where(labels["gender"] == "female", 0.9, 0.1))
+    metadata = Model(MODEL).metadata.model_copy(update={"gender": GenderCalibration()})
+    assert not [*_of_ages(metadata, labels, answers), *_of_genders(metadata, labels, answers)]
+
+
+def test_validation_rows_without_ages_calibrate_nothing(
+    checkpoint: Path, manifest: Path, tmp_path: Path
+) -> None:
+    table = read_manifest(manifest).drop(columns=["age", "age_low", "age_high"])
+    write_manifest(table, tmp_path / "genders.csv")
+    with pytest.raises(TrainingError, match=r"genders\.csv has no validation rows with an age"):
+        export([checkpoint], [tmp_path / "genders.csv"], tmp_path / "m.onnx")
 
 
 def test_small_model_keeps_to_its_size_and_work(exported: Path) -> None:

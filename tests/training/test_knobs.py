@@ -131,4 +131,4 @@ def test_too_few_faces_are_said_at_the_start(
     start(epochs=1, batch_size=64)
     said = capsys.readouterr().err
     assert "20 training faces, less than one batch of 64" in said
-    assert "6 validation rows; 'mien export' will need at least 10 ages" in said
+    assert "6 validation rows have an age; 'mien export' will need at least 10" in said

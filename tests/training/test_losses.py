@@ -102,6 +102,15 @@ def test_a_batch_without_labels_costs_nothing() -> None:
     assert race_loss(torch.zeros(2, 5), unknown) == 0
 
 
+def test_an_age_that_is_not_known_costs_nothing() -> None:
+    logits = torch.randn(2, AGES, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    unknown = torch.full((2,), torch.nan)
+    loss = age_loss(logits, unknown, unknown)
+    loss.backward()  # type: ignore[no-untyped-call]  # PyTorch has no types here
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert logits.grad is not None and logits.grad.abs().max() < 1e-6
+
+
 @pytest.mark.parametrize(("low", "high"), [(117.0, 130.0), (110.0, 130.0), (120.0, 120.0), (40.2, 40.8)])
 def test_a_bin_at_or_between_the_ages_that_are_known_has_a_finite_loss(low: float, high: float) -> None:
     logits = torch.zeros(2, AGES, requires_grad=True)

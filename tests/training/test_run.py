@@ -341,6 +341,27 @@ def test_the_best_epoch_of_bins_is_the_one_nearest_to_them(
     assert table["val/age_bin_accuracy"].iloc[1] == 0
 
 
+def test_faces_without_an_age_teach_the_gender(manifest: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    table = read_manifest(manifest)
+    ageless = table["dataset"] == "two"
+    table.loc[ageless & (table["gender"] == ""), "gender"] = "male"
+    table.loc[ageless, ["age", "age_low", "age_high"]] = float("nan")
+    write_manifest(table, tmp_path / "some.csv")
+    last = train([tmp_path / "some.csv"], tiny_recipe, tmp_path / "run", devices="1")
+    assert "two: 5 faces, ages not known" in load(last)["mien"]["training_data"]
+    losses = pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")["train/age_loss"]
+    assert losses.between(0, 100).all()
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_part_without_any_age_is_refused(manifest: Path, tmp_path: Path, part: str) -> None:
+    table = read_manifest(manifest).assign(gender="male")
+    table.loc[table["split"] == part, ["age", "age_low", "age_high"]] = float("nan")
+    write_manifest(table, tmp_path / "none.csv")
+    with pytest.raises(TrainingError, match=rf"none\.csv has no age in the rows of its split '{part}'"):
+        read_tables([tmp_path / "none.csv"])
+
+
 def test_a_recipe_that_learns_from_exact_ages_alone_says_so(
     bins: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -84,6 +84,21 @@ def test_the_info_page_has_every_figure_of_the_shipped_models_card() -> None:
     assert [cell for cell in cells if f">{cell}<" not in page] == []
 
 
+def test_the_info_page_shows_pictures_first_and_folds_the_tables_under_them() -> None:
+    page = card_html(shipped_card()).split("<h3>Figures</h3>")[1].split("<h3>Limits</h3>")[0]
+    assert page.count("<svg") == len(list((HERE.parent / "weights").glob("*.svg"))) > 0
+    assert page.rindex("<svg") < page.index("<table")
+    folded = re.findall(r"<details><summary>([^<]{5,100})</summary>\n?<div[^>]*><table>", page)
+    assert len(folded) == len({*folded}) == page.count("<table>") == page.count("</details>")
+
+
+def test_a_table_without_a_title_is_not_folded() -> None:
+    page = card_html("## Figures\n\n|a|\n|---|\n|1|\n\nTitle:\n\n|b|\n|---|\n|2|\n\nafter ![far](far.png)\n")
+    assert page.count("<details>") == page.count("</details>") == 1
+    assert "<summary>Title</summary>" in page
+    assert "<p>after far</p>" in page
+
+
 def test_the_info_page_shows_the_card_of_the_shipped_model_only(tiny_model: Path) -> None:
     pages = []
     for settings in (Settings(), Settings(model=tiny_model)):
@@ -116,10 +131,29 @@ def test_the_form_answers_with_a_page_that_holds_the_photo_and_its_faces(
     assert len(re.findall(r'src="data:image/jpeg;base64,[\w+/=]{1000,}"', answer.text)) == 2
 
 
+def test_an_article_shows_a_photos_answer_as_the_page_without_scripts_does(
+    client: httpx.Client, photo: tuple[str, bytes]
+) -> None:
+    sent = client.post("/article", files={"photo": photo}, data={"faces": "aligned"}).json()
+    page = client.post("/result", files={"photo": photo}, data={"faces": "aligned"}).text
+    assert sent["answer"] == client.post("/api/v1/predict?faces=aligned", files={"photo": photo}).json()
+    cards = [re.findall(r'<p class="face-age">.*?</li>', html, re.DOTALL) for html in (sent["article"], page)]
+    assert cards[0] == cards[1] and len(cards[0]) == 1
+    assert "data:" not in sent["article"]  # the scripts have the pictures
+
+
+def test_what_is_wrong_with_the_photo_of_an_article_is_a_problem(client: httpx.Client) -> None:
+    answer = client.post("/article", files={"photo": ("a.jpg", b"no picture")})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_a_name_is_escaped(client: httpx.Client, photo: tuple[str, bytes]) -> None:
     answer = client.post("/result", files={"photo": ("<script>alert(1)</script>.jpg", photo[1])})
-    assert "&lt;script&gt;alert(1)" in answer.text
-    assert "<script>" not in answer.text
+    article = client.post("/article", files={"photo": ("<script>alert(1)</script>.jpg", photo[1])}).json()
+    for text in (answer.text, article["article"]):
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>" not in text
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ ANSWERS = {
 
 def fail_once(page: Page, **answer: object) -> None:
     """Give another answer to the first photo that is sent."""
-    page.route("**/api/v1/predict", lambda route: route.fulfill(**answer), times=1)
+    page.route("**/article", lambda route: route.fulfill(**answer), times=1)
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
@@ -128,13 +128,13 @@ def test_leaving_with_answers_is_asked_about(page: Page, astronaut: Path) -> Non
 
 
 def test_what_is_awaited_can_be_cancelled(page: Page, astronaut: Path, second: Path) -> None:
-    page.route("**/api/v1/predict", lambda route: None)  # no answer comes
+    page.route("**/article", lambda route: None)  # no answer comes
     choose(page, astronaut, second)
     page.get_by_role("button", name="Estimate").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".failure-sentence")).to_have_text(["Cancelled before there was an answer."] * 2)
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-    page.unroute("**/api/v1/predict")
+    page.unroute("**/article")
     page.get_by_role("button", name="Try again").first.click()
     expect(page.locator(".photo-picture")).to_be_visible()
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from mien.cli import app
 from mien.errors import MienError, ServerError
-from mien.web.listening import listen
+from mien.web.listening import listen, listener_for
 from mien.web.server import warning
 from mien.web.settings import Settings, load_settings
 
@@ -172,6 +172,14 @@ def ask(path: Path) -> bytes:
         client.connect(str(path))
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         return client.recv(10_000)
+
+
+def test_a_system_without_unix_sockets_is_told_of_the_other_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX", raising=False)
+    with pytest.raises(ServerError, match="use --host and --port"):
+        listener_for(Settings(unix_socket=tmp_path / "mien.sock"))
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")

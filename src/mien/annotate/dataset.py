@@ -2,13 +2,16 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute, parquet
 
 from mien.annotate.items import Names
+from mien.annotate.locations import absolute
 from mien.annotate.record import NAME, Counts, Record
 from mien.annotate.schema import PHOTOS, Rows, to_table
 from mien.annotate.storage import LOCK, Storage
@@ -27,7 +30,8 @@ class Dataset:
     """The tables ``faces`` and ``photos`` of a collection, in parts.
 
     A photo is done when its row is in ``photos``. Its faces are written first: a part of ``faces`` to which
-    there is none of ``photos`` is what a killed run left, and is removed when the next one begins.
+    there is none of ``photos`` is what a killed run left, and is removed when the next one begins. A film has
+    a part of its own, of ``tracks`` as well.
 
     Args:
         storage: Where they are.
@@ -63,7 +67,7 @@ class Dataset:
             DataError: If it was made with other options or files.
         """
         with ExitStack() as stack:
-            with self._writing("choose another --output", 2):
+            with self.writing("choose another --output", 2):
                 self._check()  # before anything is put into a folder that is something else
                 stack.enter_context(self.storage.hold())
                 self._check()
@@ -96,7 +100,7 @@ class Dataset:
             AnnotationError: If it cannot be written.
         """
         if self._waiting:
-            with self._writing("make room there and run the same command again, which goes on from here", 1):
+            with self.writing("make room there and run the same command again, which goes on from here", 1):
                 name = f"part-{self._next():06d}.parquet"
                 faces = [face for photo in self._waiting for face in photo.faces]
                 self._write(f"faces/{name}", to_table(faces, self._schema))
@@ -106,6 +110,40 @@ class Dataset:
                 self._write_record()
                 self.storage.renew()
         self._written = time.monotonic()
+
+    def add_film(self, row: Mapping[str, Any], tables: Mapping[str, Path], schema: pa.Schema) -> None:
+        """Take a film that was looked at: a part of each table, already written.
+
+        Args:
+            row: Of the film, in ``photos``.
+            tables: The files of ``faces`` and ``tracks``.
+            schema: Of the row.
+
+        Raises:
+            AnnotationError: If they cannot be written.
+        """
+        with self.writing():
+            name = f"part-{self._next():06d}.parquet"
+            for table, path in tables.items():
+                with pa.memory_map(str(path)) as file:
+                    self.storage.write(f"{table}/{name}", file.read_buffer())
+            self._write(f"photos/{name}", to_table([row], schema))
+            self.parts.append(name)
+            self.done.add(row["photo"])
+            self.counts.add(row["faces"], failed=False)
+            self._write_record()
+
+    def part_of(self, photo: str) -> str:
+        """The part that a photo, or a film, is in; it has to be done.
+
+        Raises:
+            AnnotationError: If a part is damaged.
+        """
+        for part in self.parts:
+            names = self.read("photos", part, ["photo"])["photo"].to_pylist()
+            if absolute(photo) in map(absolute, names):
+                return part
+        raise KeyError(photo)
 
     def failures(self, most: int) -> Iterator[tuple[str, str]]:
         """Names and errors of photos that failed, so many at most."""
@@ -150,9 +188,9 @@ class Dataset:
     def _read(self, retry_failed: bool) -> None:
         """Learn what is done, and remove what a killed run left half done."""
         self.parts = [name for name in self.storage.names("photos") if _PART.fullmatch(name)]
-        for folder in ("faces", "photos", ""):
+        for folder in ("faces", "tracks", "photos", ""):
             for name in self.storage.names(folder):
-                orphan = folder == "faces" and _PART.fullmatch(name) and name not in self.parts
+                orphan = folder in ("faces", "tracks") and _PART.fullmatch(name) and name not in self.parts
                 if orphan or (name.startswith(".") and ".partial" in name):
                     self.storage.delete(f"{folder}/{name}".lstrip("/"))
         for part in self.parts:
@@ -184,7 +222,18 @@ class Dataset:
         self.storage.write(NAME, self._record.to_json(self.counts))
 
     @contextmanager
-    def _writing(self, cure: str, status: int) -> Iterator[None]:
+    def writing(
+        self, cure: str = "make room there and run the same command again", status: int = 1
+    ) -> Iterator[None]:
+        """Say in a sentence what keeps the block from writing.
+
+        Args:
+            cure: What to do about it.
+            status: What the command line ends with.
+
+        Raises:
+            AnnotationError: If something cannot be written.
+        """
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The engine for one machine: a process a core, each with its own model."""
+"""The engine for one machine: one process per core, each with its own model."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

@@ -63,7 +63,7 @@ class Looker:
     def schema(self) -> Any:
         """Of the rows in ``faces``."""
         metadata = self.predictor.model.metadata
-        ages = metadata.age_max - metadata.age_min + 1 if self.request.distribution else None
+        ages = metadata.age_max + 1 if self.request.distribution else None
         return faces_schema(self.request.thresholds, ages)
 
     def options(self) -> dict[str, Any]:
@@ -80,10 +80,10 @@ def _rows(name: str, result: PhotoResult, seconds: float) -> Rows:
         "error": None,
         "seconds": seconds,
     }
-    return Rows(photo, [_face(name, i, estimate) for i, estimate in enumerate(result.faces)])
+    return Rows(photo, [face_row(name, i, estimate) for i, estimate in enumerate(result.faces)])
 
 
-def _face(name: str, index: int, estimate: Estimate) -> dict[str, Any]:
+def face_row(name: str, index: int, estimate: Estimate) -> dict[str, Any]:
     """A face's row: the numbers of the JSON contract, rounded as there, and what it leaves out."""
     face = estimate.to_json()
     age = face["age"]

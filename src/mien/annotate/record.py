@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from mien.errors import DataError
 
 NAME = "run.json"
 
-PACKAGES = ("mien", "onnxruntime", "numpy", "pillow", "opencv-python-headless", "pyarrow")
+PACKAGES = {
+    "mien": "mien",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "pillow": "PIL",
+    "opencv-python-headless": "cv2",
+    "pyarrow": "pyarrow",
+}
+"""Those that a result depends on, and their modules: they may have come under another name, or frozen."""
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ class Record:
             looker.options(),
             _hash(looker.predictor.model.path),
             None if detector is None else _hash(detector),
-            {name: version(name) for name in PACKAGES},
+            {name: import_module(module).__version__ for name, module in PACKAGES.items()},
         )
 
     def to_json(self, counts: Counts) -> bytes:
@@ -97,7 +105,9 @@ class Record:
                 f"{output} has version {schema} of the schema and this is version {VERSION}; name another "
                 "--output."
             )
-        for name, value in json.loads(json.dumps(self.options)).items():
+        ours = json.loads(json.dumps(self.options))
+        for name in {**ours, **theirs}:
+            value = ours.get(name)
             if theirs.get(name) != value:
                 raise DataError(
                     f"{output} was begun with {_option(name, theirs.get(name))}, not with "

@@ -21,7 +21,7 @@ PHOTOS = pa.schema(
         ("seconds", pa.float32()),
     ]
 )
-"""One row a photo; ``width`` and ``height`` are of the upright photo, and null where ``error`` is not."""
+"""One row per photo; ``width`` and ``height`` are of the upright photo, and null where ``error`` is not."""
 
 _FACES = [
     pa.field("photo", pa.string(), nullable=False),
@@ -45,7 +45,7 @@ _FACES = [
 
 
 def faces_schema(thresholds: Sequence[int] = (), ages: int | None = None) -> pa.Schema:
-    """One row a face.
+    """One row per face.
 
     Args:
         thresholds: Ages; for each there is a column such as ``at_least_18``.

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
+from pyarrow.fs import FileType
 
 from mien.annotate.dataset import Dataset
 from mien.annotate.locations import is_address, local_path, resolve
@@ -36,9 +37,11 @@ def refuse_strangers(output: str, dataset: Dataset) -> None:
     """Refuse to write over a file that is not the one of this run.
 
     Raises:
-        AnnotationError: If the file exists, and no folder of a run beside it.
+        AnnotationError: If the file exists, and no folder of a run beside it; or a folder is in its place.
     """
     files, path = resolve(local_path(output))
+    if files.get_file_info(path).type == FileType.Directory:
+        raise AnnotationError(f"{output} is a folder; name a file, or a folder without this ending.")
     if files.get_file_info(path).is_file and not dataset.storage.names():
         raise AnnotationError(
             f"{output} exists, and {dataset.storage.place}, the folder of its run, does not; name another "

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import filelock
@@ -60,6 +61,10 @@ class Storage(ABC):
         """Write a file, its folder included."""
 
     @abstractmethod
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder on this machine for hidden files that are not whole yet, ``.NAME.partial.parquet``."""
+
+    @abstractmethod
     def hold(self) -> AbstractContextManager[None]:
         """Keep other runs away for the length of the block.
 
@@ -87,6 +92,11 @@ class LocalStorage(Storage):
             partial.write_bytes(data)
 
     @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """See :class:`Storage`: the folder itself, where there is room for the output."""
+        yield Path(self._root)
+
+    @contextmanager
     def hold(self) -> Iterator[None]:
         """See :class:`Storage`: a file lock, which the system releases however the process ends."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
@@ -109,6 +119,12 @@ class RemoteStorage(Storage):
             self._files.create_dir(self._path(name).rpartition("/")[0], recursive=True)
         with self._files.open_output_stream(self._path(name)) as stream:
             stream.write(data)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """See :class:`Storage`."""
+        with TemporaryDirectory(prefix="mien-") as folder:
+            yield Path(folder)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

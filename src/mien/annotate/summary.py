@@ -10,23 +10,24 @@ def describe(summary: Summary) -> Iterator[str]:
     counts = summary.counts
     done = counts.photos - summary.before
     rate = f", {done / summary.seconds:,.1f} photos a second" if done and summary.seconds else ""
-    yield f"{_count(done, 'photo')} looked at in {_duration(summary.seconds)}{rate}."
+    yield f"{count(done, 'photo')} looked at in {duration(summary.seconds)}{rate}."
     if summary.before:
-        yield f"{_count(summary.before, 'photo')} had been done before."
+        yield f"{count(summary.before, 'photo')} had been done before."
     without = f", {counts.without_faces:,} without a face" if counts.without_faces else ""
     failed = f", {counts.failed:,} that could not be read" if counts.failed else ""
-    faces, photos = _count(counts.faces, "face"), _count(counts.photos, "photo")
+    faces, photos = count(counts.faces, "face"), count(counts.photos, "photo")
     yield f"{summary.output} holds {faces} in {photos}{without}{failed}."
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number of things, such as ``2 photos``."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """As people say it.
 
-    >>> _duration(3.2), _duration(125), _duration(7380)
+    >>> duration(3.2), duration(125), duration(7380)
     ('3 s', '2 min 5 s', '2 h 3 min')
     """
     whole = round(seconds)

@@ -53,7 +53,10 @@ app.command("export-detector", rich_help_panel=MAKE)(train_detector.export_detec
 app.command("card", rich_help_panel=MAKE)(card.card)
 
 
-EXTRAS = {"pyarrow": "annotate", "fsspec": "annotate", "ray": "cluster"}
+EXTRAS = {
+    **dict.fromkeys(("pyarrow", "fsspec", "filelock", "av", "norfair"), "annotate"),
+    "ray": "cluster",
+}
 """What brings a package that is missing; all others come with ``train``."""
 
 
@@ -77,6 +80,10 @@ def help_or_version(
 
 def main() -> None:
     """Run the command line; what a user did wrong is one sentence on stderr and exit status 2."""
+    if getattr(sys, "frozen", False):  # a frozen program starts its workers as itself
+        from multiprocessing import freeze_support
+
+        freeze_support()
     try:
         _open_output()
         try:

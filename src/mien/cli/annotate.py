@@ -1,7 +1,10 @@
 """``mien annotate``."""
 
+import re
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +12,31 @@ from mien.cli.options import ModelFile, takes_request
 from mien.cli.predict import printable
 from mien.request import Request
 
+if TYPE_CHECKING:
+    from mien.annotate.look import Setup
+    from mien.annotate.record import Counts
+
+EVERY = 0.2
+"""Seconds between the frames of a film that are looked at."""
+
 
 class Engine(StrEnum):
     """Who does the work."""
 
     local = "local"
     ray = "ray"
+
+
+def seconds(text: str) -> float:
+    """A time as people write it.
+
+    >>> seconds("0.2s"), seconds("40 ms"), seconds("1")
+    (0.2, 0.04, 1.0)
+    """
+    found = re.fullmatch(r"([0-9]+|[0-9]*\.[0-9]+) *(s|ms|)", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time; write 0.2s or 200ms, or 0 for every frame.")
+    return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
 @takes_request
@@ -25,7 +47,7 @@ def annotate(
             metavar="SOURCE",
             help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet files "
             "with photos, addresses (s3://, gs://), @LIST for a file with a path on each line, - for such a "
-            "list from standard input.",
+            "list from standard input. Or films (clip.mp4), and cameras (0 for the first one).",
         ),
     ],
     output: Annotated[
@@ -53,6 +75,23 @@ def annotate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Look again at the photos that could not be read.")
     ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=seconds,
+            help="Of films: the time between frames that are looked at, such as 0.2s; 0 for every frame.",
+            show_default="0.2s",
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILM",
+            help="Of one film: also write it there with its people marked, each with one label throughout.",
+            dir_okay=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     model: ModelFile = None,
 ) -> None:
@@ -60,7 +99,8 @@ def annotate(
 
     OUT gets a folder faces with one row for each face, and a folder photos with one for each photo, in
     Parquet. A run that was stopped goes on when the same command is run again: photos that are done are
-    passed over.
+    passed over. Of films there is also a folder tracks, with one row for each person followed; a film that
+    was not finished starts anew.
 
     The exit status is 0 if all photos could be read, 1 if some could not (each has its error in the table;
     the others are still done) or the run had to stop, and 2 if the command itself is wrong.
@@ -68,29 +108,62 @@ def annotate(
     if sources.count("-") > 1:
         raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="SOURCE")
     from mien.annotate import run
+    from mien.annotate.films import find_films
     from mien.annotate.look import Setup
     from mien.annotate.summary import describe
 
     setup = Setup(request, None if model is None else str(model))
+    if films := find_films(sources):
+        if engine is Engine.ray:
+            raise typer.BadParameter("films are annotated on this machine.", param_hint="--engine")
+        _annotate_films(films, output, setup, every, save, retry_failed, quiet)
+        return
+    if every is not None or save is not None:
+        hint = "--every" if save is None else "--save"
+        raise typer.BadParameter("this is of films, and there is none among the sources.", param_hint=hint)
+    summary = run.annotate(
+        sources,
+        output,
+        setup,
+        engine=engine.value,
+        workers=workers,
+        separator=b"\0" if null else b"\n",
+        retry_failed=retry_failed,
+        quiet=quiet,
+    )
+    _conclude(summary.failures, summary.counts, () if quiet else describe(summary))
+
+
+def _annotate_films(
+    films: Sequence[str],
+    output: str,
+    setup: "Setup",
+    every: float | None,
+    save: Path | None,
+    retry_failed: bool,
+    quiet: bool,
+) -> None:
+    from mien.annotate.film_run import annotate_films, describe_films
+
+    every = EVERY if every is None else every
     try:
-        summary = run.annotate(
-            sources,
-            output,
-            setup,
-            engine=engine.value,
-            workers=workers,
-            separator=b"\0" if null else b"\n",
-            retry_failed=retry_failed,
-            quiet=quiet,
+        summary = annotate_films(
+            films, output, setup, every=every, save=save, retry_failed=retry_failed, quiet=quiet
         )
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
-    for _, error in summary.failures:
+    for note in summary.notes:
+        typer.echo(f"mien: {printable(note)}", err=True)
+    _conclude(summary.failures, summary.counts, () if quiet else describe_films(summary))
+
+
+def _conclude(failures: Sequence[tuple[str, str]], counts: "Counts", sentences: Iterable[str]) -> None:
+    """Name what failed, print the summary, and end the command with the status that says so."""
+    for _, error in failures:
         typer.echo(f"mien: {printable(error)}", err=True)
-    if (more := summary.counts.failed - len(summary.failures)) > 0:
+    if (more := counts.failed - len(failures)) > 0:
         typer.echo(f"mien: {more:,} more photos could not be read; the table 'photos' names them.", err=True)
-    if not quiet:
-        for sentence in describe(summary):
-            typer.echo(sentence)
-    if summary.counts.failed:
+    for sentence in sentences:
+        typer.echo(sentence)
+    if counts.failed:
         raise typer.Exit(1)

@@ -23,16 +23,22 @@ def card(
         ),
     ],
 ) -> None:
-    """Write measured figures into documents, such as a model card, in place of those that stand there."""
-    from mien.evaluation.model_card import fill, read_tables
+    """Write measured figures into documents, such as a model card, in place of those that stand there.
+
+    Pictures that a document asks for are drawn beside it.
+    """
+    from mien.evaluation.model_card import fill, read_pictures, read_tables
     from mien.files import refuse_overwriting, written_beside
 
     refuse_overwriting(documents, figures.iterdir())
     tables = read_tables(figures)
     filled = {path: fill(_read(path), tables, str(path)) for path in documents}
+    pictures = {f"{name}.svg": picture for name, picture in read_pictures(figures).items()}
     for path, text in filled.items():
-        with written_beside(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        shown = {path.with_name(name): picture for name, picture in pictures.items() if f"]({name})" in text}
+        for target, content in {**shown, path: text}.items():
+            with written_beside(target) as partial:
+                partial.write_text(content, encoding="utf-8")
 
 
 def _read(path: Path) -> str:

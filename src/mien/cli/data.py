@@ -70,7 +70,8 @@ def index(
         faces = index_folder(source, dataset)
         read = label_files(source)
     else:
-        faces, read = index_table(source, layout), [source]
+        refuse_overwriting([output], [source])
+        faces, read = index_table(source, layout, output.with_suffix("")), [source]
     refuse_overwriting([output], [*read, *map(Path, [*faces.table["path"], *faces.left_out])])
     write_manifest(faces.table, output)
     if "problem" in faces.table:
@@ -167,6 +168,17 @@ def split(
             min=0, max=1, help="Share to set apart to judge models by; 0 keeps the test rows there are."
         ),
     ] = 0.0,
+    stratify: Annotated[
+        bool, typer.Option("--stratify", help="Give the parts the same mix of ages and genders.")
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Write so many manifests (NAME-1.csv …), each with another part for testing, for "
+            "cross-validation.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws other faces.")] = 0,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up the validation rows that the manifest has already.")
@@ -176,11 +188,23 @@ def split(
     from mien.data.manifest import write_manifest
     from mien.data.protocols import read_names
     from mien.data.sources import load_faces
-    from mien.data.split import divide
+    from mien.data.split import divide, divide_into_folds
     from mien.files import refuse_overwriting
 
     found = load_faces(faces)
-    refuse_overwriting([output], [faces, names, *map(Path, found.table["path"])])
+    outputs = [output.with_stem(f"{output.stem}-{i + 1}") for i in range(folds)] if folds else [output]
+    refuse_overwriting(outputs, [faces, names, *map(Path, found.table["path"])])
+    if folds:
+        if protocol or names or test:
+            raise typer.BadParameter("Each fold is a test part; leave out --protocol, --names and --test.")
+        parts = divide_into_folds(
+            found.table, folds, validation=validation, seed=seed, stratify=stratify, replace=replace
+        )
+        for table, path in zip(parts, outputs, strict=True):
+            write_manifest(table, path)
+            typer.echo(f"{_count_parts(table)}: {path}")
+        _name("left out", found.left_out)
+        raise typer.Exit(1 if found.left_out else 0)
     everything = read_names(names) if names else None
     division = divide(
         found.table,
@@ -189,18 +213,18 @@ def split(
         validation=validation,
         test=test,
         seed=seed,
+        stratify=stratify,
         replace=replace,
     )
     write_manifest(division.table, output)
     _name("left out", found.left_out)
     _name("in train or validation, byte-identical to a test picture", division.identical_to_test)
     _name("in train or validation, near-identical to a test picture", division.near_identical_to_test)
-    counts = division.table["split"].value_counts()
     _name_large_group(division.table)
     if protocol is None:
         _name_far_shares(division.table, {"validation": validation, "test": test})
     said = f"{protocol}: " if protocol else ""
-    typer.echo(said + ", ".join(f"{part} {n:,}" for part, n in counts.items()) + f": {output}")
+    typer.echo(f"{said}{_count_parts(division.table)}: {output}")
     raise typer.Exit(1 if found.left_out else 0)
 
 
@@ -236,10 +260,16 @@ def crop(
     raise typer.Exit(1 if left_out else 0)
 
 
+def _count_parts(table: "pd.DataFrame") -> str:
+    return ", ".join(f"{part} {n:,}" for part, n in table["split"].value_counts().items())
+
+
 def _name_large_group(table: "pd.DataFrame") -> None:
     """Say where so many pictures count as one that the search for the same ones may have gone wrong."""
+    from mien.data.duplicates import is_suspicious
+
     largest = int(table["group"].value_counts().iloc[0])
-    if largest > max(20, 0.05 * len(table)):
+    if is_suspicious(largest, len(table)):
         typer.echo(
             f"{largest:,} of {len(table):,} faces are in one group, as the same person or picture, and stay "
             "on one side; 'mien data audit' shows which pictures are the same.",

@@ -60,12 +60,13 @@ def evaluate(
         bool,
         typer.Option(
             "--recalibrate",
-            help="For faces that calibrated the model: judge each fifth by a calibration on the others.",
+            help="For faces that calibrated the model: 5-fold cross-calibration, which judges each fifth by "
+            "a calibration on the others.",
         ),
     ] = False,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Write what was predicted to this file, one row a face."),
+        typer.Option(metavar="CSV", help="Write what was predicted to this file, one row per face."),
     ] = None,
     report: Annotated[
         Path | None,
@@ -133,6 +134,8 @@ def evaluate(
         done = [evaluation]
     else:
         done = _compare(manifest, models, sources, run, report)
+    for note in dict.fromkeys(note for evaluation in done for note in evaluation.notes):
+        typer.echo(f"mien: {note}", err=True)
     for predictor in run_here[:1]:
         _warn_of_photos(done, predictor)
     for name, path in (("Predictions", predictions), ("Report", report and report / "index.html")):
@@ -182,6 +185,7 @@ def _compare(
 ) -> list["Evaluation"]:
     """Evaluate each model on each manifest; print a table for each manifest, a column for each model."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from mien.evaluation.comparison import short_names, tables_of, write_comparison
@@ -198,12 +202,12 @@ def _compare(
     ]
     tables = tables_of(rows, names)
     for table in tables:
-        shown = Table(title=table.title)
+        shown = Table(title=escape(table.title))
         shown.add_column("")
         for column in table.columns:
-            shown.add_column(column.name, justify="right")
+            shown.add_column(escape(column.name), justify="right")
             if column.differences:
-                shown.add_column(f"{column.name} − {table.columns[0].name}", justify="right")
+                shown.add_column(escape(f"{column.name} − {table.columns[0].name}"), justify="right")
         for metric in table.metrics:
             cells = []
             for column in table.columns:
@@ -222,11 +226,12 @@ def _compare(
 
 def _print_scores(evaluation: "Evaluation") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from mien.evaluation.report import format_interval, format_value, shown_metrics
 
-    table = Table(title=f"Apparent age and perceived gender on {evaluation.manifest}")
+    table = Table(title=escape(f"Apparent age and perceived gender on {evaluation.manifest}"))
     table.add_column("")
     for heading in ("value", "95 % interval", "faces"):
         table.add_column(heading, justify="right")

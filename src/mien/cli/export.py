@@ -58,6 +58,8 @@ def export(
         )
     for name, value in report.metrics.items():
         typer.echo(f"{name}: {value:g}")
+    for sentence in report.warnings:
+        typer.echo(f"mien: {sentence}", err=True)
 
 
 def _make_plain(sources: list[Path], output: Path, version: str | None) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MANY = 8
 """From this many photos on, a progress bar is worth showing."""
+
+PERSON = ("age", "gender")
+"""What is said of a person in several photos: no place in one of them, and no flag of one."""
 
 LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 """Photos with these endings are saved as PNG, all others as JPEG."""
@@ -61,6 +65,14 @@ def predict(
             file_okay=False,
         ),
     ] = None,
+    same_person: Annotated[
+        bool,
+        typer.Option(
+            "--same-person",
+            help="The photos show one person at about the same age: also give one estimate of all, from the "
+            "largest face of each.",
+        ),
+    ] = False,
     model: ModelFile = None,
     device: DeviceName = Device.cpu,
     server: Annotated[
@@ -98,9 +110,11 @@ def predict(
         _make_folder(save)
     targets = _targets(photos, save)
     failed = False
+    looks: list[tuple[str, Estimate]] = []
     # No bar for a few photos, or where the results themselves scroll past in the same terminal.
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
-    ask = partial(predictor.predict_many, request=request)
+    asked = replace(request, distribution=request.distribution or same_person)
+    ask = partial(predictor.predict_many, request=asked)
     try:
         ask([])  # refuses what the model does not know before any photo is read
     except ValueError as refusal:
@@ -115,10 +129,15 @@ def predict(
         error = result.error
         if result.faces and target is not None and photo is not None:
             error = _draw(photo, result, target)
-        _print(result, as_json)
+        if same_person and result:
+            looks.append((result.photo, result[0]))
+        _print(result if request.distribution else _without_distributions(result), as_json)
         if error is not None:
             failed = True
             typer.echo(f"mien: {printable(error)}", err=True)
+    if same_person and not _print_person(looks, as_json, request.distribution):
+        failed = True
+        typer.echo("mien: No photo shows a face, so nothing can be said of the person.", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -161,10 +180,13 @@ def describe(result: "PhotoResult") -> Iterator[str]:
 def json_line(result: "PhotoResult") -> bytes:
     r"""A photo's result as one line of JSON in UTF-8; what of a name is no text is written as ``\\udce9``."""
     answer = {
-        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-        for key, value in result.to_json().items()
+        key: _text(value) if isinstance(value, str) else value for key, value in result.to_json().items()
     }
     return json.dumps(answer, ensure_ascii=False).encode()
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def printable(text: str) -> str:
@@ -190,6 +212,30 @@ def _print(result: "PhotoResult", as_json: bool) -> None:
     elif result.error is None:
         for line in describe(result):
             typer.echo(line)
+
+
+def _without_distributions(result: "PhotoResult") -> "PhotoResult":
+    faces = tuple(replace(face, age=replace(face.age, distribution=None)) for face in result.faces)
+    return replace(result, faces=faces)
+
+
+def _print_person(looks: list[tuple[str, Estimate]], as_json: bool, distribution: bool) -> bool:
+    """Print what several looks at one person say together; return whether there is a look."""
+    from mien.fusion import fuse
+
+    if not looks:
+        return False
+    person = fuse(look for _, look in looks)
+    if as_json:
+        said = (
+            person if distribution else replace(person, age=replace(person.age, distribution=None))
+        ).to_json()
+        answer = {"photos": [_text(name) for name, _ in looks], "person": {key: said[key] for key in PERSON}}
+        typer.echo(json.dumps(answer, ensure_ascii=False).encode())
+    else:
+        faces = "1 photo" if len(looks) == 1 else f"{len(looks)} photos"
+        typer.echo(f"one person in {faces}: {_describe_face(replace(person, flags=()))}")
+    return True
 
 
 def _expanded(photos: list[str]) -> list[str]:

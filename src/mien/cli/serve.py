@@ -39,7 +39,7 @@ def serve(**given: Any) -> None:
     """Serve the web page and the REST API.
 
     Photos are read in memory, never stored, and neither their content nor their names are logged. Every
-    flag can also be set by a variable: --max-files by MIEN_MAX_FILES, for example; the flag goes first.
+    flag can also be set by a variable: --max-files by MIEN_MAX_FILES, for example; the flag takes precedence.
     """
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     from mien.web.server import serve as run

@@ -58,7 +58,13 @@ def train(
     ] = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
     strategy: Annotated[str, typer.Option(help="Lightning's strategy for several devices.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of weights, order and augmentation. Another number of cores or device gives another model.",
+        ),
+    ] = 0,
 ) -> None:
     """Train a recipe on manifests of face crops."""
     from mien.training.recipes import get_recipe

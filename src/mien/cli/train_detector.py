@@ -49,7 +49,12 @@ def train_detector(
         typer.Option(help="bf16-mixed, 32-true or another of Lightning's; auto: bfloat16 where it is fast."),
     ] = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights and scenes.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Of weights and scenes. Another number of cores or device gives another detector."
+        ),
+    ] = 0,
 ) -> None:
     """Train mien's own face detector on photos with boxes, pictures without faces, and aligned faces."""
     from mien.pipeline.detect import make_detector

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from mien.data.duplicates import Fingerprints, fingerprint, group_labels, near_identical
@@ -107,7 +108,9 @@ def summary(found: Iterable[DuplicateGroup]) -> dict[str, int]:
 
 
 def age_label(low: float, high: float) -> str:
-    """An age as people write it: ``26``, or ``20-29`` for a bin."""
+    """An age as people write it: ``26``, or ``20-29`` for a bin; empty where it is not known."""
+    if np.isnan(low):
+        return ""
     return f"{low:g}" if low == high else f"{low:g}-{high:g}"
 
 
@@ -116,11 +119,14 @@ def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
         column: dict(sorted(Counter(table[column].replace("", UNKNOWN)).items()))
         for column in ("split", "gender", "race")
     }
-    bounds = zip(table["age_low"].tolist(), table["age_high"].tolist(), strict=True)
+    aged = table.dropna(subset="age_low")
+    bounds = zip(aged["age_low"].tolist(), aged["age_high"].tolist(), strict=True)
     ages = Counter(
         (low // 10 * 10, low // 10 * 10 + 9) if low == high else (low, high) for low, high in bounds
     )
-    return counts | {"age": {age_label(*age): n for age, n in sorted(ages.items())}}
+    known = {age_label(*age): n for age, n in sorted(ages.items())}
+    unknown = {UNKNOWN: len(table) - len(aged)} if len(aged) < len(table) else {}
+    return counts | {"age": known | unknown}
 
 
 def _identical(table: pd.DataFrame, names: list[str], prints: Fingerprints) -> DuplicateGroups:

@@ -25,10 +25,11 @@ from mien.progress import progress
 THUMBNAIL = 24
 NEAR_IDENTICAL = 0.965
 
-COMMON, LEAST_PICTURES = 0.5, 200
+COMMON, LEAST_PICTURES = 0.5, 20
 """Mean correlation from which a set's mean picture is taken off, and the least number of pictures.
 
-It is 0.19 for UTKFace, 0.09 for FairFace, 0.21 for All-Age-Faces and 0.89 for faces under an oval mask.
+Where it is above :data:`NEAR_IDENTICAL`, the pictures are one scene and nothing is taken off. It is 0.19 for
+UTKFace, 0.09 for FairFace, 0.21 for All-Age-Faces and 0.89 for faces under an oval mask.
 """
 
 MANY = 20_000
@@ -70,7 +71,7 @@ def fingerprint(paths: Sequence[str]) -> Fingerprints:
 def without_common(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Thumbnails less their mean, where they have much in common; see :data:`COMMON`."""
     mean = vectors.mean(0) if len(vectors) >= LEAST_PICTURES else np.zeros(vectors.shape[1], np.float32)
-    if float(mean @ mean) < COMMON:  # the mean correlation of all pairs
+    if not COMMON <= float(mean @ mean) <= NEAR_IDENTICAL:  # the mean correlation of all pairs
         return vectors
     left = vectors - mean
     norms = np.linalg.norm(left, axis=1, keepdims=True)
@@ -78,12 +79,41 @@ def without_common(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def near_identical(prints: Fingerprints) -> Pairs:
-    """(pairs, 2) indices of different files of one picture; of identical files the first stands for all."""
+    """(pairs, 2) indices of different files of one picture; of identical files the first stands for all.
+
+    Pairs make no chains: see :func:`without_chains`.
+    """
     first: dict[str, int] = {}
     for i, digest in enumerate(prints.hashes):
         first.setdefault(digest, i)
     distinct = np.fromiter(first.values(), np.intp, len(first))
-    return distinct[near_identical_pairs(prints.thumbnails[distinct])]
+    return without_chains(distinct[near_identical_pairs(prints.thumbnails[distinct])], prints.hashes)
+
+
+def without_chains(pairs: Pairs, hashes: Sequence[str]) -> Pairs:
+    """Those pairs that join each picture to the one of its like that is like the most others.
+
+    Where A is like B and B is like C, A need not be like C, and a row of such steps would join faces that
+    have nothing in common. So a group holds a picture and what is like it, not what is like those in turn.
+
+    Args:
+        pairs: (pairs, 2) indices.
+        hashes: What pictures with equally many others are ordered by, lest the rows' order decide.
+
+    Returns:
+        (pairs, 2) indices, the first of each the one that the others of its group are like.
+    """
+    alike: dict[int, set[int]] = {}
+    for a, b in pairs.tolist():
+        alike.setdefault(a, set()).add(b)
+        alike.setdefault(b, set()).add(a)
+    kept: list[tuple[int, int]] = []
+    taken: set[int] = set()
+    for i in sorted(alike, key=lambda i: (-len(alike[i]), hashes[i])):
+        if i not in taken:
+            kept += [(i, other) for other in sorted(alike[i] - taken)]
+            taken |= alike[i] | {i}
+    return np.asarray(kept, np.intp).reshape(-1, 2)
 
 
 def thumbnail(data: bytes) -> Vector | None:
@@ -116,6 +146,11 @@ def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NE
         pairs = np.stack([rows, columns], axis=1)[rows < columns] + start
         found.append(pairs)
     return np.concatenate(found)
+
+
+def is_suspicious(size: int, faces: int) -> bool:
+    """Whether a group is so large that pictures may count as the same that are not: a twentieth of all."""
+    return size > max(20, 0.05 * faces)
 
 
 def equal_pairs(values: Sequence[str]) -> Pairs:

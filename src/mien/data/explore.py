@@ -134,7 +134,7 @@ def _paste(sheet: Image.Image, path: str, x: int, y: int) -> None:
 
 def _caption(low: float, high: float, labels: Sequence[str]) -> tuple[str, str]:
     gender, *rest = labels
-    return f"{age_label(low, high)}, {gender or 'gender unknown'}", " · ".join(
+    return f"{age_label(low, high) or 'age unknown'}, {gender or 'gender unknown'}", " · ".join(
         label for label in rest if label
     )
 

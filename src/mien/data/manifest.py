@@ -1,19 +1,19 @@
 """The manifest: a table of faces, one row each, that every data set is turned into.
 
-Columns: ``path`` (relative to the manifest's folder, or absolute), ``age`` in years or ``age_low`` and
-``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), and optionally
-``race``, ``group`` (same person or same picture), ``split``, ``framing`` (how the picture is cropped) and
-``dataset``. Unknown columns are kept.
+Columns: ``path`` (relative to the manifest's folder, or absolute; ``/`` between folders), ``age`` in years or
+``age_low`` and ``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), one
+of the two at least, and optionally ``race``, ``group`` (same person or same picture), ``split``, ``framing``
+(how the picture is cut) and ``dataset``. Unknown columns are kept.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
 from mien.data.layout import Layout, read_table
 from mien.errors import DataError
-from mien.files import written_beside
+from mien.files import path_in, written_beside
 
 MAX_AGE = 130
 GENDERS = ("male", "female")
@@ -34,9 +34,9 @@ def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
         layout: What the file does not say itself.
 
     Returns:
-        Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high`` always filled, ``age``
-        NaN where only a bin is known, and empty strings where ``gender``, ``race``, ``group``, ``split`` or
-        ``dataset`` are not known.
+        Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high``, NaN where the age is
+        not known, ``age`` NaN also where only a bin is known, and empty strings where ``gender``, ``race``,
+        ``group``, ``split`` or ``dataset`` are not known.
 
     Raises:
         DataError: If the file cannot be read, has no rows, a column is missing, or a label is out of range.
@@ -119,18 +119,20 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
         ) from None
 
 
-def relative_path(path: str | Path, folder: Path) -> str:
-    """A path as seen from a folder, or as it is where it does not lie below it."""
-    path = Path(path)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+def relative_path(path: str | PurePath, folder: PurePath) -> str:
+    """A path as seen from a folder, or as it is where it lies elsewhere; with ``/`` on every system."""
+    path = type(folder)(path)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _need_columns(table: pd.DataFrame, source: str) -> None:
     columns = ", ".join(table.columns)
     if "path" not in table:
         raise DataError(f"{source} has no column 'path'; it has {columns}.")
-    if "age" not in table and not {"age_low", "age_high"} <= set(table.columns):
-        raise DataError(f"{source} needs a column 'age', or 'age_low' and 'age_high'; it has {columns}.")
+    if not ({"age", "gender"} & set(table.columns) or {"age_low", "age_high"} <= set(table.columns)):
+        raise DataError(
+            f"{source} needs a column 'age', or 'age_low' and 'age_high', or 'gender'; it has {columns}."
+        )
 
 
 def _prepare(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[_Problem]]:
@@ -162,7 +164,10 @@ def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
         problems.append((no_number, f"a value in '{column}' that is no number", _MEND))
     table["age_low"] = table["age_low"].fillna(table["age"])
     table["age_high"] = table["age_high"].fillna(table["age"])
-    problems.append((table["age_low"].isna() | table["age_high"].isna(), "no age", _MEND))
+    half = table["age_low"].isna() != table["age_high"].isna()
+    problems.append((half, "one end of an age bin without the other", _MEND))
+    neither = table["age_low"].isna() & (table["gender"] == "")
+    problems.append((neither, "neither an age nor a gender", _MEND))
     for column in _AGES:
         wrong = table[column].notna() & ~table[column].between(0, MAX_AGE)
         problems.append((wrong, f"an age outside 0 to {MAX_AGE}", _MEND))
@@ -172,4 +177,4 @@ def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
 
 def _with_whole_paths(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     base = folder.resolve()
-    return table.assign(path=[str(base / path) for path in table["path"]])
+    return table.assign(path=[str(path_in(base, str(path))) for path in table["path"]])

@@ -32,7 +32,7 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
     compare = len(parts) > 1
     figure = Figure(figsize=(11, 7 if compare else 3.8), layout="constrained")
     axes = figure.subplots(2 if compare else 1, 2, width_ratios=(3, 1), squeeze=False)
-    figure.suptitle(title.replace("$", r"\$"))  # else taken for TeX
+    figure.suptitle(literally(title))
     _plot_ages(axes[0, 0], table)
     _plot_genders(axes[0, 1], table)
     if compare:
@@ -40,6 +40,15 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
         _plot_ages_of_parts(axes[1, 0], by_part)
         _plot_genders_of_parts(axes[1, 1], by_part)
     return figure
+
+
+def literally(text: str) -> str:
+    r"""A text for a plot in which a dollar sign is one; Matplotlib takes two of them for TeX.
+
+    >>> print(literally("my$faces"))
+    my\$faces
+    """
+    return text.replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -63,11 +72,12 @@ def faces_by_year(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Faces at each year of age from 0; a face known by its age bin is spread evenly over the bin.
 
     Returns:
-        (highest age + 1,) array that sums to the number of faces.
+        (highest age + 1,) array that sums to the number of faces whose age is known.
     """
+    table = table.dropna(subset="age_low")
     low = np.floor(table["age_low"].to_numpy()).astype(int)
     high = np.floor(table["age_high"].to_numpy()).astype(int)
-    edges = np.zeros(int(high.max()) + 2)
+    edges = np.zeros(int(high.max(initial=0)) + 2)
     share = 1 / (high - low + 1)
     np.add.at(edges, low, share)
     np.add.at(edges, high + 1, -share)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from mien.data.audit import Audit, DuplicateGroup, summary
+from mien.data.duplicates import is_suspicious
 
 SHOWN = 5
 
@@ -24,6 +25,7 @@ def report(audit: Audit) -> str:
             "",
             *_groups("Byte-identical files", audit.identical),
             *_groups("Near-identical pictures", audit.near_identical),
+            *_suspicion(audit),
         ]
     )
 
@@ -50,6 +52,15 @@ def _groups(title: str, groups: Sequence[DuplicateGroup]) -> Iterator[str]:
         yield "  " + " = ".join(_face(face) for face in group.faces)
     if len(notable) > SHOWN:
         yield f"  … and {len(notable) - SHOWN:,} more (--json lists all)"
+
+
+def _suspicion(audit: Audit) -> Iterator[str]:
+    largest = max((group.faces for group in audit.near_identical), key=len, default=())
+    if is_suspicious(len(largest), audit.faces):
+        yield (
+            f"  {len(largest):,} of {audit.faces:,} faces count as one near-identical picture, among them "
+            f"{largest[0]['path']} and {largest[-1]['path']}; look whether they are."
+        )
 
 
 def _face(face: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from mien.data.layout import UNREADABLE, WORDS, Layout, parse_age, read_table
 from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
+from mien.data.pixels import write_pictures
 from mien.errors import DataError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -73,11 +74,16 @@ def load_faces(path: Path) -> FaceSet:
     return FaceSet(read_manifest(path))
 
 
-def index_table(path: Path, layout: Layout) -> FaceSet:
+def index_table(path: Path, layout: Layout, pictures: Path | None = None) -> FaceSet:
     """Index a table of one's own: any columns and words that are understood or that the layout explains.
 
     Rows that cannot be used, for a label that is missing or wrong or for a picture that is not there, are
     left out.
+
+    Args:
+        path: The table.
+        layout: What it does not say itself.
+        pictures: Where pictures go that the table holds as numbers in a column ``pixels``.
 
     Raises:
         DataError: If it cannot be read, a column is missing, or no row can be used.
@@ -85,9 +91,14 @@ def index_table(path: Path, layout: Layout) -> FaceSet:
     if path.suffix.lower() in ARCHIVES and ".csv" not in path.name.lower():
         raise DataError(f"{path} is an archive; unpack it and give the folder.")
     rows = read_table(path, layout)
+    without: dict[str, str] = {}
     if "pixels" in rows and "path" not in rows:
-        raise DataError(f"{path} holds pixels and no pictures' paths; give the data set with pictures.")
+        if pictures is None:
+            raise DataError(f"{path} holds pixels and no pictures' paths; 'mien data index' writes them.")
+        rows, without = write_pictures(rows, pictures)
+        rows = _with_utkface_words(rows)
     table, left_out = usable_rows(rows, str(path), path.parent)
+    left_out |= without
     there = [Path(picture).is_file() for picture in table["path"]]
     left_out |= {picture: "missing" for picture, found in zip(table["path"], there, strict=True) if not found}
     table = table[there].reset_index(drop=True)
@@ -95,6 +106,15 @@ def index_table(path: Path, layout: Layout) -> FaceSet:
         what, why = next(iter(left_out.items()), (str(path), "has no rows"))
         raise DataError(f"{path} has no row that can be used; the first: {what}: {why}.")
     return FaceSet(table, left_out)
+
+
+def _with_utkface_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """The well-known ``age_gender.csv``, 23,705 faces of UTKFace with its numbers for genders and races."""
+    if not {"gender", "race", "img_name"} <= set(rows.columns):
+        return rows
+    codes = {"gender": GENDERS, "race": RACES}
+    words = {column: {str(i): word for i, word in enumerate(names)} for column, names in codes.items()}
+    return rows.replace(words).assign(dataset="utkface")
 
 
 def index_folder(folder: Path, dataset: str | None = None) -> FaceSet:
@@ -224,13 +244,13 @@ def _index_adience(folder: Path) -> _Indexed:
 
 
 def _index_folders(folder: Path) -> _Indexed:
-    """A folder for each age or age range, as ``026/123.png``, perhaps one for each gender above or below."""
+    """A folder for each age or age range, as ``026/123.png``, or for each gender, or one in the other."""
     rows = []
     pictures, left_out = find_pictures(folder)
     for path in pictures:
         low, high, gender = _labels_of_folders(path.relative_to(folder).parts[:-1])
-        if np.isnan(low):
-            left_out[str(path)] = "in no folder of an age"
+        if np.isnan(low) and not gender:
+            left_out[str(path)] = "in no folder of an age or a gender"
         else:
             rows.append((str(path), low, high, gender))
     return pd.DataFrame(rows, columns=["path", "age_low", "age_high", "gender"]), left_out
@@ -275,8 +295,8 @@ def _recognise(folder: Path) -> str:
     if pictures and _ALL_AGE_FACES.match(pictures[0].name):
         return "all-age-faces"
     named = any(parse_utkface_name(path.name) for path in pictures)
-    ages = (_labels_of_folders(path.relative_to(folder).parts[:-1])[0] for path in pictures)
-    return "folders" if not named and any(low >= 0 for low in ages) else "utkface"
+    labels = (_labels_of_folders(path.relative_to(folder).parts[:-1]) for path in pictures)
+    return "folders" if not named and any(low >= 0 or gender for low, _, gender in labels) else "utkface"
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:

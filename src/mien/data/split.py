@@ -36,6 +36,7 @@ def divide(
     validation: float = 0.1,
     test: float = 0.0,
     seed: int = 0,
+    stratify: bool = False,
     replace: bool = False,
 ) -> Division:
     """Mark test, validation and train rows.
@@ -52,6 +53,7 @@ def divide(
             that names its own validation side keeps it.
         test: Share of the groups to set apart for judging; 0 keeps the rows whose ``split`` is ``test``.
         seed: Draws other groups.
+        stratify: Whether the parts get the same mix of ages and genders; see :func:`split_part`.
         replace: Whether a division that the table has already may be given up.
 
     Raises:
@@ -69,7 +71,7 @@ def divide(
     elif names is not None:
         raise DataError("a list of names is of use to a protocol alone; name one with --protocol.")
     prints = _readable(table)
-    how: dict[str, Any] = {"seed": seed, "never_empty": True}
+    how: dict[str, Any] = {"seed": seed, "never_empty": True, "stratify": stratify}
     if test:
         table = split_part(table.assign(group=_groups(table, prints), split=""), "test", test, **how)
     judging = table["split"] == "test"
@@ -83,6 +85,51 @@ def divide(
     if validation and not own:
         table = split_part(table, "validation", validation / (1 - test), **how)
     return Division(table, identical, near)
+
+
+def divide_into_folds(
+    table: pd.DataFrame,
+    count: int,
+    *,
+    validation: float = 0.1,
+    seed: int = 0,
+    stratify: bool = False,
+    replace: bool = False,
+) -> list[pd.DataFrame]:
+    """Divide a manifest for cross-validation: each face is for testing once.
+
+    Args:
+        table: As for :func:`divide`.
+        count: Number of folds, at least 2; their numbers of groups differ by one at most.
+        validation: Share of the faces to judge runs by, taken of what is not for testing.
+        seed: Draws other folds.
+        stratify: Whether the folds get the same mix of ages and genders.
+        replace: Whether a division that the table has already may be given up.
+
+    Returns:
+        The manifest ``count`` times, each with another fold as its ``test`` part.
+
+    Raises:
+        DataError: If a picture cannot be read, there are too few groups, the share is wrong, or the table is
+            divided already.
+    """
+    if not (count >= 2 and 0 <= validation < 1 - 1 / count):
+        raise DataError(f"{count} folds and a validation share of {validation} leave nothing to train on.")
+    if not replace:
+        _refuse_divided(table, all_parts=True)
+    table = table.assign(group=_groups(table, _readable(table)))
+    groups = _ordered_groups(table, f"fold {seed} ", stratify)
+    if len(groups) < count:
+        raise DataError(f"{len(groups)} different faces are too few for {count} folds.")
+    folds = table["group"].map(dict(zip(groups, np.arange(len(groups)) % count, strict=True)))
+    divided = []
+    for fold in range(count):
+        part = table.assign(split=np.where(folds == fold, "test", "train"))
+        if validation:
+            share = validation / (1 - 1 / count)
+            part = split_part(part, "validation", share, seed=seed, never_empty=True, stratify=stratify)
+        divided.append(part)
+    return divided
 
 
 def _refuse_divided(table: pd.DataFrame, *, all_parts: bool) -> None:
@@ -125,9 +172,19 @@ def split_validation(table: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
 
 
 def split_part(
-    table: pd.DataFrame, part: str, share: float, *, seed: int = 0, never_empty: bool = False
+    table: pd.DataFrame,
+    part: str,
+    share: float,
+    *,
+    seed: int = 0,
+    never_empty: bool = False,
+    stratify: bool = False,
 ) -> pd.DataFrame:
     """Mark whole groups of the rows that are not for testing as one part; the rest become ``train``.
+
+    Without ``stratify`` the choice depends on each group's name alone. With it, groups are put in order of
+    gender and decade of age, by chance among their like, and every so many-th is chosen (systematic
+    sampling), so that each kind has its share to within one; more groups change the choice.
 
     Args:
         table: A manifest with ``group`` filled.
@@ -135,6 +192,7 @@ def split_part(
         share: Expected share of groups, in (0, 1).
         seed: Chooses other groups; each part has its own choice.
         never_empty: Choose one group at least, and leave one, where there are two.
+        stratify: Whether the part gets its share of each decade of age and gender.
 
     Raises:
         DataError: If ``share`` is out of range or a group is empty.
@@ -146,11 +204,27 @@ def split_part(
     free = table["split"] != "test"
     salt = "" if (part, seed) == ("validation", 0) else f"{part} {seed} "
     fractions = (salt + table["group"]).map(_fraction)
-    chosen = free & (fractions < share)
+    if stratify:
+        groups = _ordered_groups(table[free], salt, stratify=True)
+        reached = np.floor(np.arange(len(groups) + 1) * share + 0.5)
+        chosen = free & table["group"].isin(np.array(groups, object)[np.diff(reached) > 0])
+    else:
+        chosen = free & (fractions < share)
     if never_empty and fractions[free].nunique() > 1:  # a few groups may all fall on one side
-        chosen |= free & (fractions == fractions[free].min())
-        chosen &= fractions != fractions[free].max()
+        if not chosen.any():
+            chosen |= free & (fractions == fractions[free].min())
+        if chosen[free].all():
+            chosen &= fractions != fractions[free].max()
     return table.assign(split=table["split"].mask(chosen, part).mask(free & ~chosen, "train"))
+
+
+def _ordered_groups(table: pd.DataFrame, salt: str, stratify: bool) -> list[str]:
+    """The groups in an order of chance, or of gender and decade first; of a group the first row counts."""
+    groups = table.drop_duplicates("group")
+    chance = (salt + groups["group"]).map(_fraction)
+    kind = groups["gender"] + (groups["age_low"] // 10).astype(str) if stratify else ""
+    ordered = groups.assign(_kind=kind, _chance=chance).sort_values(["_kind", "_chance"])
+    return [str(group) for group in ordered["group"]]
 
 
 def _readable(table: pd.DataFrame) -> Fingerprints:

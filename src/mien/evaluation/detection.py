@@ -14,6 +14,7 @@ import pandas as pd
 
 from mien.data.layout import UNREADABLE
 from mien.errors import DataError, ImageError
+from mien.files import path_in
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_union
 from mien.pipeline.images import Pixels, read_photo
@@ -136,7 +137,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from None
     if "image" not in table:
         raise DataError(f"{path} has no column image.")
-    table["image"] = [str(path.parent / str(image)) for image in table["image"]]
+    table["image"] = [str(path_in(path.parent, str(image))) for image in table["image"]]
     for column in (*BOX, *POINTS):
         if column not in table:
             table[column] = np.nan

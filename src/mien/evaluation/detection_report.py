@@ -80,11 +80,13 @@ def _rounded(value: Any) -> Any:
 def _plot(evaluation: DetectionEvaluation, path: Path) -> None:
     from matplotlib.figure import Figure
 
+    from mien.data.plots import literally
+
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, score in evaluation.scores.items():
         recall, precision = score.curve
-        axes.plot(recall, precision, label=f"{name} (AP {_percent(score.average_precision)})")
+        axes.plot(recall, precision, label=literally(f"{name} (AP {_percent(score.average_precision)})"))
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.set_title(f"{evaluation.faces:,} faces in {evaluation.pictures:,} pictures, overlap 0.5")
     axes.grid(alpha=0.3)

@@ -48,7 +48,7 @@ class SingleFaces:
     """What a detector found in pictures of one face each, all of one size, share and angle.
 
     Attributes:
-        counts: Boxes of the face, a number a picture.
+        counts: Boxes of the face, one number per picture.
         found_errors: Absolute age errors in years of the largest face found; pictures with a box alone.
         given_errors: Those of chips cut from the same pixels where the face is known to be.
     """
@@ -229,7 +229,7 @@ def _ages(model: Model, chips: Sequence[Pixels]) -> Ages:
 
 
 def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
-    """Markdown: the share of pictures with exactly one box, a row a detector, a column a side."""
+    """Markdown: the share of pictures with exactly one box, one row per detector, a column a side."""
     sides = sorted({side for _, side, _ in rows})
     shares = {(name, side): f"{100 * found.one:.1f}%" for name, side, found in rows}
     names = list(dict.fromkeys(name for name, _, _ in rows))

@@ -24,6 +24,9 @@ LEAST_RANKED = 30
 CROSSED = ("age, race and gender", "age and race", "age and gender")
 """The traits of which an evaluation has the first that is labelled: every group there is."""
 
+CROSSED_WITH = {"race and gender": CROSSED[0]}
+"""What a trait is called together with the age, where it is not the age and that trait."""
+
 YOUNG = 5
 """Years; younger children are a group of their own, since every such model fails with their gender."""
 
@@ -140,11 +143,11 @@ def score(
         seed: Of the resampling.
 
     Raises:
-        DataError: If the two are not of the same faces, or no row is labelled with an age.
+        DataError: If the two are not of the same faces, or no row has a label.
     """
     _check_same_faces(labels, predictions)
-    if not labels["age_low"].notna().any():
-        raise DataError("No face is labelled with an age; fill 'age', or 'age_low' and 'age_high'.")
+    if not (labels["age_low"].notna() | (labels["gender"] != "")).any():
+        raise DataError("No face has a label; fill 'age', or 'age_low' and 'age_high', or 'gender'.")
     labels = labels.reset_index(drop=True)
     predictions = predictions.reset_index(drop=True)
     clusters = cluster_numbers(labels["group"])
@@ -173,6 +176,8 @@ def score(
 def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
     """Each row's decade (``20-29``; the first is halved), or its bin where only a bin is known (``70-116``).
 
+    It is NaN where the age is not known.
+
     >>> age_groups(pd.DataFrame({"age_low": [26.0, 4.0, 5.0, 3], "age_high": [26.0, 4.0, 5.0, 9]})).tolist()
     ['20-29', '0-4', '5-9', '3-9']
     """
@@ -181,7 +186,8 @@ def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
     first = (labels["age_low"] // 10 * 10).where((labels["age_low"] >= 10) | young, YOUNG)
     last = (labels["age_low"] // 10 * 10 + 9).where(~young, YOUNG - 1)
     low, high = labels["age_low"].where(~exact, first), labels["age_high"].where(~exact, last)
-    return pd.Series([f"{a:.0f}-{b:.0f}" for a, b in zip(low, high, strict=True)], index=labels.index)
+    names = [f"{a:.0f}-{b:.0f}" for a, b in zip(low, high, strict=True)]
+    return pd.Series(names, index=labels.index, dtype=object).where(labels["age_low"].notna())
 
 
 def group_order(name: str) -> tuple[int, int, str]:
@@ -237,12 +243,13 @@ def _traits(labels: pd.DataFrame) -> Traits:
         for trait, names in (("gender", GENDERS), ("race", set(labels["race"]) - {""}))
         if labels[trait].isin(names).any()
     }
-    groups: dict[str, pd.Series[str]] = {"age": ages, **single}
+    groups = dict(single)
     if len(single) == 2:
-        both = single["race"] + ", " + single["gender"]
-        groups |= {"race and gender": both, "age, race and gender": ages + ", " + both}
-    else:
-        groups |= {f"age and {trait}": ages + ", " + names for trait, names in single.items()}
+        groups["race and gender"] = single["race"] + ", " + single["gender"]
+    if ages.notna().any():
+        finest = list(groups)[2:] or list(groups)
+        crossed = {CROSSED_WITH.get(t, f"age and {t}"): ages + ", " + groups[t] for t in finest}
+        groups = {"age": ages, **groups, **crossed}
     return {
         trait: (names, sorted(names.dropna().unique(), key=group_order)) for trait, names in groups.items()
     }

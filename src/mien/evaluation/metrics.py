@@ -1,4 +1,4 @@
-"""What is measured: each metric is a mean over faces of one number a face, or the root of such a mean."""
+"""What is measured: each metric is a mean over faces of one number per face, or the root of such a mean."""
 
 import math
 from collections.abc import Sequence

@@ -12,12 +12,14 @@ What stands between them is replaced by the table of that name. Tables come from
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mien.errors import DataError
+from mien.evaluation.card_pictures import PICTURES, draw_pictures
 from mien.evaluation.groups import CROSSED, dashed
 from mien.evaluation.markdown import markdown_table
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
@@ -60,34 +62,63 @@ def read_tables(folder: Path) -> dict[str, str]:
 
     Returns:
         Each ``NAME.md`` under its name; and of the ``NAME.json``, ``model``, which they all measured,
-        ``overall`` and ``calibration`` with a row for each, and for each ``groups-NAME``, ``gaps-NAME``,
-        where there are exact ages below 30 ``young-NAME``, and where there are minors and adults
-        ``thresholds-NAME`` and ``threshold-groups-NAME``.
+        ``overall`` and ``calibration`` with a row for each, ``pictures``, which are those of
+        :func:`read_pictures`, and for each ``groups-NAME``, ``gaps-NAME``, where there are exact ages below
+        30 ``young-NAME``, and where there are minors and adults ``thresholds-NAME`` and
+        ``threshold-groups-NAME``.
 
     Raises:
         DataError: If there is none, one cannot be read or is no evaluation, or they are of different models.
     """
-    tables: dict[str, str] = {}
-    evaluations: dict[str, Json] = {}
-    for path in sorted(folder.iterdir()):
-        try:
-            text = path.read_text(encoding="utf-8")
-            if path.suffix == ".md":
-                tables[path.stem] = text
-            elif path.suffix == ".json":
-                evaluations[path.stem] = json.loads(text)
-                tables |= {f"{kind}-{path.stem}": t for kind, t in own_tables(evaluations[path.stem]).items()}
-                model = model_list(evaluations[path.stem])
-                if tables.setdefault("model", model) != model:
-                    raise DataError(f"{path} is of another model than the others; evaluate one on them all.")
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}).") from None
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
-    if not tables:
+    tables = {path.stem: _text(path) for path in sorted(folder.glob("*.md"))}
+    evaluations = _evaluations(folder)
+    if not tables and not evaluations:
         raise DataError(f"{folder} holds neither a metrics.json as NAME.json nor a table as NAME.md.")
-    ordered = {name: evaluations[name] for name in sorted(evaluations, key=[*TITLES, *evaluations].index)}
-    return tables | {"overall": overall_table(ordered), "calibration": calibration_table(ordered)}
+    for name, evaluation in evaluations.items():
+        with _reading(folder / f"{name}.json"):
+            tables |= {f"{kind}-{name}": table for kind, table in own_tables(evaluation).items()}
+            tables["model"] = model_list(evaluation)
+    pictures = "\n".join(f"![{PICTURES[name].title}]({name}.svg)" for name in read_pictures(folder))
+    ordered = {"overall": overall_table(evaluations), "calibration": calibration_table(evaluations)}
+    return tables | ordered | {"pictures": pictures}
+
+
+def read_pictures(folder: Path) -> dict[str, str]:
+    """The pictures that can be drawn of a folder of figures, as SVG by name.
+
+    Raises:
+        DataError: As :func:`read_tables`.
+    """
+    evaluations = _evaluations(folder)
+    with _reading(folder):
+        return draw_pictures(evaluations, TITLES)
+
+
+def _evaluations(folder: Path) -> dict[str, Json]:
+    """Each ``NAME.json``, those of the known data sets first."""
+    evaluations: dict[str, Json] = {}
+    for path in sorted(folder.glob("*.json")):
+        text = _text(path)
+        with _reading(path):
+            evaluations[path.stem] = json.loads(text)
+            if len({model_list(evaluation) for evaluation in evaluations.values()}) > 1:
+                raise DataError(f"{path} is of another model than the others; evaluate one on them all.")
+    return {name: evaluations[name] for name in sorted(evaluations, key=[*TITLES, *evaluations].index)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is not the metrics.json of an evaluation.") from None
 
 
 def model_list(evaluation: Json) -> str:

@@ -13,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from mien.data.plots import literally
 from mien.evaluation.groups import dashed
 from mien.evaluation.metrics import Measurement, Metric
 
@@ -36,7 +37,7 @@ DARK = Theme(paper="#171b22", ink="#e4e8ef", faint="#363d49", first="#79aef7", s
 
 
 def age_scatter(age: npt.ArrayLike, predicted: npt.ArrayLike, theme: Theme = LIGHT) -> Figure:
-    """Predicted against labelled age, one dot a face, with the median prediction at each age.
+    """Predicted against labelled age, one dot per face, with the median prediction at each age.
 
     Args:
         age: (n,) labelled years.
@@ -161,7 +162,8 @@ def heat_map(values: Mapping[str, Measurement], metric: Metric, least: int, them
         text = f"{100 * measured.value:.0f}" if metric.unit == "share" else f"{measured.value:.1f}"
         opacity = 1 if shaded else 0.4
         axes.text(j, i, text, ha="center", va="center", color=colour, alpha=opacity, fontsize=9)
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    names = [literally(name) for name in columns]
+    axes.set_xticks(range(len(columns)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(rows)), [dashed(name) for name in rows])
     unit = "%" if metric.unit == "share" else metric.unit
     axes.set(xlabel=f"{metric.label}, {unit} (grey: fewer than {least} faces)", ylabel="Labelled age (years)")

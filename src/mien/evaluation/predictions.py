@@ -84,7 +84,7 @@ class Prediction:
 
 
 def as_table(predictions: Iterable[Prediction]) -> pd.DataFrame:
-    """One row a prediction, with its fields and ``unreadable``, as the metrics take them."""
+    """One row per prediction, with its fields and ``unreadable``, as the metrics take them."""
     table = pd.DataFrame([asdict(prediction) for prediction in predictions])
     table["unreadable"] = table["error"].notna()
     return table
@@ -99,7 +99,7 @@ def predict_manifest(
         table: As :func:`~mien.data.manifest.read_manifest` gives it; a column ``name`` holds what to call
             each picture, its ``path`` where there is none.
         predictor: Gives the estimates.
-        faces: ``aligned`` takes each picture for a face crop, framed as its row says; ``detect`` looks for
+        faces: ``aligned`` treats each picture as a face crop, framed as its row says; ``detect`` looks for
             faces and takes the largest, since the labels speak of a picture's main face.
     """
     names = iter(table["name"] if "name" in table else table["path"])
@@ -175,7 +175,9 @@ def _rows(predictions: list[Prediction], start: int, labels: pd.DataFrame | None
 
 
 def _text(label: object) -> str:
-    return f"{label:g}" if isinstance(label, float) else str(label)
+    if isinstance(label, float):
+        return "" if math.isnan(label) else f"{label:g}"
+    return str(label)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

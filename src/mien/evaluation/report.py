@@ -102,8 +102,9 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
     if exact.any():
         plots.append(_age_plot(labels[exact], predictions[exact]))
         plots.append(_error_plot(evaluation.scores.groups["age"]))
-    if (found & ~exact).any() and _disjoint(labels):
-        plots.append(_bin_plot(labels[found & ~exact], predictions[found & ~exact]))
+    binned = found & (labels["age_low"] < labels["age_high"]).to_numpy(bool)
+    if binned.any() and _disjoint(labels):
+        plots.append(_bin_plot(labels[binned], predictions[binned]))
     if gendered.any():
         plots.append(_gender_plot(labels[gendered], predictions[gendered]))
     return plots + _heat_plots(evaluation.scores)

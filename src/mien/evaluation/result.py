@@ -62,6 +62,17 @@ class Evaluation:
         """One sentence for each picture that could not be read."""
         return [str(error) for error in self.predictions["error"].dropna()]
 
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read the figures, a sentence each."""
+        genders = sorted(set(self.labels["gender"]) - {""})
+        if len(genders) != 1:
+            return []
+        return [
+            f"All labelled genders are {genders[0]}: the accuracy does not say whether the two can be told "
+            "apart."
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """As in ``metrics.json``."""
         return {
@@ -82,4 +93,5 @@ class Evaluation:
             "detected": int(self.predictions["detected"].sum()),
             **self.scores.to_json(),
             "gender_probabilities": dict(self.gender_probabilities),
+            "notes": self.notes,
         }

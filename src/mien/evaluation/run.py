@@ -49,9 +49,9 @@ def evaluate(
         predictor: Usually a :class:`mien.Predictor`.
         faces: ``aligned`` where the pictures are face crops; ``detect`` to find the faces first.
         split: Only the rows with this ``split``.
-        recalibrate: For rows that calibrated the model: judge each fifth of them by a calibration on the
-            others, so that no face is judged by a calibration it was part of. Needs ``aligned``.
-        predictions: Where to write one row a face, while they are predicted.
+        recalibrate: For rows that calibrated the model: 5-fold cross-calibration, which judges each fifth
+            of them by a calibration on the others.
+        predictions: Where to write one row per face, while they are predicted.
         report: Folder for ``index.html``, ``metrics.json`` and the plots.
         worst: Number of the worst faces that the report shows, which are people; none unless asked for.
         watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.

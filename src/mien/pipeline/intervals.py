@@ -40,8 +40,38 @@ def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
     Returns:
         (n,) years, from 0 to the last bin's age.
     """
+    return age_at(age_probabilities, 0.5, age_min=age_min)
+
+
+def age_at(age_probabilities: npt.ArrayLike, mass: float, *, age_min: int = 0) -> Floats:
+    """The age of each face below which so much of its distribution lies.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        mass: In [0, 1].
+        age_min: Age in years of the first bin.
+
+    Returns:
+        (n,) years, from 0 to the last bin's age.
+    """
     cdf = _cdf(age_probabilities)
-    return _to_years(_quantile(cdf, 0.5), cdf, age_min)
+    return _to_years(_quantile(cdf, mass), cdf, age_min)
+
+
+def mass_below(age_probabilities: npt.ArrayLike, years: npt.ArrayLike, *, age_min: int = 0) -> Floats:
+    """How much of each face's distribution lies below an age: the inverse of :func:`age_at`.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        years: (n,) ages, from ``age_min`` to the last bin's.
+        age_min: Age in years of the first bin.
+
+    Returns:
+        (n,) in [0, 1].
+    """
+    cdf = _cdf(age_probabilities)
+    position = np.clip(np.asarray(years, np.float64) - age_min, 0, cdf.shape[1] - 2) + 0.5
+    return _reached(cdf, position)
 
 
 def age_interval(

@@ -1,4 +1,4 @@
-"""How a model file stores kernels: a byte a weight and a scale a channel, where that loses nothing.
+"""How a model file stores kernels: one byte per weight and one scale per channel, where that loses nothing.
 
 Checkpoints hold weights rounded so, by channel and about zero (Krishnamoorthi, "Quantizing deep convolutional
 networks for efficient inference", 2018, section 3.1.1). Answers are computed in single precision.

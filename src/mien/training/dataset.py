@@ -1,5 +1,6 @@
 """Training data: chips decoded once into one file that every epoch maps into memory, and their labels."""
 
+import contextlib
 import hashlib
 import math
 import os
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
 
     Attributes:
         chips: uint8 (n, side, side, 3), RGB.
-        age_low: float32 (n,), lower bound of the labelled age in years, inclusive.
+        age_low: float32 (n,), lower bound of the labelled age in years, inclusive; NaN where it is not known.
         age_high: float32 (n,), upper bound, inclusive; equal to ``age_low`` where the age is exact.
         gender: int64 (n,), 0 male, 1 female, -1 unknown.
         race: int64 (n,), index into :data:`~mien.data.sources.RACES`, -1 unknown.
@@ -204,7 +205,8 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
     if not path.exists():
         for stale in folder.glob(f"{name}*.npy"):
             print("Pictures have changed since they were read; reading them again.", file=sys.stderr)
-            stale.unlink()
+            with contextlib.suppress(PermissionError):  # Windows removes no file that is still mapped
+                stale.unlink()
         _write_chips(table, side, path)
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return mapped

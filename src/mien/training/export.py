@@ -1,11 +1,12 @@
 """From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pandas as pd
 import torch
@@ -30,6 +31,9 @@ from mien.training.plain import make_plain
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
+NOTHING_LEARNED = 0.95
+"""Share of the error of one age for all faces from which on a model counts as having learned nothing."""
+
 COMPARED = 256
 """Validation faces on which the file and the checkpoint are compared."""
 
@@ -44,12 +48,14 @@ class ExportReport:
         differences: Largest differences from the checkpoint, in years and in p(female); None where a model
             file was calibrated anew, whose graph stays as it is.
         metrics: Validation figures written into the file.
+        warnings: What the model does not know, a sentence each.
     """
 
     path: Path
     megabytes: float
     differences: tuple[float, float] | None
     metrics: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
 
 def export(
@@ -82,6 +88,8 @@ def export(
     """
     refuse_overwriting([output], [*sources, *manifests])
     tables = [_validation_rows(manifest) for manifest in manifests]
+    if all(table["age_low"].isna().all() for table in tables):
+        raise TrainingError(f"{manifests[0]} has no validation rows with an age to calibrate on.")
     graph, metadata, module = _read_sources(sources)
     if plain:
         make_plain(graph)
@@ -90,7 +98,7 @@ def export(
     differences = None
     try:
         with written_beside(output) as file:
-            metadata = _calibrate(graph, metadata, tables, file)
+            metadata, answers = _calibrate(graph, metadata, tables, file)
             if module is not None:
                 differences = compare(module, Model(file), _some_chips(tables[0], module.spec.size))
                 _refuse_mismatch(differences, sources)
@@ -98,13 +106,18 @@ def export(
         raise TrainingError(
             f"{output} cannot be written ({error.strerror}); choose another --output."
         ) from None
-    return ExportReport(output, output.stat().st_size / 1e6, differences, metadata.metrics)
+    warnings = (*_of_ages(metadata, tables[0], answers), *_of_genders(metadata, tables[0], answers))
+    return ExportReport(output, output.stat().st_size / 1e6, differences, metadata.metrics, warnings)
 
 
 def _calibrate(
     graph: onnx.ModelProto, metadata: ModelMetadata, tables: Sequence[pd.DataFrame], file: Path
-) -> ModelMetadata:
-    """Write the graph, run it on all tables' faces, and write it anew with what was found."""
+) -> tuple[ModelMetadata, Answers]:
+    """Write the graph, run it on all tables' faces, and write it anew with what was found.
+
+    Returns:
+        The calibrated metadata, and the answers for the first table's faces.
+    """
     _save(graph, metadata, file)
     model = Model(file)
     answers = [observe(model, table) for table in tables]
@@ -116,7 +129,7 @@ def _calibrate(
     metadata = calibrated(metadata, labels, every, by_bins=must_judge_by_bins(labels))
     metadata = metadata.model_copy(update={"metrics": _metrics(metadata, tables[0], answers[0])})
     _save(graph, metadata, file)
-    return metadata
+    return metadata, answers[0]
 
 
 def _some_chips(table: pd.DataFrame, side: int) -> Pixels:
@@ -234,6 +247,40 @@ def _metrics(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) ->
         right = (female == (labels["gender"] == "female"))[known]
         metrics["validation_gender_accuracy"] = round(float(right.mean()), 4)
     return metrics
+
+
+def _of_ages(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> Iterator[str]:
+    """Say so where one age for all faces would be as near to the labels as the model is."""
+    aged = labels["age_low"].notna().to_numpy(bool)
+    low, high = (labels.loc[aged, end].to_numpy(np.float64) for end in ("age_low", "age_high"))
+    years = median_age(answers.age_probabilities[aged], age_min=metadata.age_min)
+
+    def off(ages: npt.NDArray[np.float64] | float) -> float:
+        return float(np.abs(ages - np.clip(ages, low, high)).mean())
+
+    constant = min(map(float, range(metadata.age_min, metadata.age_max + 1)), key=off)
+    if off(years) >= NOTHING_LEARNED * off(constant):
+        yield (
+            f"This model has not learned to tell ages: it is {off(years):.1f} years off on average, and "
+            f"{constant:.0f} for every validation face would be {off(constant):.1f}."
+        )
+
+
+def _of_genders(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> Iterator[str]:
+    """Say so where p(female) means nothing, or is not calibrated."""
+    known = (labels["gender"] != "").to_numpy(bool)
+    female = (labels["gender"] == "female").to_numpy(bool)[known]
+    fewest = min(int(female.sum()), int((~female).sum()))
+    if fewest == 0:
+        genders = "are all female" if female.any() else "are all male" if len(female) else "are missing"
+        yield f"The genders of the first validation rows {genders}: nothing says whether p(female) is right."
+        return
+    right = (calibrated_p_female(answers.p_female[known], metadata.gender) >= 0.5) == female
+    if right.mean() <= 1 - fewest / len(female):
+        yield (
+            f"This model has not learned to tell genders: {100 * right.mean():.0f} % of its labels are "
+            f"right, and one label for every face would be in {100 - 100 * fewest / len(female):.0f} %."
+        )
 
 
 _UNCALIBRATED = IntervalCalibration(coverage=(0.5, 0.99), half_mass=((0.25,), (0.495,)), n=1)

@@ -30,7 +30,8 @@ def age_loss(
 
     Args:
         logits: (n, ages) over the ages 0, 1, …, ages - 1.
-        low: (n,) lower bound of the labelled age in years, inclusive.
+        low: (n,) lower bound of the labelled age in years, inclusive; NaN where the age is not known, which
+            counts as the bin of all ages and so for nothing.
         high: (n,) upper bound, inclusive; equal to ``low`` where the age is exact.
         taught: (n, ages) a teacher's age probabilities; None without one.
         sigma: Standard deviation in years.
@@ -40,7 +41,9 @@ def age_loss(
         The mean over the batch, a scalar.
     """
     ages = torch.arange(logits.shape[1], device=logits.device, dtype=logits.dtype)
-    low, high = low.clamp(max=ages[-1]), high.clamp(max=ages[-1])  # an older face is of the last age
+    last = float(ages[-1])
+    low = low.nan_to_num(0).clamp(max=last)
+    high = high.nan_to_num(last).clamp(max=last)  # an older face is of the last age
     log_p = F.log_softmax(logits, dim=1)
     target = torch.softmax(-((ages - low[:, None]) ** 2) / (2 * sigma**2), dim=1)
     exact = -(target * log_p).sum(1)

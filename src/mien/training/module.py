@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, Metric
@@ -13,6 +12,7 @@ from torchmetrics.classification import BinaryAccuracy
 from mien.errors import TrainingError
 from mien.training.augment import to_images
 from mien.training.dataset import Batch
+from mien.training.optimization import OneCycleModule
 
 AGES = 117
 """Bins of the age distribution: 0, 1, …, 116 years, the range of UTKFace's labels."""
@@ -77,12 +77,11 @@ class FaceMetrics(nn.Module):
         return updated
 
 
-class FaceModule(L.LightningModule):
+class FaceModule(OneCycleModule):
     """Base of the recipes' modules.
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
-    whose rows sum to 1, and p(female) (n,)), :meth:`trunks`, :meth:`augmented`, :meth:`judge` and
-    ``configure_optimizers``.
+    whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
 
     Attributes:
         continued: Whether it started from weights of its own recipe.
@@ -107,8 +106,12 @@ class FaceModule(L.LightningModule):
         self.ages: Tensor
 
     def trunks(self) -> list[nn.Module]:
-        """The parts that may be frozen."""
-        raise NotImplementedError
+        """The parts that may be frozen; a recipe may have some.
+
+        Raises:
+            TrainingError: If this one does not.
+        """
+        raise TrainingError("this recipe has no trunk to freeze; leave out --freeze-trunk.")
 
     def freeze_trunks(self) -> None:
         """Keep the trunks' weights and statistics as they are."""
@@ -174,9 +177,7 @@ class FaceModule(L.LightningModule):
         """The loss of a batch, augmented."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             images = self.normalise(self.augmented(batch.chips))
-        loss = self._step("train", self.train_metrics, images, batch)
-        self.log("loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
-        return loss
+        return self._step("train", self.train_metrics, images, batch)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """The same losses and metrics on chips as they are, at the side that is being trained."""
@@ -186,16 +187,6 @@ class FaceModule(L.LightningModule):
     def _step(self, part: str, metrics: FaceMetrics, images: Tensor, batch: Batch) -> Tensor:
         """Judge a batch and note its losses and metrics; :mod:`mien.training.curves` writes them down."""
         losses, years, p_female = self.judge(images, batch)
-        for name, value in losses.items():
-            self.log(
-                f"{part}/{name}",
-                value.detach(),
-                on_step=False,
-                on_epoch=True,
-                logger=False,
-                sync_dist=True,
-                batch_size=len(batch.chips),
-            )
         for name, metric in metrics.update(batch, years.detach(), p_female.detach()).items():
             self.log(
                 f"{part}/{name}",
@@ -206,4 +197,4 @@ class FaceModule(L.LightningModule):
                 prog_bar=part == "val" and name != "age_rmse",  # the bar is short
                 batch_size=len(batch.chips),
             )
-        return losses["loss"]
+        return self.note_losses(part, losses, len(batch.chips))

@@ -40,7 +40,7 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Raises:
         DataError: If a manifest cannot be read.
-        TrainingError: If either part is empty.
+        TrainingError: If either part is empty or has no ages.
     """
     tables = [read_manifest(path) for path in manifests]
     for path, table in zip(manifests, tables, strict=True):
@@ -53,6 +53,8 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise TrainingError(
                 f"{manifests[0]} has no rows whose split is '{name}'; make them with 'mien data split'."
             )
+        if part["age_low"].isna().all():
+            raise TrainingError(f"{manifests[0]} has no age in the rows of its split '{name}'; add some.")
     seen = faces_of(validation)
     shared = train["path"].isin(validation["path"]) | faces_of(train).isin(seen[seen != ""])
     if shared.all():
@@ -107,7 +109,8 @@ def train(
         precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
         strategy: Lightning's strategy for several devices.
-        seed: Of weights, order and augmentation.
+        seed: Of weights, order and augmentation. Another number of cores or another device adds numbers up
+            in another order, and gives another model with the same seed.
 
     Returns:
         Path of the last checkpoint.
@@ -219,8 +222,9 @@ def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame
             "The validation rows know ages as bins: the best epoch is the one whose ages are nearest to "
             "their bins, and intervals will rest on ages drawn within the bins."
         )
-    if len(validation_rows) < LEAST_FACES:
-        say(f"{len(validation_rows)} validation rows; 'mien export' will need at least {LEAST_FACES} ages.")
+    aged = int(validation_rows["age_low"].notna().sum())
+    if aged < LEAST_FACES:
+        say(f"{aged} validation rows have an age; 'mien export' will need at least {LEAST_FACES}.")
 
 
 def _loaders(
@@ -259,5 +263,6 @@ def _describe(rows: pd.DataFrame) -> list[str]:
     described = []
     for name, part in rows.groupby(rows["dataset"].replace("", "unnamed")):
         binned = "" if exact_ages(part).any() else ", ages known as bins"
+        binned = binned if part["age_low"].notna().any() else ", ages not known"
         described.append((len(part), f"{name}: {len(part)} faces{binned}"))
     return [line for _, line in sorted(described, key=lambda known: -known[0])]

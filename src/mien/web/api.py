@@ -124,10 +124,13 @@ async def _read(request: Request) -> tuple[list[EncodedPhoto], PhotoRequest]:
     """The photos of a request, and what it asks; options in the body take precedence over the query's."""
     settings: Settings = request.app.state.settings
     photos, fields = await read_photos(request, settings)
-    query = request.query_params.multi_items()
-    in_query = dict(query)
-    if len(in_query) < len(query):
+    query = request.query_params
+    given = {name: query.getlist(name) for name in query}
+    if any(len(values) > 1 for name, values in given.items() if name != "thresholds"):
         raise wrong_option("An option is given twice; give it once.")
+    in_query = {
+        name: ",".join(values) for name, values in given.items()
+    }  # clients repeat lists, or join them
     service: Service = request.app.state.service
     return photos, service.read_options(in_query | fields)
 

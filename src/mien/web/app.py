@@ -45,6 +45,7 @@ def build_app(settings: Settings, service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call the operations
     )
     uploads = HeldBytes()
     service.metrics = metrics = Metrics(lambda: service.pending, lambda: uploads.count)

@@ -43,7 +43,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         made = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no such host"
+        texts: dict[int, str] = getattr(socket, "errorTab", {})  # Windows has numbers of its own for sockets
+        number = error.errno or 0
+        reason = texts.get(number, os.strerror(number)).lower() if number > 0 else "no such host"
         hint = AIRPLAY if (sys.platform, port, error.errno) == ("darwin", 5000, errno.EADDRINUSE) else ""
         raise ServerError(
             f"Port {port} of {host} cannot be listened on ({reason}); choose another --port or --host.{hint}"
@@ -54,6 +56,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _listen_at(path: Path) -> socket.socket:
     """A Unix socket; one that a dead server left behind is replaced."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise ServerError("Python has no Unix sockets on this system; use --host and --port.")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket() and not _answers(path):

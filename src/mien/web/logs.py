@@ -11,7 +11,7 @@ def set_up_logging(form: str = "text", level: str = "info") -> None:
     """Write mien's lines, and Uvicorn's warnings, to standard error.
 
     Args:
-        form: ``text``, or ``json`` for one object a line.
+        form: ``text``, or ``json`` for one object per line.
         level: Of mien's own lines; at ``debug`` health checks and static files have one as well.
     """
     handler = logging.StreamHandler()
@@ -40,7 +40,7 @@ class DiscreetFormatter(logging.Formatter):
 
 
 class JsonFormatter(DiscreetFormatter):
-    """One JSON object a line: time, level, message, and a request's fields by their names."""
+    """One JSON object per line: time, level, message, and a request's fields by their names."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""

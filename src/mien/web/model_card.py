@@ -1,17 +1,21 @@
 """The model card, as a part of the info page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from html import escape
 from importlib.resources import files
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
 SECTIONS = ("Use", "Figures", "Limits", "Terms")
+FOLDED = "Figures"
+WEIGHTS = files("mien") / "weights"
 
 
 def shipped_card() -> str:
     """The text of the card of the model that ships, in Markdown."""
-    return (files("mien") / "weights" / "README.md").read_text(encoding="utf-8")
+    return (WEIGHTS / "README.md").read_text(encoding="utf-8")
 
 
 def card_html(card: str) -> str:
@@ -23,12 +27,16 @@ def card_html(card: str) -> str:
     Returns:
         HTML without inline styles, which the page's content security policy forbids: columns that are aligned
         to the right have the class ``figure``. Tables are wrapped, to scroll on narrow screens, also by
-        keyboard. Links to files beside the card become plain text.
+        keyboard; those of the figures are folded under the paragraph before them. Pictures beside the shipped
+        card are drawn in place, so that they take the page's colours; links to other files beside it become
+        plain text.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    tokens = [token for name, part in _sections(parser.parse(card)) if name in SECTIONS for token in part]
+    parser.add_render_rule("image", _picture)
+    sections = [(name, part) for name, part in _sections(parser.parse(card)) if name in SECTIONS]
+    tokens = [token for name, part in sections for token in (_folded(part) if name == FOLDED else part)]
     for token in tokens:
         _restyle(token)
         token.children = None if token.children is None else list(_without_local_links(token.children))
@@ -40,6 +48,35 @@ def _sections(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         yield tokens[start + 1].content, tokens[start:end]
+
+
+def _folded(tokens: list[Token]) -> Iterator[Token]:
+    """Tables as the details of the paragraph before them."""
+    titles = {
+        i - 3: tokens[i - 2]
+        for i, token in enumerate(tokens)
+        if token.type == "table_open" and tokens[i - 1].type == "paragraph_close"
+    }
+    is_open = False
+    for i, token in enumerate(tokens):
+        if i in titles:
+            is_open = True
+            yield Token("details_open", "details", 1)
+        if {i, i - 2} & titles.keys():
+            token.tag = "summary"
+        yield token
+        if i - 1 in titles and token.children:
+            token.children[-1].content = token.children[-1].content.rstrip(":")
+        if token.type == "table_close" and is_open:
+            is_open = False
+            yield Token("details_close", "details", -1)
+
+
+def _picture(_: RendererProtocol, tokens: Sequence[Token], index: int, *__: object) -> str:
+    """The SVG itself; the text in the place of any other picture."""
+    name = str(tokens[index].attrs.get("src", ""))
+    known = {file.name: file for file in WEIGHTS.iterdir() if file.name.endswith(".svg")}
+    return known[name].read_text(encoding="utf-8") if name in known else escape(tokens[index].content)
 
 
 def _restyle(token: Token) -> None:

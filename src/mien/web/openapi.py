@@ -1,5 +1,7 @@
 """The OpenAPI document: what FastAPI cannot know of requests that are read as a stream."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +15,7 @@ DESCRIPTION = """Apparent age and perceived gender of the faces in photos.
 
 Photos are read in memory and never stored. An answer says how old a face *looks* and which gender a viewer
 would *perceive*; it must not be used to decide about a person. Options may be query parameters or fields of
-the form. A picture is also read as `application/octet-stream`."""
+the form. A raw body may also have the type of its picture, such as `image/jpeg`."""
 
 EXAMPLES = {
     "one photo": {"value": PHOTO},
@@ -22,16 +24,20 @@ EXAMPLES = {
 }
 
 
+COMPONENTS = "#/components/schemas/"
+DOCUMENTS = ("PhotoDocument", "PhotosDocument")
+BINARY = {"type": "string", "format": "binary"}
+ENCODED = {
+    "type": "string",
+    "format": "base64-picture",
+    "description": "Base64 of a picture's bytes, or a data URL with it.",
+}
+
+
 def reads_photos(*, several: bool) -> dict[str, Any]:
     """The parameters and body of a request that sends photos."""
-    binary = {"type": "string", "format": "binary"}
-    photo = {"type": "array", "items": binary, "minItems": 1} if several else binary
-    form = {
-        "type": "object",
-        "required": ["photo"],
-        "properties": {"photo": photo},
-        "additionalProperties": False,
-    }
+    form, documents = ("PhotosForm", DOCUMENTS) if several else ("PhotoForm", DOCUMENTS[:1])
+    either = [{"$ref": f"{COMPONENTS}{name}"} for name in documents]
     return {
         "parameters": [
             {
@@ -47,31 +53,40 @@ def reads_photos(*, several: bool) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": form, "encoding": {"photo": {"contentType": "image/*"}}},
-                "image/*": {"schema": binary},
-                "application/json": {"schema": _document(several=several)},
+                "multipart/form-data": {
+                    "schema": {"$ref": f"{COMPONENTS}{form}"},
+                    "encoding": {"photo": {"contentType": "image/*"}},
+                },
+                "application/octet-stream": {"schema": BINARY},
+                "application/json": {
+                    "schema": {"oneOf": either} if several else either[0],
+                    "example": {"image": "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="},
+                },
             },
         },
     }
 
 
-def _document(*, several: bool) -> dict[str, Any]:
-    """JSON with photos inside; its options are named as those of the query."""
-    encoded = {
-        "type": "string",
-        "format": "base64-picture",
-        "description": "Base64 of a picture's bytes, or a data URL with it.",
+def _bodies() -> dict[str, dict[str, Any]]:
+    """What a request may send: one photo or several, in a form or in JSON with the options of the query."""
+    return {
+        "PhotoForm": _object({"photo": BINARY}),
+        "PhotosForm": _object({"photo": {"type": "array", "items": BINARY, "minItems": 1}}),
+        "PhotoDocument": _object({"image": ENCODED}, schemas()),
+        "PhotosDocument": _object(
+            {"images": {"type": "array", "items": ENCODED, "minItems": 1}},
+            schemas(),
+        ),
     }
-    photos = {"image": encoded, "images": {"type": "array", "items": encoded, "minItems": 1}}
-    either = [{"required": [name]} for name in photos] if several else [{"required": ["image"]}]
-    if not several:
-        del photos["images"]
+
+
+def _object(needed: dict[str, Any], optional: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    properties = {**needed, **optional}
     return {
         "type": "object",
-        "oneOf": either,
-        "properties": photos | schemas(),
+        "required": list(needed),
+        "properties": properties,
         "additionalProperties": False,
-        "example": {"image": "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="},
     }
 
 
@@ -81,8 +96,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
         )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+        components = document.setdefault("components", {}).setdefault("schemas", {})
+        components |= {"ProblemDocument": ProblemDocument.model_json_schema(), **_bodies()}
         document["servers"] = [{"url": "."}]  # where the document lies, also below a path of a proxy's
         _tell_bounds(document, app.state.service)
         app.openapi_schema = document
@@ -93,16 +108,11 @@ def _tell_bounds(document: dict[str, Any], service: Service) -> None:
     """What this server's model and detectors allow."""
     metadata = service.metadata
     coverages = metadata.interval.coverage
-    for path in document["paths"].values():
-        post = path.get("post", {})
-        body = post.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-        in_query = {parameter["name"]: parameter["schema"] for parameter in post.get("parameters", ())}
-        for options in (in_query, body.get("properties", {})):
-            if options:
-                options["coverage"] |= {"minimum": coverages[0], "maximum": coverages[-1]}
-                options["thresholds"]["items"] |= {
-                    "minimum": metadata.age_min + 1,
-                    "maximum": metadata.age_max,
-                }
-                options["thresholds"]["maxItems"] = MOST_THRESHOLDS
-                options["detector"]["enum"] = list(service.settings.detector_names)
+    posts = [path["post"] for path in document["paths"].values() if "post" in path]
+    in_query = [{option["name"]: option["schema"] for option in post["parameters"]} for post in posts]
+    in_body = [document["components"]["schemas"][name]["properties"] for name in DOCUMENTS]
+    for options in in_query + in_body:
+        options["coverage"] |= {"minimum": coverages[0], "maximum": coverages[-1]}
+        options["thresholds"]["items"] |= {"minimum": metadata.age_min + 1, "maximum": metadata.age_max}
+        options["thresholds"]["maxItems"] = MOST_THRESHOLDS
+        options["detector"]["enum"] = list(service.settings.detector_names)

@@ -1,14 +1,15 @@
-"""The HTML pages. They work without scripts; with them, the first page talks to the API instead."""
+"""The HTML pages. They work without scripts; with them, the first page stays and inserts the answers."""
 
 import json
 from functools import cache, partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import mien
 from mien.errors import ImageError
@@ -32,14 +33,6 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95)
 ROOM_FOR_THE_FORM = 2000
 """Bytes of a request that are not the photo."""
 
-_BLANK_FACE: dict[str, Any] = {
-    "box": [0, 0, 1, 1],
-    "age": {"years": 0, "low": 0, "high": 0, "coverage": 0},
-    "gender": {"label": "female", "probability": 0.5, "p_female": 0.5},
-    "flags": [],
-}
-"""Stands in the templates that the page's scripts fill."""
-
 router = APIRouter()
 
 
@@ -54,12 +47,11 @@ async def home(request: Request) -> Response:
         "files": settings.max_files,
         "size_text": _size_text(settings),
     }
-    script = {part: ENGLISH[part] for part in ("script", "result", "gender", "flags")}
+    script = {part: ENGLISH[part] for part in ("script", "live", "result", "gender")}
     return _page(
         "home",
         limits=limits,
         script=script,
-        blank=_BLANK_FACE,
         coverages=sorted(coverages | {settings.coverage}),
         coverage=settings.coverage,
     )
@@ -74,6 +66,20 @@ async def result(request: Request) -> Response:
         return await _answer(service, photos, service.read_options(fields))
     except (Problem, ImageError) as error:
         return trouble(problem_of(error))
+
+
+@router.post("/article")
+async def article(request: Request) -> Response:
+    """One photo's answer as the API gives it, and as the part of the first page that shows it.
+
+    The photo itself is not in it: the page has it.
+    """
+    settings, service = _state(request)
+    photos, fields = await read_photos(request, settings)
+    result = await service.predict(photos[0], service.read_options(fields))
+    template = _templates().get_template("article.html.j2")
+    answer, id = result.to_json(), f"p{token_hex(4)}"  # several photos are on one page
+    return JSONResponse({"answer": answer, "article": template.render(answer=answer, id=id).strip()})
 
 
 @router.get("/sample")

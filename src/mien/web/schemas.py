@@ -14,6 +14,7 @@ FACE: dict[str, Any] = {
     "age": AGE,
     "gender": {"label": "female", "probability": 0.97, "p_female": 0.97},
     "flags": [],
+    "landmarks": [[447.1, 147.3], [502.9, 145.8], [476.0, 178.4], [452.2, 195.6], [500.7, 194.1]],
 }
 PHOTO: dict[str, Any] = {"photo": "family.jpg", "width": 1280, "height": 853, "faces": [FACE]}
 FAILED = {
@@ -37,6 +38,10 @@ class Age(_Answer):
         default_factory=dict,
         description="For each of `thresholds`, the probability of being at least so old.",
     )
+    distribution: list[float] = Field(
+        default_factory=list,
+        description="If asked for: the probability of each age 0, 1, 2, … in whole years.",
+    )
 
 
 class Gender(_Answer):
@@ -57,6 +62,12 @@ class Face(_Answer):
     age: Age
     gender: Gender
     flags: list[str] = Field(description="What makes the estimate less sure: small_face, cut_off, damaged …")
+    landmarks: list[tuple[float, float]] | None = Field(
+        min_length=5,
+        max_length=5,
+        description="x, y in pixels: eye, eye, nose tip, mouth corner, mouth corner, left to right in the "
+        "picture; null where the detector gives none.",
+    )
 
 
 class Photo(_Answer):

@@ -74,7 +74,7 @@ class Service:
         """Estimate every face of some photos.
 
         Returns:
-            One result a photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
 
         Raises:
             Problem: 503 if the queue is full or the time is up.

@@ -92,7 +92,7 @@ class Settings(BaseModel):
         description="Addresses or networks of proxies whose X-Forwarded headers are heeded; * for any.",
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="Form of the log's lines: text, or json for one object a line."
+        default="text", description="Form of the log's lines: text, or json for one object per line."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of the log: debug, info, warning or error."

@@ -57,6 +57,15 @@ CAMERA: Final = {
     "missing": "The camera can be used where this page is reached by https, or on the server's own machine.",
 }
 
+LIVE: Final = {
+    "open": "Live",
+    "title": "Live",
+    "note": "Frames go one at a time to this server. They are read in memory and never stored.",
+    "rate": "{rate} frames per second",
+    "stop": "Stop",
+    "switch": "Switch camera",
+}
+
 RESULT: Final = {
     "title": "mien: what it sees",
     "heading": "What mien sees",
@@ -178,7 +187,7 @@ HELP: Final = {
     "keyboard_tab": "goes from control to control; in the result, through the faces, whose boxes light up.",
     "keyboard_enter": "presses the button, or follows a face's number from its card to its box and back.",
     "keyboard_paste": "pastes a copied photo, anywhere on the first page.",
-    "keyboard_escape": "closes the camera.",
+    "keyboard_escape": "closes the camera, also the live one.",
     "api": "The API in three commands",
     "api_predict": "Estimate a photo:",
     "api_crop": "Read a face crop, with an interval of another width:",
@@ -231,6 +240,7 @@ ENGLISH: Final[Texts] = {
     "site": SITE,
     "home": HOME,
     "camera": CAMERA,
+    "live": LIVE,
     "result": RESULT,
     "gender": GENDER,
     "flags": FLAGS,

@@ -1,4 +1,4 @@
-"""Finding the faces in a photo: one module a detector."""
+"""Finding the faces in a photo: one module per detector."""
 
 from typing import Any
 

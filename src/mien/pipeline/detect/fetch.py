@@ -28,9 +28,9 @@ def yunet_path(url: str = URL, sha256: str = SHA256) -> Path:
         sha256: What it must hash to.
 
     Raises:
-        DetectorError: If it cannot be fetched or written, or is not the file expected.
+        DetectorError: If it cannot be fetched or written, is not the file expected, or there is no home.
     """
-    path = platformdirs.user_cache_path("mien") / FILE
+    path = _cache() / FILE
     if path.is_file() and _hash(path.read_bytes()) == sha256:
         return path
     print(f"mien: fetching YuNet (0.2 MB) from OpenCV's model zoo into {path.parent}", file=sys.stderr)
@@ -42,6 +42,20 @@ def yunet_path(url: str = URL, sha256: str = SHA256) -> Path:
         )
     _write(path, data)
     return path
+
+
+def _cache() -> Path:
+    """The user's cache directory."""
+    try:
+        folder = platformdirs.user_cache_path("mien")
+    except RuntimeError:  # as under a user without a home
+        folder = Path()
+    if not folder.is_absolute():  # earlier versions of platformdirs then leave the "~" as it is
+        raise DetectorError(
+            "There is no home folder to keep YuNet in; set HOME to a folder that can be written, or fetch "
+            f"{FILE} yourself and write yunet:PATH."
+        )
+    return folder
 
 
 def _hash(data: bytes) -> str:

@@ -18,9 +18,10 @@ import pandas as pd
 
 from mien.data.duplicates import fingerprint, group_labels, near_identical
 from mien.data.layout import UNREADABLE
+from mien.data.manifest import relative_path
 from mien.data.split import split_validation
 from mien.errors import DataError
-from mien.files import contents_of, written_beside
+from mien.files import contents_of, path_in, written_beside
 from mien.pipeline.align import CANONICAL_GEOMETRY, transform_of_crop
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_union
@@ -88,6 +89,7 @@ def read_boxes(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         if not columns <= set(table.columns):
             lacking = ", ".join(sorted(columns - set(table.columns)))
             raise DataError(f"{folder / name} lacks the columns {lacking}.")
+        table["image"] = [relative_path(path_in(folder, str(name)), folder) for name in table["image"]]
         images = pd.DataFrame({"path": table["image"].drop_duplicates()})
         prints = fingerprint([str(folder / path) for path in images["path"]])
         images["group"] = group_labels(prints.hashes, near_identical(prints))

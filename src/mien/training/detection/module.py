@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -12,12 +11,13 @@ from mien.training.byte_kernels import round_kernels
 from mien.training.detection.losses import assign, detection_losses
 from mien.training.detection.net import DetectorNet, decode, flatten, positions
 from mien.training.detection.scenes import Scenes
+from mien.training.optimization import OneCycleModule
 from mien.training.warm_start import start_from_model_file
 
 MEAN, STD = 127.5, 64.0
 
 
-class DetectorModule(L.LightningModule):
+class DetectorModule(OneCycleModule):
     """Trains a :class:`DetectorNet` on scenes: AdamW, one cycle."""
 
     def __init__(self, max_learning_rate: float = 3e-3, weight_decay: float = 0.02) -> None:
@@ -45,9 +45,7 @@ class DetectorModule(L.LightningModule):
 
     def training_step(self, batch: Scenes, batch_index: int) -> Tensor:
         """The loss of a batch."""
-        loss = self._step("train", batch)
-        self.log("loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
-        return loss
+        return self._step("train", batch)
 
     def validation_step(self, batch: Scenes, batch_index: int) -> None:
         """The same losses on scenes that stay the same."""
@@ -58,36 +56,17 @@ class DetectorModule(L.LightningModule):
         scores, boxes, points = self._read(maps)
         found = assign(batch.boxes, batch.kind, *positions(maps))
         losses = detection_losses(scores, boxes, points, (batch.boxes, batch.points), found)
-        for name, value in losses.items():
-            self.log(
-                f"{part}/{name}",
-                value.detach(),
-                on_step=False,
-                on_epoch=True,
-                logger=False,
-                sync_dist=True,
-                batch_size=len(batch.images),
-            )
-        return losses["loss"]
+        return self.note_losses(part, losses, len(batch.images))
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(
-            groups, lr=self.max_learning_rate
-        )  # not fused: its gradients are clipped
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
+        return self.one_cycle(
+            self.net,
             self.max_learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.1,
+            weight_decay=self.weight_decay,
+            rise=0.1,
+            fused=False,  # its gradients are clipped
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Round kernels to bytes: a file of a quarter of the size holds the very same weights."""

@@ -25,7 +25,7 @@ def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _light(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Brightness, contrast, gamma and a cast of colour in one table a channel; one in ten is dark."""
+    """Brightness, contrast, gamma and a cast of colour in one table per channel; one in ten is dark."""
     ramp = np.arange(256, dtype=np.float32) / 255
     gamma = float(np.exp(random.normal(0, 0.3)))
     gain, offset = random.uniform(0.7, 1.35), random.uniform(-0.12, 0.12)

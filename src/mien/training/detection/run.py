@@ -69,7 +69,7 @@ def train_detector(
         resume: Go on from the folder's last checkpoint.
         precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
         devices: Lightning's number of devices, or ``auto``.
-        seed: Of weights and scenes.
+        seed: Of weights and scenes; with another number of cores or another device, of another detector.
 
     Returns:
         Path of the last checkpoint.
@@ -145,7 +145,7 @@ def _write_validation(folder: Path, tables: Sequence[pd.DataFrame], path: Path) 
     table = pd.concat(tables)
     table = table[table["split"] == "validation"]
     with written_beside(path) as partial:
-        table.assign(image=[(folder / image).resolve() for image in table["image"]]).to_csv(
+        table.assign(image=[(folder / image).resolve().as_posix() for image in table["image"]]).to_csv(
             partial, index=False
         )
 

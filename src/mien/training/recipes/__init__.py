@@ -38,8 +38,8 @@ class Recipe:
     build: Callable[[], FaceModule]
     epochs: int
     batch_size: int
-    learning_rate: float
     chip_side: int
+    learning_rate: float = 1e-3
     shares: Mapping[str, float] = field(default_factory=dict)
     ema_decay: float | None = None
     teachable: bool = False

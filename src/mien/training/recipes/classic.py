@@ -141,10 +141,10 @@ class ClassicModule(FaceModule):
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
         """Squared error over the exact ages, cross-entropy over the known genders."""
         years, female = self.age_net(images), self.gender_net(images)
-        exact = (batch.age_low == batch.age_high).to(years.dtype)
-        squared = (years - batch.age_low) ** 2
+        exact = batch.age_low == batch.age_high
+        squared = torch.where(exact, years - batch.age_low, 0) ** 2
         losses = {
-            "age_loss": (squared * exact).sum() / exact.sum().clamp(min=1),
+            "age_loss": squared.sum() / exact.sum().clamp(min=1),
             "gender_loss": gender_loss(female, batch.gender),
         }
         losses["loss"] = losses["age_loss"] + losses["gender_loss"]

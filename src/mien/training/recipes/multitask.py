@@ -175,22 +175,13 @@ class MultiTaskModule(FaceModule):
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018)."""
-        learning = [p for p in self.net.parameters() if p.requires_grad]
-        matrices = [p for p in learning if p.ndim > 1]
-        vectors = [p for p in learning if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        peak = self.learning_rate * (0.75 if self.continued else 1)
-        optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            peak,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.15 if self.continued else 0.3,
+        return self.one_cycle(
+            self.net,
+            self.learning_rate * (0.75 if self.continued else 1),
+            weight_decay=self.weight_decay,
+            rise=0.15 if self.continued else 0.3,
+            fused=True,
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Round kernels to bytes: a file of a quarter of the size holds the very same weights."""

@@ -9,25 +9,33 @@ video.onloadeddata = () => (take.disabled = false);
 
 /** Let a person take a photo; resolves to a File, or null where they close the dialog or use the phone's camera. */
 export async function takePhoto() {
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1920 } } });
-  } catch (error) {
-    throw new Trouble(fill(texts.script.camera_failed, { reason: error.name }));
-  }
+  const stream = await openCamera({ facingMode: "user", width: { ideal: 1920 } });
   take.disabled = true; // until the camera's first picture is there: before, there is nothing to take
   video.srcObject = stream;
   dialog.showModal();
   try {
     return await chosen();
   } finally {
-    for (const track of stream.getTracks()) track.stop();
+    closeCamera(stream);
     video.srcObject = null;
     if (dialog.open) dialog.close();
   }
 }
 
 export const cameraAtHand = Boolean(navigator.mediaDevices?.getUserMedia);
+
+/** The pictures of a camera, if the person and the browser let us; throws Trouble. */
+export async function openCamera(wanted) {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ video: wanted });
+  } catch (error) {
+    throw new Trouble(fill(texts.script.camera_failed, { reason: error.name }));
+  }
+}
+
+export function closeCamera(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
 
 function chosen() {
   return new Promise((resolve) => {

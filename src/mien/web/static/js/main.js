@@ -2,9 +2,10 @@
 
 import { cameraAtHand, takePhoto } from "./camera.js";
 import { droppedFiles, mayBeDropped } from "./dropped.js";
+import { watch } from "./live.js";
 import { examine, preview, toBlob } from "./photos.js";
 import { clone, countFaces, failedArticle, photoArticle, waitingArticle } from "./results.js";
-import { annotate, copy, predict } from "./server.js";
+import { annotate, ask, copy } from "./server.js";
 import { Trouble, fill, limits, texts } from "./texts.js";
 
 const [tool, form, drop, input, queueList, refusals, results, done, status] = [
@@ -126,11 +127,11 @@ async function look(photo, index, options, signal) {
   try {
     signal.throwIfAborted();
     const onWait = (seconds) => say(fill(texts.script.busy, { seconds }), { seen: true });
-    const answer = await predict(photo, options, { signal, onWait });
+    const { answer, article: html } = await ask(photo, options, { signal, onWait });
     const shown = await picture(photo, answer, signal);
     signal.throwIfAborted();
     answers[index] = answer;
-    article = photoArticle(`p${index + 1}`, photo.name, answer, shown);
+    article = photoArticle(photo.name, html, answer, shown);
     article.querySelector(".photo-aligned")?.addEventListener("click", () => again({ faces: "aligned" }));
     article.querySelector(".photo-marked")?.addEventListener("click", (event) => saveMarked(photo, options, event.currentTarget));
   } catch (error) {
@@ -288,12 +289,21 @@ addEventListener("drop", async (event) => {
 });
 
 const cameraButton = document.getElementById("camera-open");
-cameraButton.hidden = !cameraAtHand;
+const liveButton = document.getElementById("live-open");
+cameraButton.hidden = liveButton.hidden = !cameraAtHand;
 document.getElementById("camera-missing").hidden = cameraAtHand || isSecureContext;
 cameraButton.addEventListener("click", async () => {
   try {
     const file = await takePhoto();
     if (file) await add([file], texts.script.taken);
+  } catch (error) {
+    refuse(sentence(error));
+  }
+});
+liveButton.addEventListener("click", async () => {
+  refusals.replaceChildren();
+  try {
+    await watch(form.elements.coverage.value);
   } catch (error) {
     refuse(sentence(error));
   }

@@ -4,11 +4,21 @@ import { Trouble, fill, texts } from "./texts.js";
 
 const TRIES_WHEN_BUSY = 5;
 
-/** Faces of one photo, as the API answers. */
-export async function predict(photo, options, { signal, onWait }) {
+/** One photo's answer as the API gives it, and the article that shows it, as HTML. */
+export async function ask(photo, options, patience) {
+  return whole(await send("article", photo, options, patience), (document) => document?.answer?.faces);
+}
+
+/** One photo's answer as the API gives it. */
+export async function predict(photo, options, patience) {
+  return whole(await send("api/v1/predict", photo, options, patience), (document) => document?.faces);
+}
+
+/** The good response, after as many tries as a busy server asks for. */
+async function send(address, photo, options, { signal, onWait }) {
   for (let tries = 1; ; tries++) {
-    const response = await post("api/v1/predict", photo, options, signal);
-    if (response.ok) return answerOf(response);
+    const response = await post(address, photo, options, signal);
+    if (response.ok) return response;
     const wait = Number(response.headers.get("Retry-After"));
     if (!wait || tries === TRIES_WHEN_BUSY) throw await troubleOf(response);
     onWait(wait);
@@ -48,12 +58,12 @@ async function post(address, photo, options, signal) {
   }
 }
 
-/** The document of a good answer; a login's page in its place, or half of it, is trouble. */
-async function answerOf(response) {
+/** The document of a good response; a login's page in its place, or half of it, is trouble. */
+async function whole(response, facesOf) {
   if (!isType(response, "application/json")) throw await troubleOf(response);
-  const answer = await response.json().catch(() => null);
-  if (!Array.isArray(answer?.faces)) throw new Trouble(texts.script.cut_short, { again: true });
-  return answer;
+  const document = await response.json().catch(() => null);
+  if (!Array.isArray(facesOf(document))) throw new Trouble(texts.script.cut_short, { again: true });
+  return document;
 }
 
 function isType(response, type) {

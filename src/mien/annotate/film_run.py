@@ -1,0 +1,226 @@
+"""Annotating films, one after the other, with all cores on each."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mien.annotate.dataset import Dataset
+from mien.annotate.film_tables import FILMS, FilmTables
+from mien.annotate.frames import Film
+from mien.annotate.items import printable_name
+from mien.annotate.look import Looker, Setup
+from mien.annotate.marking import check_target, save_marked
+from mien.annotate.record import Counts, Record
+from mien.annotate.run import NAMED
+from mien.annotate.schema import failed_rows
+from mien.annotate.signals import Signals
+from mien.annotate.single_file import folder_of, is_single, refuse_strangers, write_single
+from mien.annotate.storage import storage_at
+from mien.annotate.summary import count, duration
+from mien.annotate.tracks import Cuts, Moment, Tracks
+from mien.errors import AnnotationError, ImageError
+from mien.pipeline.images import Pixels
+from mien.progress import progress_bar
+
+PACKAGES = ("av", "norfair-enough")
+"""On which the rows of films depend as well."""
+
+RENEWED = 30
+"""Seconds after which a store is told that the run is still there."""
+
+
+@dataclass(slots=True)
+class FilmSummary:
+    """What a run did.
+
+    Attributes:
+        output: Where the tables are.
+        before: Films that were done already.
+        counts: Of the whole collection; a film counts as a photo.
+        frames: That were looked at.
+        people: That were followed, which counts a person anew after a cut or an absence.
+        seconds: That the run took.
+        failures: Names and errors of the first films that failed.
+        notes: What else is to be said of films.
+    """
+
+    output: str
+    before: int
+    counts: Counts
+    frames: int = 0
+    people: int = 0
+    seconds: float = 0.0
+    failures: Sequence[tuple[str, str]] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def annotate_films(
+    films: Sequence[str],
+    output: str,
+    setup: Setup,
+    *,
+    every: float = 0.2,
+    save: Path | None = None,
+    retry_failed: bool = False,
+    quiet: bool = False,
+) -> FilmSummary:
+    """Estimate the faces of films, follow the people in them, and write tables of films, faces and people.
+
+    Films that are done are left out when it is called again; one that was not finished starts anew. A camera
+    is done when the run is stopped.
+
+    Args:
+        films: Paths of films and devices of cameras, as :func:`~mien.annotate.films.find_films` finds them.
+        output: A folder, or a file that ends in .parquet, .csv or .jsonl.
+        setup: What is asked of each frame.
+        every: Seconds between the frames that are looked at; 0 for all frames.
+        save: Also write the film there, with its people marked; for one film alone.
+        retry_failed: Whether to look again at films that could not be read.
+        quiet: Whether to show no progress.
+
+    Raises:
+        AnnotationError: If the output cannot be written, or the run was stopped.
+        MienError: If something given cannot be used.
+        ValueError: If the model cannot answer what is asked.
+    """
+    started = time.monotonic()
+    if save is not None:
+        check_target(save, films)
+    looker = Looker(setup, threads=0)
+    record, schema = _record(looker, every), looker.schema()
+    dataset = Dataset(storage_at(folder_of(output)), record, schema)
+    if is_single(output):
+        refuse_strangers(output, dataset)
+    signals = Signals()
+    with signals.heeded(), dataset.opened(retry_failed=retry_failed):
+        run = _Run(
+            looker, dataset, every, signals, FilmSummary(output, dataset.counts.photos, dataset.counts), quiet
+        )
+        try:
+            for film in films:
+                if film not in dataset.done and not signals.received:
+                    run.look(film)
+            failed = {name for name, _ in dataset.failures(len(dataset.parts))}
+            if save is not None and printable_name(films[0]) not in failed:
+                save_marked(Film(films[0]), dataset, every, save, wanted=not quiet)
+            if is_single(output):
+                write_single(output, dataset, schema)
+        except KeyboardInterrupt:
+            raise _stopped(signals.received) from None
+        run.summary.failures = list(dataset.failures(NAMED))
+    run.summary.seconds = time.monotonic() - started
+    return run.summary
+
+
+@dataclass(slots=True)
+class _Run:
+    """Looks at films, one at a time."""
+
+    looker: Looker
+    dataset: Dataset
+    every: float
+    signals: Signals
+    summary: FilmSummary
+    quiet: bool
+    renewed: float = 0.0
+
+    def look(self, place: str) -> None:
+        """Look at a film, and write its tables; or the reason why it cannot be read."""
+        start = time.perf_counter()
+        try:
+            film = Film(place)
+            with self.signals.deferred() if film.live else nullcontext():
+                self._look(film, start)
+        except KeyboardInterrupt:
+            if not film.live:
+                raise
+        except ImageError as error:
+            self.dataset.add([failed_rows(printable_name(place), str(error), time.perf_counter() - start)])
+            self.dataset.commit()
+            return
+        if (note := film.note()) is not None:
+            self.summary.notes.append(note)
+
+    def _look(self, film: Film, start: float) -> None:
+        schema = self.looker.schema()
+        with (
+            self.dataset.storage.scratch() as folder,
+            self.dataset.writing(),
+            FilmTables(folder, schema, film.name) as tables,
+        ):
+            row = self._fill(tables, film) | {"seconds": time.perf_counter() - start}
+            self.summary.frames += row["frames"]
+            self.summary.people += tables.tracks
+            with self.signals.deferred():
+                self.dataset.add_film(row, tables.files, FILMS)
+
+    def _fill(self, tables: FilmTables, film: Film) -> dict[str, Any]:
+        """Write a film's tables, and give its row in ``photos``."""
+        spacing = max(self.every, film.spacing)
+        tracks, moments, frames, size = Tracks(spacing), deque[Moment](), 0, (0, 0)
+        request = replace(self.looker.request, distribution=True)
+        results = self.looker.predictor.predict_many(self._pictures(film, moments), request)
+        with progress_bar(wanted=not self.quiet) as bar:
+            task = bar.add_task(f"Frames of {film.name}", total=film.seconds and film.seconds // spacing + 1)
+            for result in results:
+                moment = moments.popleft()
+                tables.add_faces(moment, result.faces, tracks.follow(moment, result))
+                for track in tracks.ended():
+                    tables.add_track(track)
+                frames, size = frames + 1, result.size
+                bar.advance(task)
+                self._renew()
+        if not frames:
+            raise ImageError(f"{film.name} has no frame that can be read; copy it again.")
+        for track in tracks.close():
+            tables.add_track(track)
+        tables.finish()
+        width, height = size
+        counts = {"faces": tables.faces, "frames": frames}
+        return {"photo": film.name, "width": width, "height": height, "error": None, **counts}
+
+    def _pictures(self, film: Film, moments: deque[Moment]) -> Iterator[Pixels]:
+        """The frames to look at; what is known of each beside its picture goes to ``moments``."""
+        cuts = Cuts()
+        for frame in film.frames(self.every):
+            if film.live and self.signals.received:
+                return
+            moments.append(Moment(frame.index, frame.time, cuts.between(frame.pixels)))
+            yield frame.pixels
+
+    def _renew(self) -> None:
+        if time.monotonic() - self.renewed > RENEWED:
+            self.renewed = time.monotonic()
+            self.dataset.storage.renew()
+
+
+def describe_films(summary: FilmSummary) -> Iterator[str]:
+    """Sentences about a run and the collection that it has made."""
+    counts = summary.counts
+    done = counts.photos - summary.before
+    seen = f": {count(summary.frames, 'frame')}, {count(summary.people, 'track')}" if done else ""
+    yield f"{count(done, 'film')} looked at in {duration(summary.seconds)}{seen}."
+    if summary.before:
+        yield f"{count(summary.before, 'film')} had been done before."
+    failed = f", {counts.failed:,} that could not be read" if counts.failed else ""
+    yield f"{summary.output} holds {count(counts.faces, 'face')} in {count(counts.photos, 'film')}{failed}."
+
+
+def _record(looker: Looker, every: float) -> Record:
+    """What the tables are made with."""
+    record = Record.of(looker)
+    versions = {**record.versions, **{name: version(name) for name in PACKAGES}}
+    return replace(record, options={**record.options, "every": every}, versions=versions)
+
+
+def _stopped(signum: int) -> AnnotationError:
+    return AnnotationError(
+        "Stopped. Films that are done are kept; the one in work starts anew when the same command is run "
+        "again.",
+        128 + signum,
+    )

@@ -1,0 +1,71 @@
+"""Films and cameras among the sources of a command."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+from mien.annotate.items import ends_in, printable_name
+from mien.annotate.locations import local_path
+from mien.errors import DataError
+
+FILM_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".3gp"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob", ".mxf"),
+)
+"""Of names that are taken for films."""
+
+
+_KIND = {True: "camera", False: "film"}
+
+
+def is_film(name: str) -> bool:
+    """Whether a name is one of a film: by its ending, and not hidden.
+
+    >>> is_film("a/clip.MP4"), is_film("photo.jpg")
+    (True, False)
+    """
+    return ends_in(name, FILM_ENDINGS)
+
+
+def is_camera(name: str) -> bool:
+    """Whether a source is a camera of this machine: its device, or a number that is no file.
+
+    >>> is_camera("0"), is_camera("/dev/video1"), is_camera("clip.mp4")
+    (True, True, False)
+    """
+    return name.startswith("/dev/video") or (name.isdecimal() and not os.path.lexists(name))
+
+
+def find_films(sources: Sequence[str]) -> list[str]:
+    """The films and cameras that the sources of a command stand for; none where they are of photos.
+
+    Args:
+        sources: As given: films, patterns of films, cameras.
+
+    Raises:
+        DataError: If some are films and others are not, a film does not exist, or a pattern matches none.
+    """
+    films = [source for source in sources if is_camera(source) or is_film(source)]
+    if not films:
+        return []
+    if len(films) < len(sources):
+        other = printable_name(next(source for source in sources if source not in films))
+        raise DataError(
+            f"{printable_name(films[0])} is a film and {other} is not; annotate films and photos by two "
+            "commands, each with its own --output."
+        )
+    return list(dict.fromkeys(place for film in films for place in _places(film)))
+
+
+def _places(film: str) -> Iterator[str]:
+    camera = is_camera(film)
+    place = f"/dev/video{film}" if camera and film.isdecimal() else local_path(film)
+    if os.path.exists(place):
+        yield os.path.normpath(place)
+        return
+    if camera or not glob.has_magic(place):
+        raise DataError(f"{printable_name(place)} does not exist; check the name of the {_KIND[camera]}.")
+    found = sorted(glob.glob(place, recursive=True))
+    if not found:
+        raise DataError(f"Nothing matches {printable_name(place)}; check the pattern.")
+    yield from found

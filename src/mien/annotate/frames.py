@@ -1,0 +1,195 @@
+"""The frames of a film or a camera: upright, one at a time, with their times."""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from mien.annotate.films import is_camera
+from mien.annotate.items import printable_name
+from mien.errors import ImageError
+from mien.pipeline.images import Pixels
+
+MICROSECONDS = 1_000_000
+
+SHORT = 0.95
+"""Share of the time that it says it lasts for which a film has frames, but for a second."""
+
+TOLERANCE = 1e-4
+"""Seconds by which a time may miss a multiple, since films count in ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture of a film.
+
+    Attributes:
+        index: Among the film's frames, from 0.
+        time: In seconds from the first frame.
+        pixels: (height, width, 3) upright RGB.
+    """
+
+    index: int
+    time: float
+    pixels: Pixels
+
+
+class Pace:
+    """Picks times: the first one at or after each multiple of a time.
+
+    Args:
+        every: In seconds; 0 for all.
+    """
+
+    def __init__(self, every: float) -> None:
+        """The first time is due, whatever it is."""
+        self._every = every
+        self._due = self._before = -math.inf
+
+    def is_due(self, time: float) -> bool:
+        """Whether the next time is picked; one that is before the last one is, and counts anew from there."""
+        due = self._every == 0 or time >= self._due - TOLERANCE or time < self._before
+        self._before = time
+        if due and self._every:
+            self._due = (math.floor((time + TOLERANCE) / self._every) + 1) * self._every
+        return due
+
+
+class Film:
+    """A film, or a camera, from which frames are read; nothing of it is kept.
+
+    Args:
+        place: Path of a film, or the device of a camera such as ``/dev/video0``.
+
+    Attributes:
+        name: What it is called in tables and messages.
+        spacing: Seconds from frame to frame, on average.
+        seconds: How long it lasts, as far as it says.
+        damage: Number of packets and frames that could not be decoded, of those that were read last.
+        reached: Time in seconds of the last frame.
+
+    Raises:
+        ImageError: If it cannot be read, is no film, or has no picture.
+    """
+
+    def __init__(self, place: str) -> None:
+        """Look into it."""
+        self.place = place
+        self.name = printable_name(place)
+        if self.live:  # another time it shows something else
+            self.name += f"@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self.damage, self.reached = 0, 0.0
+        with closing(self.open()) as container:
+            if not container.streams.video:
+                raise ImageError(f"{self.name} has no picture in it, at most sound; name a film.")
+            stream = container.streams.video[0]
+            rate = stream.average_rate or stream.guessed_rate
+            self.spacing = float(1 / rate) if rate else 0.04
+            self.seconds = _seconds(container, stream)
+            self._stretch = float(stream.sample_aspect_ratio or 1)
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera, which has no end and can be read once."""
+        return is_camera(self.place)
+
+    def note(self) -> str | None:
+        """What is wrong with what was read last, in a sentence."""
+        if self.damage:
+            return (
+                f"{self.name} is damaged: {self.damage:,} of its packets and frames could not be read; the "
+                "others are annotated."
+            )
+        if self.seconds is not None and self.reached < SHORT * self.seconds - 1:
+            times = f"{self.reached:.1f} of {self.seconds:.1f}"
+            return f"{self.name} breaks off after {times} seconds; copy it again."
+        return None
+
+    def frames(self, every: float) -> Iterator[Frame]:
+        """Frames, the first at or after each multiple of a time.
+
+        Frames that are damaged are left out. A film that breaks off ends there.
+
+        Args:
+            every: In seconds; 0 for all frames.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        pace = Pace(every)
+        for index, time, frame in self.decoded():
+            if pace.is_due(time):
+                yield Frame(index, time, self.upright(frame))
+
+    def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
+        """Index, time and picture of each frame that is whole, as it was coded: see :meth:`upright`.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        self.damage = 0
+        start: float | None = None
+        with closing(self.open()) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for index, frame in enumerate(self._decode(container, stream)):
+                if frame.is_corrupt:
+                    self.damage += 1
+                    continue
+                time = index * self.spacing if frame.time is None else frame.time
+                start = time if start is None else start
+                self.reached = time - start
+                yield index, self.reached, frame
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+            except av.FFmpegError:  # nothing can be read behind this
+                self.damage += 1
+                return
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self.damage += 1
+
+    def upright(self, frame: av.VideoFrame) -> Pixels:
+        """(height, width, 3) RGB of a frame, turned as the film says, and with square pixels."""
+        width = max(1, round(frame.width * self._stretch))
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
+        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+    def open(self) -> InputContainer:
+        """Open it once more; to be closed.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        try:
+            # A playlist that goes by the name of a film must not open anything over a network.
+            options = {} if self.live else {"protocol_whitelist": "file"}
+            return av.open(self.place, format="v4l2" if self.live else None, options=options)
+        except FileNotFoundError:
+            what = "There is no camera" if self.live else "There is no film"
+            raise ImageError(f"{what} at {printable_name(self.place)}; check the name.") from None
+        except (av.error.InvalidDataError, av.error.EOFError):
+            raise ImageError(f"{self.name} is damaged, cut short or no film; copy it again.") from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"{self.name} cannot be read ({reason}).") from None
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """How long a film lasts, as far as it says."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / MICROSECONDS
