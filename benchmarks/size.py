@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from mien.pipeline.detect.mien import default_detector_path
-from mien.pipeline.model import default_model_path
+from mien.pipeline.model import SHIPPED, model_path
 
 FREE = {"n": 1, "h": 480, "w": 640}
 """What inputs of any size are measured with: one photo of that size."""
@@ -57,7 +57,10 @@ def multiply_adds(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) ->
 
 def main() -> None:
     """Print the table."""
-    files = [Path(name) for name in sys.argv[1:]] or [default_model_path(), default_detector_path()]
+    files = [Path(name) for name in sys.argv[1:]] or [
+        *map(model_path, SHIPPED),
+        default_detector_path(),
+    ]
     print(f"| {' | '.join(HEAD)} |")
     print("|---|" + "---:|" * (len(HEAD) - 1))
     for path in files:

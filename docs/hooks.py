@@ -25,6 +25,7 @@ DOCUMENTS = {
     "benchmarks/README.md": "benchmarks.md",
     "examples/README.md": COOKBOOK,
     "src/mien/weights/README.md": "model-card.md",
+    "src/mien/weights/OPEN.md": "open-card.md",
     "src/mien/weights/DETECTOR.md": "detector-card.md",
 }
 ASSETS = {

@@ -17,6 +17,7 @@ DOCUMENTS = (
     "src/mien/weights/DETECTOR.md",
     "README.md",
     "src/mien/weights/README.md",
+    "src/mien/weights/OPEN.md",
     "docs/data.md",
     "docs/prediction.md",
     "docs/training.md",

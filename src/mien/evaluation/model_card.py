@@ -25,7 +25,7 @@ from mien.evaluation.markdown import markdown_table
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
 
 MARKS = re.compile(
-    r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w-]+)\)\n).*?(?P<close>^\[//\]: # \(end of figures\)$)",
+    r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w/-]+)\)\n).*?(?P<close>^\[//\]: # \(end of figures\)$)",
     re.DOTALL | re.MULTILINE,
 )
 TITLES = {"utkface": "UTKFace", "fairface": "FairFace", "all-age-faces": "All-Age-Faces"}
@@ -65,7 +65,8 @@ def read_tables(folder: Path) -> dict[str, str]:
         ``overall`` and ``calibration`` with a row for each, ``pictures``, which are those of
         :func:`read_pictures`, and for each ``groups-NAME``, ``gaps-NAME``, where there are exact ages below
         30 ``young-NAME``, and where there are minors and adults ``thresholds-NAME`` and
-        ``threshold-groups-NAME``.
+        ``threshold-groups-NAME``. Those of a folder in it, which may be of another model, have its name
+        before theirs: ``open/overall``.
 
     Raises:
         DataError: If there is none, one cannot be read or is no evaluation, or they are of different models.
@@ -80,7 +81,13 @@ def read_tables(folder: Path) -> dict[str, str]:
             tables["model"] = model_list(evaluation)
     pictures = "\n".join(f"![{PICTURES[name].title}]({name}.svg)" for name in read_pictures(folder))
     ordered = {"overall": overall_table(evaluations), "calibration": calibration_table(evaluations)}
-    return tables | ordered | {"pictures": pictures}
+    inner = {
+        f"{path.name}/{name}": table
+        for path in sorted(folder.iterdir())
+        if path.is_dir()
+        for name, table in read_tables(path).items()
+    }
+    return tables | ordered | {"pictures": pictures} | inner
 
 
 def read_pictures(folder: Path) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """The REST API."""
 
 import json
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +9,7 @@ from starlette.responses import Response
 
 from mien.pipeline.images import EncodedPhoto
 from mien.request import Request as PhotoRequest
+from mien.web.model_card import shipped_card
 from mien.web.openapi import EXAMPLES, reads_photos
 from mien.web.problems import wrong_option
 from mien.web.schemas import Limits, ModelAnswer, Photo, Photos, Status, problem_responses
@@ -75,7 +74,7 @@ async def model(request: Request) -> ModelAnswer:
     settings: Settings = request.app.state.settings
     return ModelAnswer(
         **request.app.state.service.metadata.model_dump(),
-        card=_card() if settings.model is None else None,
+        card=shipped_card(settings.model),
         detectors=list(settings.detector_names),
         limits=Limits(
             upload_bytes=settings.max_upload,
@@ -138,8 +137,3 @@ async def _read(request: Request) -> tuple[list[EncodedPhoto], PhotoRequest]:
 def _json(answer: object) -> Response:
     """As ``mien predict --json`` writes it."""
     return Response(json.dumps(answer, ensure_ascii=False).encode(), media_type="application/json")
-
-
-@cache
-def _card() -> str:
-    return (files("mien") / "weights" / "README.md").read_text("utf-8")

@@ -3,19 +3,26 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
+
+from mien.pipeline.model import SHIPPED
 
 SECTIONS = ("Use", "Figures", "Limits", "Terms")
 FOLDED = "Figures"
 WEIGHTS = files("mien") / "weights"
 
 
-def shipped_card() -> str:
-    """The text of the card of the model that ships, in Markdown."""
-    return (WEIGHTS / "README.md").read_text(encoding="utf-8")
+CARDS = {"small": "README.md", "open": "OPEN.md"}
+
+
+def shipped_card(model: Path | None = None) -> str | None:
+    """The text of a model's card, in Markdown; None for a model that does not ship."""
+    card = CARDS.get(SHIPPED[0] if model is None else str(model))
+    return None if card is None else (WEIGHTS / card).read_text(encoding="utf-8")
 
 
 def card_html(card: str) -> str:

@@ -107,7 +107,7 @@ async def copy(request: Request) -> Response:
 async def info(request: Request) -> Response:
     """What mien does, how, and how well."""
     settings, service = _state(request)
-    card = _shipped_card_html() if settings.model is None else None
+    card = _card_html(settings.model)
     return _page("info", model=service.metadata, card=card)
 
 
@@ -181,5 +181,6 @@ def _templates() -> Environment:
 
 
 @cache
-def _shipped_card_html() -> str:
-    return card_html(shipped_card())
+def _card_html(model: Path | None) -> str | None:
+    card = shipped_card(model)
+    return None if card is None else card_html(card)

@@ -41,7 +41,9 @@ class Settings(BaseModel):
         description="Names by which the server may be asked for, such as mien.example.org or "
         "*.example.org; * for any.",
     )
-    model: Path | None = Field(default=None, description="Model file; the one included if not given.")
+    model: Path | None = Field(
+        default=None, description="Model file, or small or open, which are included; small if not given."
+    )
     device: Device = Field(
         default="cpu",
         description="What the model runs on: auto, cpu, cuda, coreml, directml or openvino.",
