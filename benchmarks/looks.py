@@ -5,7 +5,8 @@ blurred, darker or brighter, and recompressed, by chance. Every look is found an
 1, 2, 4 and 8 of them are fused. All looks come from one photo, so they err more alike than several photos of
 one person do.
 
-``python benchmarks/looks.py MANIFEST [--limit FACES]``
+``python benchmarks/looks.py MANIFEST [--limit FACES]``. With ``--people`` it fuses real photos of one person,
+of about the same age, as a manifest with people as its groups has them.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mien import Estimate, MienError, Predictor, fuse
 from mien.data.manifest import read_manifest
@@ -30,6 +32,8 @@ Answer: TypeAlias = tuple[float, float, float]
 
 CANVAS = 384
 """Sides in pixels of the picture that a face is laid into."""
+
+HEAD = ["rule", "looks", "faces", "MAE", "coverage", "width"]
 
 LOOKS, COUNTS = 8, (1, 2, 4, 8)
 
@@ -111,23 +115,42 @@ def _within(mixed: Floats, looks: Sequence[Estimate], weights: Floats) -> Answer
     return years, first, last
 
 
+def cells(name: str, count: str, seen: Sequence[tuple[float, Answer]]) -> list[str]:
+    """A row: number of answers, mean absolute error, coverage, width in years."""
+    ages = np.array([age for age, _ in seen])
+    years, low, high = np.array([answer for _, answer in seen]).T
+    held = 100 * float(np.mean((low <= ages) & (ages <= high)))
+    error = float(np.abs(years - ages).mean())
+    return [name, count, str(len(seen)), f"{error:.2f}", f"{held:.1f} %", f"{(high - low).mean():.1f}"]
+
+
 def rows(table: Sequence[tuple[float, list[Estimate]]]) -> Iterator[list[str]]:
-    """Each rule with each number of looks: mean absolute error, coverage, width in years."""
+    """Each rule with each number of looks."""
+    whole = [(age, looks) for age, looks in table if len(looks) == LOOKS]
     for name, rule in RULES.items():
         for count in COUNTS:
-            seen = [(age, rule(looks[:count])) for age, looks in table if len(looks) == LOOKS]
-            ages = np.array([age for age, _ in seen])
-            years, low, high = np.array([answer for _, answer in seen]).T
-            held = 100 * float(np.mean((low <= ages) & (ages <= high)))
-            error = float(np.abs(years - ages).mean())
-            yield [
-                name,
-                str(count),
-                str(len(seen)),
-                f"{error:.2f}",
-                f"{held:.1f} %",
-                f"{(high - low).mean():.1f}",
-            ]
+            yield cells(name, str(count), [(age, rule(looks[:count])) for age, looks in whole])
+
+
+def rows_of_people(photos: pd.DataFrame, span: float, predictor: Predictor) -> Iterator[list[str]]:
+    """Photos of one person within a span of years, alone and fused; the age is then their mean."""
+    results = predictor.predict_many(photos["path"], distribution=True)
+    photos = photos.assign(
+        look=pd.Series([result[0] if result else None for result in results], photos.index)
+    )
+    photos = photos[photos["look"].notna()].sort_values(["group", "age"])
+    together: list[pd.DataFrame] = []
+    for _, person in photos.groupby("group"):
+        since = (person["age"] - person["age"].min()) // (span + 1)
+        together += [some for _, some in person.groupby(since) if len(some) > 1]
+    number = f"{np.mean([len(some) for some in together]):.1f}"
+    looks = pd.concat(together)
+    yield cells(
+        "one photo",
+        "1",
+        [(age, by_fuse([look])) for age, look in zip(looks["age"], looks["look"], strict=True)],
+    )
+    yield cells("mien.fuse", number, [(some["age"].mean(), by_fuse(list(some["look"]))) for some in together])
 
 
 def main() -> None:
@@ -138,11 +161,16 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--model", type=Path, help="model file (default: shipped)")
     parser.add_argument("--split", default="validation")
+    parser.add_argument("--people", action="store_true", help="fuse real photos, by the column 'group'")
+    parser.add_argument("--span", type=float, default=1, help="years between them at most (default: 1)")
     parser.add_argument("--limit", type=int, default=600, help="faces (default: 600)")
     options = parser.parse_args()
     try:
         predictor = Predictor(options.model)
         faces = read_manifest(options.manifest)
+        if options.people:
+            print(markdown_table(HEAD, rows_of_people(faces, options.span, predictor)))
+            return
         faces = faces[(faces["split"] == options.split) & faces["age"].notna()].sample(frac=1, random_state=0)
         chance = np.random.default_rng(0)
         seen = [
@@ -151,7 +179,7 @@ def main() -> None:
         ]
     except MienError as error:
         parser.error(str(error))
-    print(markdown_table(["rule", "looks", "faces", "MAE", "coverage", "width"], rows(seen)))
+    print(markdown_table(HEAD, rows(seen)))
 
 
 if __name__ == "__main__":

@@ -234,6 +234,34 @@ def test_a_run_that_cannot_write_any_more_is_a_sentence_and_goes_on_later(mien: 
     assert len(names(Path("out"))) == len(names(Path("out"), "faces")) == 30
 
 
+DEADLY = """
+import os
+from mien.pipeline import images
+read = images.read_file
+def read_file(path):
+    return os.abort() if "deadly" in str(path) else read(path)
+images.read_file = read_file
+"""
+"""What makes the decoder of every process fall over a photo, as sitecustomize.py."""
+
+
+def test_a_photo_that_brings_its_process_down_is_a_row(
+    mien: Mien, monkeypatch: pytest.MonkeyPatch, astronaut: Path
+) -> None:
+    Path("site").mkdir()
+    Path("site/sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{Path('site').resolve()}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    )
+    for name in ("a.jpg", "deadly.jpg", "z.jpg"):
+        shutil.copy(astronaut, name)
+    process = mien.start("a.jpg", "deadly.jpg", "z.jpg", "--output", "out")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("mien: deadly.jpg ended the process that read it") and said.count("\n") == 1
+    assert names(Path("out"), "faces") == ["a.jpg", "z.jpg"]
+
+
 def test_photos_that_vanish_in_between_are_rows(mien: Mien) -> None:
     photos = copies(Path("photos"), 120)
     process = mien.start(photos, "--output", "out")

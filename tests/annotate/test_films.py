@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -150,6 +151,16 @@ def test_a_broken_middle_is_passed_over(mien: Run) -> None:
     times = [face["time"] for face in rows("faces")]
     assert min(times) < 1
     assert max(times) > 5
+
+
+def test_a_film_that_breaks_off_is_named(mien: Run) -> None:
+    whole = write_film(Path("whole.mkv"), panned(frames=150)).read_bytes()
+    Path("half.mkv").write_bytes(whole[: len(whole) // 2])
+    done = mien("half.mkv", "--output", "out")
+    assert done.exit_code == 0
+    assert re.match(
+        r"mien: half.mkv breaks off after [1-4]\.\d of 6\.0 seconds; copy it again\.", done.stderr
+    )
 
 
 BAD = {

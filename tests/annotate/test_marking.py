@@ -67,6 +67,21 @@ def test_a_film_that_is_done_can_be_marked_later(mien: Run) -> None:
     assert Path("marked.mp4").stat().st_size > 1000
 
 
+def test_a_damaged_film_can_be_marked(mien: Run) -> None:
+    data = bytearray(write_film(Path("clip.mp4"), panned(frames=150)).read_bytes())
+    middle = len(data) // 2
+    for i in range(middle, middle + len(data) // 8):
+        data[i] = (7 * data[i] + 13) % 256
+    Path("broken.mp4").write_bytes(data)
+    done = mien("broken.mp4", "--output", "out", "--save", "marked.mp4")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("mien: broken.mp4 is damaged: ")
+    with av.open("marked.mp4") as marked:
+        times = [frame.time or 0.0 for frame in marked.decode(video=0)]
+    assert times == sorted(times)
+    assert [times[0], times[-1]] == pytest.approx([0, 5.96], abs=0.1)
+
+
 def test_the_sound_goes_along(mien: Run) -> None:
     write_film(Path("clip.mp4"), panned(frames=24), sound=True)
     mien("clip.mp4", "--output", "out", "--save", "marked.mkv")

@@ -48,8 +48,11 @@ def annotate(model: Path, *arguments: object) -> int:
     return CliRunner().invoke(app, command).exit_code
 
 
-def test_the_rows_are_those_of_the_local_engine(ray_here: None, tmp_path: Path, tiny_model: Path) -> None:
-    photos = copies(tmp_path / "photos", 70)
+def test_the_rows_are_those_of_the_local_engine(
+    ray_here: None, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = copies(Path("photos"), 70)
     (photos / "broken.jpg").write_bytes(b"no photo")
     for engine in ("ray", "local"):
         options = ["--engine", engine, "--output", tmp_path / engine, "--distribution"]

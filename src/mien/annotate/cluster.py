@@ -5,7 +5,7 @@ import os
 import pickle
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mien.annotate.items import Names
 from mien.annotate.local import batches
@@ -30,7 +30,8 @@ HANDFUL = 1000
 class _Annotator:
     """An actor of Ray: holds a worker, so that a photo that ends the worker does not end the actor."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, folder: str) -> None:
+        _enter(folder)
         self._worker = Worker(load)
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
@@ -40,10 +41,12 @@ class _Annotator:
 class _Reader:
     """Reads sources as rows of a few photos each."""
 
-    def __init__(self, done: Names) -> None:
+    def __init__(self, done: Names, folder: str) -> None:
         self._done = done
+        self._folder = folder
 
     def __call__(self, row: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+        _enter(self._folder)
         sources: Sequence[Source] = pickle.loads(row["sources"])
         for source in sources:
             for batch in batches(source.items(lambda name: name not in self._done), PHOTOS):
@@ -76,16 +79,17 @@ def look_on_cluster(
     context = ray.data.DataContext.get_current()
     before = context.enable_progress_bars, context.target_max_block_size
     context.enable_progress_bars, context.target_max_block_size = False, 1  # so each row goes on at once
+    folder = os.getcwd()
     try:
         groups = _groups(sources)
         rows = ray.data.from_items(
             [{"sources": pickle.dumps(group)} for group in groups], override_num_blocks=len(groups)
         )
-        rows = rows.flat_map(_Reader(done), num_cpus=0.01)
+        rows = rows.flat_map(_Reader(done, folder), num_cpus=0.01)
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
         rows = rows.map_batches(
             _Annotator,
-            fn_constructor_args=(load,),
+            fn_constructor_args=(load, folder),
             batch_size=1,
             compute=pool,
             num_cpus=0.95,
@@ -101,6 +105,12 @@ def look_on_cluster(
         ) from None
     finally:
         context.enable_progress_bars, context.target_max_block_size = before
+
+
+def _enter(folder: str) -> None:
+    """Go where the program was started, so that its relative paths hold, if the machine has that folder."""
+    with suppress(OSError):
+        os.chdir(folder)
 
 
 @contextmanager
@@ -136,17 +146,31 @@ def _start() -> None:
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         _knock(address)
-        ray.init(
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            include_dashboard=False,
-            configure_logging=False,
-        )
+        with _without_stderr():
+            ray.init(
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                include_dashboard=False,
+                configure_logging=False,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise AnnotationError(
             f"There is no Ray at {address or 'hand'} ({str(error).strip().splitlines()[0]}); start one with "
             "'ray start', or leave RAY_ADDRESS empty for one that lasts as long as the work."
         ) from None
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep from the terminal what Ray's parts in C++ say while they start, which no setting does."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _knock(address: str) -> None:

@@ -143,11 +143,8 @@ class _Run:
             self.dataset.add([failed_rows(printable_name(place), str(error), time.perf_counter() - start)])
             self.dataset.commit()
             return
-        if film.damage:
-            self.summary.notes.append(
-                f"{film.name} is damaged: {film.damage:,} of its packets and frames could not be read; the "
-                "others are annotated."
-            )
+        if (note := film.note()) is not None:
+            self.summary.notes.append(note)
 
     def _look(self, film: Film, start: float) -> None:
         schema = self.looker.schema()

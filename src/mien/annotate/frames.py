@@ -18,6 +18,9 @@ from mien.pipeline.images import Pixels
 
 MICROSECONDS = 1_000_000
 
+SHORT = 0.95
+"""Share of the time that it says it lasts for which a film has frames, but for a second."""
+
 TOLERANCE = 1e-4
 """Seconds by which a time may miss a multiple, since films count in ticks."""
 
@@ -66,7 +69,10 @@ class Film:
 
     Attributes:
         name: What it is called in tables and messages.
-        damage: Number of packets and frames that could not be decoded, once they have been read.
+        spacing: Seconds from frame to frame, on average.
+        seconds: How long it lasts, as far as it says.
+        damage: Number of packets and frames that could not be decoded, of those that were read last.
+        reached: Time in seconds of the last frame.
 
     Raises:
         ImageError: If it cannot be read, is no film, or has no picture.
@@ -78,7 +84,7 @@ class Film:
         self.name = printable_name(place)
         if self.live:  # another time it shows something else
             self.name += f"@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        self.damage = 0
+        self.damage, self.reached = 0, 0.0
         with closing(self.open()) as container:
             if not container.streams.video:
                 raise ImageError(f"{self.name} has no picture in it, at most sound; name a film.")
@@ -92,6 +98,18 @@ class Film:
     def live(self) -> bool:
         """Whether it is a camera, which has no end and can be read once."""
         return is_camera(self.place)
+
+    def note(self) -> str | None:
+        """What is wrong with what was read last, in a sentence."""
+        if self.damage:
+            return (
+                f"{self.name} is damaged: {self.damage:,} of its packets and frames could not be read; the "
+                "others are annotated."
+            )
+        if self.seconds is not None and self.reached < SHORT * self.seconds - 1:
+            times = f"{self.reached:.1f} of {self.seconds:.1f}"
+            return f"{self.name} breaks off after {times} seconds; copy it again."
+        return None
 
     def frames(self, every: float) -> Iterator[Frame]:
         """Frames, the first at or after each multiple of a time.
@@ -126,7 +144,8 @@ class Film:
                     continue
                 time = index * self.spacing if frame.time is None else frame.time
                 start = time if start is None else start
-                yield index, time - start, frame
+                self.reached = time - start
+                yield index, self.reached, frame
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)

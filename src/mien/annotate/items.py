@@ -1,6 +1,7 @@
 """Photos of a collection before they are looked at: where each is, or its bytes."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -98,27 +99,25 @@ def _fetch(address: str) -> bytes:
 class Names:
     """Names of photos that are done, kept as the first eight bytes of their hashes.
 
-    Paths to the same place are the same name. The chance that two of a hundred million names share their
-    eight bytes is about one in three thousand.
+    Paths to the same place are the same name, as seen from the folder that the program was in when this was
+    made. The chance that two of a hundred million names share their eight bytes is about one in three
+    thousand.
     """
 
     def __init__(self) -> None:
         """None yet."""
+        self._folder = os.getcwd()
         self._keys: set[int] = set()
 
     def __contains__(self, name: str) -> bool:
         """Whether a name was added."""
-        return _key(name) in self._keys
-
-    def __len__(self) -> int:
-        """How many were added."""
-        return len(self._keys)
+        return self._key(name) in self._keys
 
     def add(self, name: str) -> None:
         """Remember a name."""
-        self._keys.add(_key(name))
+        self._keys.add(self._key(name))
 
-
-def _key(name: str) -> int:
-    digest = hashlib.blake2b(absolute(name).encode("utf-8", "backslashreplace"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    def _key(self, name: str) -> int:
+        same = absolute(name, self._folder).encode("utf-8", "backslashreplace")
+        digest = hashlib.blake2b(same, digest_size=8).digest()
+        return int.from_bytes(digest, "little")

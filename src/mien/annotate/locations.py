@@ -33,9 +33,17 @@ def local_path(text: str) -> str:
     return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 
-def absolute(name: str) -> str:
-    """A name that is the same however a path was written; addresses stay as they are."""
-    return name if is_address(name) else os.path.abspath(name)
+def absolute(name: str, folder: str = "") -> str:
+    """A name that is the same however a path was written; addresses stay as they are.
+
+    Args:
+        name: A path or an address.
+        folder: That a relative path starts from; by default the one that the program is in.
+
+    >>> absolute("./a.jpg", "/photos"), absolute("s3://bucket/a.jpg")
+    ('/photos/a.jpg', 's3://bucket/a.jpg')
+    """
+    return name if is_address(name) else os.path.abspath(os.path.join(folder, name))
 
 
 def resolve(address: str) -> tuple[Any, str]:

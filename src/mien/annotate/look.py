@@ -63,7 +63,7 @@ class Looker:
     def schema(self) -> Any:
         """Of the rows in ``faces``."""
         metadata = self.predictor.model.metadata
-        ages = metadata.age_max - metadata.age_min + 1 if self.request.distribution else None
+        ages = metadata.age_max + 1 if self.request.distribution else None
         return faces_schema(self.request.thresholds, ages)
 
     def options(self) -> dict[str, Any]:

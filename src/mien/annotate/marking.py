@@ -142,6 +142,7 @@ def _write(
     output: OutputContainer, film: Film, sightings: Sightings, labels: dict[int, str], wanted: bool
 ) -> None:
     stream: VideoStream | None = None
+    written = -math.inf
     with progress_bar(wanted=wanted) as bar, closing(film.open()) as source:
         task = bar.add_task("Frames marked", total=film.seconds and film.seconds // film.spacing + 1)
         for _, time, frame in film.decoded():
@@ -150,6 +151,9 @@ def _write(
             draw_labels(image, list(boxes.values()), [labels[track] for track in boxes])
             if stream is None:
                 stream, sound = _stream(output, film, image), _Sound(source, output)
+            if frame.pts is None or frame.pts <= written:
+                continue  # the film is damaged, or put together
+            written = frame.pts
             marked = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
             marked.pts, marked.time_base = frame.pts, frame.time_base
             output.mux(stream.encode(marked))

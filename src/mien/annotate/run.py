@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from mien.annotate.dataset import Dataset
 from mien.annotate.items import Item
@@ -73,14 +73,12 @@ def annotate(
         quiet: Whether to show no progress.
 
     Raises:
-        AnnotationError: If the output cannot be written, the sources hold no photo, or the run was stopped.
+        AnnotationError: If the model cannot answer what is asked, the output cannot be written, the sources
+            hold no photo, or the run was stopped.
         MienError: If something given cannot be used.
-        ValueError: If the model cannot answer what is asked.
     """
     started = time.monotonic()
-    looker = Looker(setup, threads=0)
-    record, schema = Record.of(looker), looker.schema()
-    del looker  # each worker has its own
+    record, schema = _checked(setup)
     found = list(find_sources(sources, separator=separator))
     dataset = Dataset(storage_at(folder_of(output)), record, schema)
     if is_single(output):
@@ -105,6 +103,15 @@ def annotate(
         except KeyboardInterrupt:
             raise _stopped(dataset, signals.received) from None
     return Summary(output, before.photos, dataset.counts, time.monotonic() - started, failures)
+
+
+def _checked(setup: Setup) -> tuple[Record, Any]:
+    """What a collection is made with, and the schema of its faces; each worker will load its own model."""
+    try:
+        looker = Looker(setup, threads=0)
+    except ValueError as refusal:
+        raise AnnotationError(f"{refusal}.") from None
+    return Record.of(looker), looker.schema()
 
 
 def _cluster(engine: Engine) -> AbstractContextManager[None]:
@@ -150,7 +157,7 @@ def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twi
     if first is None:
         raise AnnotationError(
             f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another "
-            "ending of photos."
+            "ending of photos. Films are named one by one, or by a pattern such as 'films/*.mp4'."
         )
     return chain([first], items)
 

@@ -121,19 +121,16 @@ def annotate(
     if every is not None or save is not None:
         hint = "--every" if save is None else "--save"
         raise typer.BadParameter("this is of films, and there is none among the sources.", param_hint=hint)
-    try:
-        summary = run.annotate(
-            sources,
-            output,
-            setup,
-            engine=engine.value,
-            workers=workers,
-            separator=b"\0" if null else b"\n",
-            retry_failed=retry_failed,
-            quiet=quiet,
-        )
-    except ValueError as refusal:
-        raise typer.BadParameter(f"{refusal}.") from None
+    summary = run.annotate(
+        sources,
+        output,
+        setup,
+        engine=engine.value,
+        workers=workers,
+        separator=b"\0" if null else b"\n",
+        retry_failed=retry_failed,
+        quiet=quiet,
+    )
     _conclude(summary.failures, summary.counts, () if quiet else describe(summary))
 
 
