@@ -65,7 +65,7 @@ def test_a_set_without_ages_has_a_report_of_its_genders(tmp_path: Path, tiny_mod
 
 
 def test_a_set_of_one_gender_is_said_to_be(tmp_path: Path, tiny_model: Path) -> None:
-    (tmp_path / "faces.csv").write_text("path,age,gender\na.jpg,20,male\nb.jpg,30,\n")
+    (tmp_path / "faces.csv").write_text("path,age,gender\na.jpg,20,male\nb.jpg,30,male\n")
     answers = {"a.jpg": (estimate(22, 0.1),), "b.jpg": (estimate(40, 0.1),)}
     found = evaluate(tmp_path / "faces.csv", FakePredictor(answers, tiny_model), report=tmp_path / "r")
     assert found.to_json()["notes"] == found.notes

@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 def test_a_disk_too_small_for_the_faces_is_known_before_they_are_read(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.training.dataset.decode", lambda table, side: pytest.fail("they are read"))
+    monkeypatch.setattr("mien.training.dataset.read_chips", lambda table, side: pytest.fail("they are read"))
     with (
         files_of_at_most(1_000_000),
         pytest.raises(DataError, match=r"26 decoded faces need 3 MB in .*chips .*make room"),

@@ -65,8 +65,9 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """What must be known to read the figures, a sentence each."""
-        genders = sorted(set(self.labels["gender"]) - {""})
-        if len(genders) != 1:
+        known = self.labels["gender"][self.labels["gender"] != ""]
+        genders = known.unique()
+        if len(known) < 2 or len(genders) != 1:
             return []
         return [
             f"All labelled genders are {genders[0]}: the accuracy does not say whether the two can be told "
