@@ -96,6 +96,13 @@ def joined(checkpoint: Path, second: Path, manifest: Path, tmp_path_factory: pyt
     return export([checkpoint, second], [manifest], folder / "small.onnx").path
 
 
+def test_name_and_version_are_those_given(exported: Path, manifest: Path, tmp_path: Path) -> None:
+    again = export([exported], [manifest], tmp_path / "own.onnx", version="7", name="own").path
+    named, unnamed = (Model(path).metadata for path in (again, exported))
+    assert (named.name, named.version) == ("own", "7")
+    assert (unnamed.name, unnamed.version) == ("small", "1")
+
+
 def test_exported_file_is_all_a_predictor_needs(exported: Path, manifest: Path) -> None:
     [face] = Predictor(exported).predict(manifest.parent / "0.png", faces="aligned")
     assert 0 <= face.age.low <= face.age.years <= face.age.high

@@ -39,25 +39,29 @@ def export(
     model_version: Annotated[
         str | None, typer.Option(help="Version of the weights.", show_default="the model file's own, or 1")
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the model.", show_default="the model file's own, or that of the recipe"),
+    ] = None,
 ) -> None:
     """Write a calibrated model file; from checkpoints, run it and compare the answers."""
     sources, manifests = source or [], manifest or []
-    if plain and not manifests and all(path.suffix == ".onnx" for path in sources):
+    if plain and not manifests and name is None and all(path.suffix == ".onnx" for path in sources):
         _make_plain(sources, output, model_version)
         return
     if not sources or not manifests:
         raise typer.BadParameter("give SOURCE and --manifest; only --plain, for a model file, does without.")
     from mien.training.export import export as run
 
-    report = run(sources, manifests, output, version=model_version, plain=plain)
+    report = run(sources, manifests, output, version=model_version, name=name, plain=plain)
     typer.echo(f"{report.path}: {report.megabytes:.1f} MB")
     if report.differences is not None:
         years, probability = report.differences
         typer.echo(
             f"largest difference from the checkpoint: {years:.1e} years, {probability:.1e} in probability"
         )
-    for name, value in report.metrics.items():
-        typer.echo(f"{name}: {value:g}")
+    for metric, value in report.metrics.items():
+        typer.echo(f"{metric}: {value:g}")
     for sentence in report.warnings:
         typer.echo(f"mien: {sentence}", err=True)
 

@@ -64,6 +64,7 @@ def export(
     output: Path,
     *,
     version: str | None = None,
+    name: str | None = None,
     plain: bool = False,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
@@ -77,6 +78,7 @@ def export(
             :func:`~mien.evaluation.calibration.draw_ages`.
         output: The ``.onnx`` file to write.
         version: Version of the weights; None for the model file's own, or 1.
+        name: Name of the model; None for the model file's own, or that of the recipe.
         plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
 
     Raises:
@@ -93,8 +95,8 @@ def export(
     graph, metadata, module = _read_sources(sources)
     if plain:
         make_plain(graph)
-    if version is not None:
-        metadata = metadata.model_copy(update={"version": version})
+    given = {"version": version, "name": name}
+    metadata = metadata.model_copy(update={field: text for field, text in given.items() if text is not None})
     differences = None
     try:
         with written_beside(output) as file:
