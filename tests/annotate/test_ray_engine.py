@@ -74,10 +74,13 @@ def test_a_photo_that_ends_its_process_is_a_row(ray_here: None, tmp_path: Path) 
     }
 
 
-def test_a_worker_that_dies_is_made_good(ray_here: None, tmp_path: Path, tiny_model: Path) -> None:
+@pytest.mark.parametrize("moment", [0, 1])
+def test_a_worker_that_dies_is_made_good(
+    ray_here: None, tmp_path: Path, tiny_model: Path, moment: float
+) -> None:
     photos = copies(tmp_path / "photos", 300)
     killed: list[int] = []
-    killer = threading.Thread(target=_kill_an_actor, args=(killed,), daemon=True)
+    killer = threading.Thread(target=_kill_an_actor, args=(killed, moment, _actors()), daemon=True)
     killer.start()
     assert annotate(tiny_model, photos, "--engine", "ray", "--output", tmp_path / "out") == 0
     killer.join()
@@ -86,13 +89,17 @@ def test_a_worker_that_dies_is_made_good(ray_here: None, tmp_path: Path, tiny_mo
         assert len(names(tmp_path / "out", table)) == len(set(names(tmp_path / "out", table))) == 300
 
 
-def _kill_an_actor(killed: list[int]) -> None:
-    """Kill one of this process's actors as soon as it is there and has had a moment to work."""
-    while not (actors := [pid for pid in _descendants() if "MapWorker" in _command(pid)]):
+def _kill_an_actor(killed: list[int], moment: float, earlier: set[int]) -> None:
+    """Kill one of this process's new actors when it has been there for a moment, in seconds."""
+    while not (actors := _actors() - earlier):
         time.sleep(0.05)
-    time.sleep(1)
-    os.kill(actors[0], signal.SIGKILL)
-    killed.append(actors[0])
+    time.sleep(moment)
+    os.kill(min(actors), signal.SIGKILL)
+    killed.append(min(actors))
+
+
+def _actors() -> set[int]:
+    return {pid for pid in _descendants() if "MapWorker" in _command(pid)}
 
 
 def _descendants() -> list[int]:

@@ -20,6 +20,13 @@ PHOTOS = 32
 READERS = 64
 """Sources are read by so many tasks at most; each reads its sources one after the other."""
 
+SETTINGS = {
+    "enable_progress_bars": False,
+    "target_max_block_size": 1,  # so each row goes on at once
+    "max_consecutive_actor_init_deaths": 3,  # an actor may die while it starts, as its machine does
+}
+"""Of Ray Data, while it looks at photos."""
+
 KNOCK = 10
 """Seconds in which a machine has to answer."""
 
@@ -77,8 +84,9 @@ def look_on_cluster(
     import ray.exceptions
 
     context = ray.data.DataContext.get_current()
-    before = context.enable_progress_bars, context.target_max_block_size
-    context.enable_progress_bars, context.target_max_block_size = False, 1  # so each row goes on at once
+    before = {name: getattr(context, name) for name in SETTINGS}
+    for name, value in SETTINGS.items():
+        setattr(context, name, value)
     folder = os.getcwd()
     try:
         groups = _groups(sources)
@@ -104,7 +112,8 @@ def look_on_cluster(
             1,
         ) from None
     finally:
-        context.enable_progress_bars, context.target_max_block_size = before
+        for name, value in before.items():
+            setattr(context, name, value)
 
 
 def _enter(folder: str) -> None:
