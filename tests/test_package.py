@@ -31,7 +31,7 @@ def metadata(distribution: Path) -> Message:
 
 def test_the_licence_names_every_part(metadata: Message) -> None:
     parts = set(metadata["License-Expression"].split(" AND "))
-    assert parts == {"Apache-2.0", "LicenseRef-mien-weights", "OFL-1.1", "MIT", "BSD-3-Clause"}
+    assert parts == {"Apache-2.0", "LicenseRef-mien-weights", "CC-BY-4.0", "OFL-1.1", "MIT", "BSD-3-Clause"}
 
 
 def test_every_licence_file_is_in_the_wheel(distribution: Path, metadata: Message) -> None:

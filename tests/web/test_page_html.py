@@ -10,6 +10,7 @@ import pytest
 from live import live
 from PIL import ExifTags, Image
 
+from mien.pipeline.model import SHIPPED
 from mien.pipeline.quality import Quality, flags_of
 from mien.predictor import Predictor
 from mien.results import Box, Face
@@ -77,15 +78,23 @@ def test_every_flag_has_words() -> None:
 
 
 def test_the_info_page_has_every_figure_of_the_shipped_models_card() -> None:
-    page = card_html(shipped_card())
-    rows = [line for line in shipped_card().split("## Figures")[1].splitlines() if line.startswith("| ")]
+    card = shipped_card() or ""
+    page = card_html(card)
+    rows = [line for line in card.split("## Figures")[1].splitlines() if line.startswith("| ")]
     cells = {cell.strip() for row in rows for cell in row.split("|")} - {""}
     assert len(cells) > 100
     assert [cell for cell in cells if f">{cell}<" not in page] == []
 
 
+def test_each_model_that_ships_has_its_own_card() -> None:
+    cards = {name: shipped_card(Path(name)) or "" for name in SHIPPED}
+    assert all(card.startswith(f"# Model card: {name}\n") for name, card in cards.items())
+    assert shipped_card() == cards["small"] and shipped_card(Path("own.onnx")) is None
+    assert "Creative Commons Attribution 4.0" in card_html(cards["open"])
+
+
 def test_the_info_page_shows_pictures_first_and_folds_the_tables_under_them() -> None:
-    page = card_html(shipped_card()).split("<h3>Figures</h3>")[1].split("<h3>Limits</h3>")[0]
+    page = card_html(shipped_card() or "").split("<h3>Figures</h3>")[1].split("<h3>Limits</h3>")[0]
     assert page.count("<svg") == len(list((HERE.parent / "weights").glob("*.svg"))) > 0
     assert page.rindex("<svg") < page.index("<table")
     folded = re.findall(r"<details><summary>([^<]{5,100})</summary>\n?<div[^>]*><table>", page)
