@@ -90,7 +90,7 @@ class _Source:
                 photo = next(photos)
             except StopIteration:
                 return
-            except Exception as error:  # the giver's own, of whatever kind; raised after the answers so far
+            except Exception as error:  # the caller's own, of any kind; raised after the results so far
                 self.failure = error
                 return
             try:

@@ -42,7 +42,7 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What the folder holds, found out where not given; 'list' names what there is.",
+            help="Name of the data set; found out if not given. 'list' prints the names.",
         ),
     ] = None,
     column: Annotated[
@@ -91,7 +91,7 @@ def audit(
         Path | None, typer.Option(metavar="CSV", help="Write a manifest without the unreadable pictures.")
     ] = None,
 ) -> None:
-    """Find unreadable, identical and contradictorily labelled pictures, and count what there is."""
+    """Find unreadable, identical and contradictorily labelled pictures, and count the faces."""
     from mien.data.audit import audit as run
     from mien.data.manifest import write_manifest
     from mien.data.report import report

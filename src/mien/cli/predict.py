@@ -178,7 +178,7 @@ def describe(result: "PhotoResult") -> Iterator[str]:
 
 
 def json_line(result: "PhotoResult") -> bytes:
-    r"""A photo's result as one line of JSON in UTF-8; what of a name is no text is written as ``\\udce9``."""
+    r"""A photo's result as one line of JSON in UTF-8; bytes of a name that are no text become ``\\udce9``."""
     answer = {
         key: _text(value) if isinstance(value, str) else value for key, value in result.to_json().items()
     }

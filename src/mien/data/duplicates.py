@@ -98,7 +98,7 @@ def without_chains(pairs: Pairs, hashes: Sequence[str]) -> Pairs:
 
     Args:
         pairs: (pairs, 2) indices.
-        hashes: What pictures with equally many others are ordered by, lest the rows' order decide.
+        hashes: Order among pictures with equally many others, so that the rows' order does not decide.
 
     Returns:
         (pairs, 2) indices, the first of each the one that the others of its group are like.

@@ -159,8 +159,8 @@ def balancing_weights(table: pd.DataFrame, strength: float) -> npt.NDArray[np.fl
             ages come as often, at 0.5 a hundred times as rare an age comes a tenth as often.
 
     Returns:
-        (n,) probabilities that sum to 1. None is above :data:`MOST_OFTEN` times an equal share, lest a few
-        faces of a rare age be learned by heart.
+        (n,) probabilities that sum to 1. None is above :data:`MOST_OFTEN` times an equal share, so that the
+        few faces of a rare age are not learned by heart.
     """
     exact = table["age_low"] == table["age_high"]
     low = table["age_low"].where(~exact, table["age_low"] // AGE_BAND * AGE_BAND)

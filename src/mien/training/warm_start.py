@@ -81,7 +81,7 @@ def _with_unit_norms(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Te
 
 @torch.no_grad()
 def _find_statistics(net: nn.Module, images: Tensor) -> None:
-    """Move into each norm's statistics what its input has of them, leaving the net's answers as they are."""
+    """Re-estimate batch-norm statistics from the images, and keep the net's answers as they are."""
     seen: dict[nn.BatchNorm2d, Tensor] = {}
 
     def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:

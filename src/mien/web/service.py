@@ -111,7 +111,7 @@ class Service:
         """Let the model and the detector make ready what they make at their first picture.
 
         It is done by the pool, and does nothing while that is under way: whoever asks for readiness may call
-        it again and again, be it that the last try failed or that nobody started the application's lifespan.
+        it again and again, whether the last try failed or nobody started the application's lifespan.
         """
         if not self.ready and (self._warming is None or self._warming.done()):
             self._warming = self._threads().submit(self.engine.warm_up)

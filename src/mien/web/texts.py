@@ -20,7 +20,7 @@ SITE: Final = {
     "help": "Help",
     "privacy": "Your photo is read in memory and never stored.",
     "misuse": "An estimate is an impression, not a fact about a person: please do not let it decide about "
-    "anyone, be it access, an age check, work, credit or policing.",
+    "anyone: not about access, an age check, work, credit or policing.",
     "version": "mien {version}",
     "api": "API documentation",
 }

@@ -49,7 +49,7 @@ class ThreeHeads(nn.Module):
 class MultiTaskModule(FaceModule):
     """Training of :class:`ThreeHeads`: AdamW, one cycle, images growing with the epochs.
 
-    Where it starts from a model file, the learning rate peaks earlier and lower, lest it forget.
+    Where it starts from a model file, the learning rate peaks earlier and lower, so that it does not forget.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class MultiTaskModule(FaceModule):
         return [self.net.trunk]
 
     def join(self, other: FaceModule) -> None:
-        """Let another run's net answer for the mirror image: two nets err less alike than one does twice."""
+        """Let another run's net answer for the mirror image: the errors of two nets are less alike."""
         assert isinstance(other, MultiTaskModule)
         self.mirror_net = other.net
 
@@ -155,7 +155,7 @@ class MultiTaskModule(FaceModule):
         return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
 
     def _group_weights(self, female: Tensor, batch: Batch) -> Tensor:
-        """(n,) weights of the gender's loss: how hard each face's group of race and gender is of late.
+        """(n,) weights of the gender's loss: how hard each face's group of race and gender has been lately.
 
         A group counts in proportion to its own loss, so that no group is left behind for being small or
         hard; a plain form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
