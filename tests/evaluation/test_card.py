@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.errors import DataError
-from mien.evaluation.model_card import fill, read_tables, young_table
+from mien.evaluation.model_card import adopt, fill, read_tables, young_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
@@ -89,6 +89,43 @@ def test_the_command_fills_documents_and_leaves_them_whole_on_error(tmp_path: Pa
     assert isinstance(refused.exception, DataError) and "4 ms" not in good.read_text()
     assert CliRunner().invoke(app, ["card", str(good), "--figures", str(figures)]).exit_code == 0
     assert "4 ms" in good.read_text()
+
+
+def write_report(folder: Path, *manifests: str) -> Path:
+    for number, manifest in enumerate(manifests):
+        (folder / "report" / str(number)).mkdir(parents=True)
+        text = json.dumps({"manifest": manifest, "number": number})
+        (folder / "report" / str(number) / "metrics.json").write_text(text)
+    return folder / "report"
+
+
+def test_evaluations_of_a_report_are_taken_over_under_their_manifests_names(tmp_path: Path) -> None:
+    (tmp_path / "utkface.json").write_text("old")
+    adopt(write_report(tmp_path, "data/utkface.csv", "fairface.csv"), tmp_path)
+    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("utkface", "fairface")}
+    assert {name: evaluation["number"] for name, evaluation in found.items()} == {"utkface": 0, "fairface": 1}
+
+
+def test_a_report_on_several_models_is_not_taken_over(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has several evaluations of utkface; name the report of one model"):
+        adopt(write_report(tmp_path, "utkface.csv", "utkface.csv"), tmp_path)
+
+
+def test_a_folder_without_a_report_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no metrics\.json"):
+        adopt(tmp_path, tmp_path)
+
+
+def test_the_command_takes_over_a_report_first(tmp_path: Path) -> None:
+    figures, document = tmp_path / "figures", tmp_path / "card.md"
+    figures.mkdir()
+    (tmp_path / "report").mkdir()
+    measured = (ROOT / "docs" / "figures" / "utkface.json").read_text(encoding="utf-8")
+    (tmp_path / "report" / "metrics.json").write_text(measured)
+    document.write_text("[//]: # (figures: overall)\n[//]: # (end of figures)\n")
+    asked = ["card", str(document), "--figures", str(figures), "--report", str(tmp_path / "report")]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    assert "| UTKFace | 1,809 |" in document.read_text()
 
 
 def test_young_ages_have_a_table_by_fives() -> None:

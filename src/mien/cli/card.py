@@ -22,14 +22,26 @@ def card(
             file_okay=False,
         ),
     ],
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Report of 'mien evaluate' whose evaluations are copied into --figures first, each under its "
+            "manifest's name.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Write measured figures into documents, such as a model card, in place of those that stand there.
 
     Pictures that a document asks for are drawn beside it.
     """
-    from mien.evaluation.model_card import fill, read_pictures, read_tables
+    from mien.evaluation.model_card import adopt, fill, read_pictures, read_tables
     from mien.files import refuse_overwriting, written_beside
 
+    if report is not None:
+        adopt(report, figures)
     refuse_overwriting(documents, figures.iterdir())
     tables = read_tables(figures)
     filled = {path: fill(_read(path), tables, str(path)) for path in documents}

@@ -23,6 +23,7 @@ from mien.evaluation.card_pictures import PICTURES, draw_pictures
 from mien.evaluation.groups import CROSSED, dashed
 from mien.evaluation.markdown import markdown_table
 from mien.evaluation.thresholds import CHALLENGE_AGES, FALSE_ADULT, FALSE_MINOR, LEGAL_AGE
+from mien.files import written_beside
 
 MARKS = re.compile(
     r"(?P<open>^\[//\]: # \(figures: (?P<name>[\w/-]+)\)\n).*?(?P<close>^\[//\]: # \(end of figures\)$)",
@@ -88,6 +89,31 @@ def read_tables(folder: Path) -> dict[str, str]:
         for name, table in read_tables(path).items()
     }
     return tables | ordered | {"pictures": pictures} | inner
+
+
+def adopt(report: Path, folder: Path) -> None:
+    """Copy the evaluations of a report into a folder of figures, each as ``MANIFEST.json``.
+
+    Args:
+        report: Folder that ``mien evaluate --report`` wrote, of one manifest or of several.
+        folder: Those of the same names in it are replaced.
+
+    Raises:
+        DataError: If there is none, one cannot be read, or two are of one manifest.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(report.rglob("metrics.json")):
+        text = _text(path)
+        with _reading(path):
+            name = Path(json.loads(text)["manifest"]).stem
+        if name in found:
+            raise DataError(f"{report} has several evaluations of {name}; name the report of one model.")
+        found[name] = text
+    if not found:
+        raise DataError(f"{report} holds no metrics.json; give a folder that 'mien evaluate --report' wrote.")
+    for name, text in found.items():
+        with written_beside(folder / f"{name}.json") as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def read_pictures(folder: Path) -> dict[str, str]:
