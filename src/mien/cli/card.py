@@ -26,8 +26,8 @@ def card(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Report of 'mien evaluate' whose evaluations are copied into --figures first, each under its "
-            "manifest's name.",
+            help="Report of 'mien evaluate'; its evaluations are first copied into --figures, each under the "
+            "name of its manifest.",
             exists=True,
             file_okay=False,
         ),
