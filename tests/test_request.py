@@ -20,6 +20,7 @@ def requests() -> st.SearchStrategy[Request]:
         faces=st.sampled_from(["detect", "aligned"]),
         framing=st.sampled_from(["utkface", "padded"]),
         detector=st.sampled_from([None, "mien"]),
+        longest_side=st.none() | st.integers(32, 2560),
         coverage=st.none() | st.floats(0.01, 0.99),
         thresholds=st.lists(st.integers(1, 116), max_size=16),
         gender_threshold=st.none() | st.floats(0.5, 0.99),
@@ -49,6 +50,9 @@ def test_a_query_gives_the_same_request_back(request: Request) -> None:
     [
         ({"faces": "all"}, "faces must be one of detect, aligned; got 'all'"),
         ({"framing": "loose"}, "framing must be one of utkface, padded; got 'loose'"),
+        ({"longest_side": 31}, "longest_side must be a whole number from 32 to 2560; got 31"),
+        ({"longest_side": 100_000}, "longest_side must be a whole number from 32 to 2560; got 100000"),
+        ({"longest_side": 640.5}, "longest_side must be a whole number from 32 to 2560; got 640.5"),
         ({"coverage": 1}, "coverage must lie between 0 and 1; got 1"),
         ({"coverage": float("nan")}, "coverage must lie between 0 and 1; got nan"),
         ({"thresholds": [18.5]}, "thresholds must be whole ages; got 18.5"),

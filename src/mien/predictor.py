@@ -22,7 +22,13 @@ from mien.pipeline.align import (
     transform_of_crop,
     transform_of_face,
 )
-from mien.pipeline.detect import Detector, TurningDetector, make_detector
+from mien.pipeline.detect import (
+    AdjustableDetector,
+    Detector,
+    TilingDetector,
+    TurningDetector,
+    make_detector,
+)
 from mien.pipeline.device_names import Device
 from mien.pipeline.estimation import COVERAGE, complete, estimate_faces
 from mien.pipeline.images import (
@@ -195,7 +201,8 @@ class Predictor:
         Raises:
             ImageError: If the photo cannot be read, or is cut short and shows no whole face in what is left.
             DetectorError: If the detector asked for cannot be set up.
-            ValueError: If an option is out of range, or the model does not know the coverage or a threshold.
+            ValueError: If an option is out of range, the model does not know the coverage or a threshold, or
+                ``longest_side`` is asked of a detector that is not one of mien's.
             TypeError: If there is no option of that name.
         """
         asked = self.complete(request, **options)
@@ -239,11 +246,12 @@ class Predictor:
 
         Raises:
             DetectorError: If the detector asked for cannot be set up.
-            ValueError: If an option is out of range, or the model does not know the coverage or a threshold.
+            ValueError: If an option is out of range, the model does not know the coverage or a threshold, or
+                ``longest_side`` is asked of a detector that is not one of mien's.
             TypeError: If there is no option of that name.
         """
         asked = replace(request or Request(), **options)
-        self._detectors.get(asked.detector)
+        self._detectors.get(asked.detector, asked.longest_side)
         own = replace(
             asked,
             coverage=self.coverage if asked.coverage is None else asked.coverage,
@@ -303,7 +311,7 @@ class Predictor:
             return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, asked.framing)]
         if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
             return (), []
-        detector = self._detectors.get(asked.detector)
+        detector = TilingDetector(self._detectors.get(asked.detector, asked.longest_side))
         seen = (TurningDetector(detector) if asked.rotate else detector).detect(photo.pixels)
         if self.max_faces is not None and len(seen) > self.max_faces:
             raise PhotoTooLargeError(
@@ -349,11 +357,18 @@ class _Detectors:
         self._device = device
         self._lock = Lock()
 
-    def get(self, name: str | None) -> Detector:
+    def get(self, name: str | None, longest_side: int | None) -> Detector:
         with self._lock:
             if name not in self._made:
                 self._made[name] = make_detector(str(name), device=self._device)
-            return self._made[name]
+            made = self._made[name]
+        if longest_side is None:
+            return made
+        if not isinstance(made, AdjustableDetector):
+            raise ValueError(
+                "longest_side is for mien's own detectors; the predictor's is another one, so leave it out"
+            )
+        return made.with_longest_side(longest_side)
 
 
 def _intact(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:

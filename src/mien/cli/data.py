@@ -244,15 +244,15 @@ def crop(
     from mien.data.manifest import write_manifest
     from mien.data.sources import load_faces
     from mien.files import refuse_overwriting
-    from mien.pipeline.detect import make_detector
-    from mien.pipeline.detect.rotation import TurningDetector
+    from mien.pipeline.detect import TilingDetector, TurningDetector, make_detector
 
     found = load_faces(faces)
     manifest = output / "faces.csv"
     refuse_overwriting([manifest], [faces])
     if any(Path(path).resolve().is_relative_to((output / "faces").resolve()) for path in found.table["path"]):
         raise typer.BadParameter(f"{output / 'faces'} holds the photos themselves.", param_hint="--output")
-    table, without = crop_faces(found.table, TurningDetector(make_detector(detector)), output / "faces")
+    search = TurningDetector(TilingDetector(make_detector(detector)))
+    table, without = crop_faces(found.table, search, output / "faces")
     write_manifest(table, manifest)
     left_out = found.left_out | without
     _name("left out", left_out)

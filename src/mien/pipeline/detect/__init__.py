@@ -3,19 +3,23 @@
 from typing import Any
 
 from mien.errors import DetectorError
+from mien.pipeline.detect.adjustable import AdjustableDetector
 from mien.pipeline.detect.centerface import CenterFaceDetector
 from mien.pipeline.detect.dlib import DlibDetector
 from mien.pipeline.detect.mien import MienDetector
 from mien.pipeline.detect.protocol import Detector
 from mien.pipeline.detect.rotation import TurningDetector
+from mien.pipeline.detect.tiling import TilingDetector
 from mien.pipeline.detect.yunet import YuNetDetector
 from mien.pipeline.device_names import Device
 
 __all__ = [
+    "AdjustableDetector",
     "CenterFaceDetector",
     "Detector",
     "DlibDetector",
     "MienDetector",
+    "TilingDetector",
     "TurningDetector",
     "YuNetDetector",
     "make_detector",

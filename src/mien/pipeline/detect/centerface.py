@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DetectorError
+from mien.pipeline.detect.adjustable import AdjustableDetector
 from mien.pipeline.detect.nms import choose_faces
 from mien.pipeline.detect.preprocessing import resize, to_tensor
 from mien.pipeline.images import Pixels
@@ -21,7 +22,7 @@ STRIDE = 4
 NMS_IOU = 0.3
 
 
-class CenterFaceDetector:
+class CenterFaceDetector(AdjustableDetector):
     """CenterFace (Xu et al., "CenterFace: joint face detection and alignment using face as point", 2019).
 
     Finds the most of the detectors here, small and masked faces too, with five landmarks, and is the slowest.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DetectorError
+from mien.pipeline.detect.adjustable import AdjustableDetector
 from mien.pipeline.detect.pool import Pool
 from mien.pipeline.detect.preprocessing import resize
 from mien.pipeline.images import Pixels
@@ -19,7 +20,7 @@ UNSURE = 0.5
 _unpacking = threading.Lock()
 
 
-class DlibDetector:
+class DlibDetector(AdjustableDetector):
     """dlib's frontal HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object detection", 2015).
 
     Finds upright faces that look roughly into the camera; gives boxes without landmarks. Its window is 80 px,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import DetectorError
+from mien.pipeline.detect.adjustable import AdjustableDetector
 from mien.pipeline.detect.nms import choose_faces, intersection_over_union
 from mien.pipeline.detect.preprocessing import CLOSE_UP, close_up, resize, to_tensor
 from mien.pipeline.device_names import Device
@@ -101,7 +102,7 @@ class DetectorMetadata(BaseModel):
             ) from None
 
 
-class MienDetector:
+class MienDetector(AdjustableDetector):
     """mien's own detector: small, quick, gives five landmarks.
 
     The landmarks are the centres of the eyes, the tip of the nose and the corners of the mouth. Photos are

@@ -1,5 +1,7 @@
 """Overlap of boxes, (n, 4) x1, y1, x2, y2, and non-maximum suppression that merges those of one face."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -84,3 +86,30 @@ def choose_faces(
         placed = tuple((float(x), float(y)) for x, y in five) if np.ptp(five, axis=0).any() else None
         faces.append(Face(Box(*box.tolist()), score, placed, unsure=score < unsure_below))
     return faces
+
+
+VIEWS_IOU = 0.3
+"""Overlap from which two boxes in different views of a photo are of one face."""
+
+
+def choose_between(a: Sequence[Face], b: Sequence[Face]) -> tuple[list[Face], list[Face]]:
+    """The faces of two views of one photo, without those that the other view shows more surely.
+
+    Two faces of one view are never compared: the detector has told them apart.
+
+    Args:
+        a: In pixels of the photo.
+        b: Likewise.
+    """
+    if not a or not b:
+        return list(a), list(b)
+    corners = [np.array([[*face.box] for face in faces], np.float64) for faces in (a, b)]
+    scores = [np.array([face.score for face in faces]) for faces in (a, b)]
+    same = intersection_over_union(*corners) > VIEWS_IOU
+    same |= intersection_over_smaller(*corners) > CONTAINED
+    second = scores[0][:, None] < scores[1]
+    dropped_a, dropped_b = np.any(same & second, axis=1), np.any(same & ~second, axis=0)
+    return (
+        [face for i, face in enumerate(a) if not dropped_a[i]],
+        [face for i, face in enumerate(b) if not dropped_b[i]],
+    )

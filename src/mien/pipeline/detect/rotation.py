@@ -6,11 +6,13 @@ import numpy as np
 
 from mien.pipeline.detect.preprocessing import close_up, resize
 from mien.pipeline.detect.protocol import Detector
+from mien.pipeline.detect.tiling import seen_at_once
 from mien.pipeline.images import Pixels
 from mien.results import Box, Face
 
 OVERVIEW = 256
-"""Longest side in pixels of the view of a whole photo that has no face which is sure in a close-up."""
+"""Longest side in pixels of the view of a whole photo that has no face which is sure in a close-up; of a tile
+of it, where a photo is searched in tiles."""
 
 MARGIN = 0.05
 """By how much the score of a turned face must beat that of the upright one.
@@ -67,7 +69,7 @@ def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
     frame = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
     if upright:
         yield close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
-    yield resize(photo, OVERVIEW)[0]
+    yield resize(photo, round(OVERVIEW * max(photo.shape[:2]) / seen_at_once(photo)))[0]
 
 
 def _certainty(faces: Sequence[Face]) -> float:

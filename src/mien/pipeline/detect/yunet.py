@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mien.errors import DetectorError
+from mien.pipeline.detect.adjustable import AdjustableDetector
 from mien.pipeline.detect.nms import choose_faces
 from mien.pipeline.detect.pool import Pool
 from mien.pipeline.detect.preprocessing import resize
@@ -27,7 +28,7 @@ NMS_IOU = 0.3
 _log_level = threading.Lock()
 
 
-class YuNetDetector:
+class YuNetDetector(AdjustableDetector):
     """YuNet, a small neural detector (Wu, Peng and Yu, "YuNet: a tiny millisecond-level detector", 2023).
 
     Finds many more faces than dlib, also turned and masked ones, and gives their landmarks. Photos are shrunk
