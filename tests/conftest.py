@@ -90,7 +90,8 @@ def environment(folder: Path) -> Path:
     """The Python of an environment of its own, which borrows the packages of the one that runs the tests."""
     venv.create(folder, with_pip=False)
     places = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
-    borrowed = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"  # with what is editable there
+    # A bare path would leave out what is installed there in place, as mien is.
+    borrowed = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"
     (Path(places["purelib"]) / "zz_borrowed.pth").write_text(borrowed)
     return Path(places["scripts"]) / Path(sys.executable).name
 

@@ -97,7 +97,7 @@ def test_faces_that_one_view_tells_apart_are_never_merged() -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_all_faces_of_a_long_photo_are_found(turned: bool) -> None:
-    """Portraits 320 px high in 8,000x1,000 or 1,000x8,000: 26 px, and the face less, if the whole is shrunk."""
+    """Portraits 320 px high in 8,000x1,000 or 1,000x8,000: 26 px if the whole is shrunk."""
     photo = canvas(8000, 1000) if turned else canvas(1000, 8000)
     for i, path in enumerate(PHOTOS[:8]):
         face = portrait(path, 320)
