@@ -80,6 +80,8 @@ class Dataset:
                     self.commit()
                 raise
             self.commit()
+            with self.writing():
+                self._write_record(finished=True)
 
     def add(self, rows: Sequence[Rows]) -> None:
         """Take photos that were looked at; those that are done already are left out."""
@@ -218,8 +220,8 @@ class Dataset:
         parquet.write_table(table, sink, compression="zstd")
         self.storage.write(name, sink.getvalue().to_pybytes())
 
-    def _write_record(self) -> None:
-        self.storage.write(NAME, self._record.to_json(self.counts))
+    def _write_record(self, *, finished: bool = False) -> None:
+        self.storage.write(NAME, self._record.to_json(self.counts, finished=finished))
 
     @contextmanager
     def writing(

@@ -77,9 +77,10 @@ class Record:
             {name: import_module(module).__version__ for name, module in PACKAGES.items()},
         )
 
-    def to_json(self, counts: Counts) -> bytes:
-        """The content of the file."""
+    def to_json(self, counts: Counts, *, finished: bool) -> bytes:
+        """The content of the file; a run is finished when it has come to the end of its sources."""
         content = {"kind": "annotation", "schema": VERSION, **asdict(self), "counts": asdict(counts)}
+        content["finished"] = finished
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def check_against(self, earlier: bytes, output: str) -> None:

@@ -9,7 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 import mien
-from mien.cli import annotate, card, data, evaluate, evaluate_detector, export, predict, train, train_detector
+from mien.cli import (
+    annotate,
+    card,
+    data,
+    evaluate,
+    evaluate_detector,
+    export,
+    predict,
+    summarize,
+    train,
+    train_detector,
+)
 from mien.errors import MienError
 
 
@@ -43,6 +54,7 @@ USE, MAKE = "Use", "Make and measure models"
 
 app.command("predict", cls=predict.PhotoCommand, rich_help_panel=USE)(predict.predict)
 app.command("annotate", rich_help_panel=USE)(annotate.annotate)
+app.command("summarize", rich_help_panel=USE)(summarize.summarize)
 app.add_typer(data.app, name="data", rich_help_panel=MAKE)
 app.command("train", rich_help_panel=MAKE)(train.train)
 app.command("evaluate", rich_help_panel=MAKE)(evaluate.evaluate)

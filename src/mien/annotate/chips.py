@@ -1,0 +1,75 @@
+"""A contact sheet: small pictures of some faces, from the photos that are still there."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from PIL import Image
+
+from mien.annotate.items import item_at
+from mien.errors import MienError
+from mien.pipeline.images import Pixels, read_photo
+
+SIDE = 112
+"""Of a picture, in pixels."""
+
+MARGIN = 1.3
+"""Side of what is shown, as a multiple of the face's."""
+
+QUALITY = 80
+"""Of the JPEGs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A face to show.
+
+    Attributes:
+        face: Its row.
+        picture: A JPEG, in Base64.
+    """
+
+    face: Mapping[str, Any]
+    picture: str
+
+
+def cut_chips(faces: Iterable[Mapping[str, Any]], most: int) -> list[Chip]:
+    """Pictures of faces, so many at most, the youngest first.
+
+    A photo that is gone, or is no photo any more, is passed over.
+    """
+    chips: list[Chip] = []
+    for name, group in groupby(sorted(faces, key=itemgetter("photo")), itemgetter("photo")):
+        if len(chips) < most:
+            chips += _cut(name, group)
+    return sorted(chips[:most], key=lambda chip: float(chip.face["age"]))
+
+
+def _cut(name: str, faces: Iterable[Mapping[str, Any]]) -> Iterator[Chip]:
+    try:
+        pixels = read_photo(item_at(name).source(), damaged=True).pixels
+    except MienError:
+        return
+    for face in faces:
+        if (picture := _picture(pixels, face["box"])) is not None:
+            yield Chip(face, picture)
+
+
+def _picture(pixels: Pixels, box: list[float]) -> str | None:
+    """The square around a face, moved into the photo where it reaches beyond; None where it lies outside."""
+    height, width = pixels.shape[:2]
+    x1, y1, x2, y2 = box
+    side = min(MARGIN * max(x2 - x1, y2 - y1), width, height)
+    if side < 1 or x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+        return None
+    left = min(max((x1 + x2 - side) / 2, 0), width - side)
+    top = min(max((y1 + y2 - side) / 2, 0), height - side)
+    square = (left, top, left + side, top + side)
+    image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS, square)
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=QUALITY)
+    return base64.b64encode(jpeg.getvalue()).decode()

@@ -1,0 +1,198 @@
+"""Reading what an annotation has written: a folder of tables, or one file of faces."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute, parquet
+
+from mien.annotate.locations import local_path, open_binary
+from mien.annotate.record import NAME
+from mien.annotate.schema import VERSION
+from mien.annotate.single_file import folder_of, is_single
+from mien.annotate.storage import Storage, storage_at
+from mien.errors import DataError
+
+ROWS = 4096
+"""Read at a time."""
+
+_PART = re.compile(r"part-\d+\.parquet")
+
+_FACES = pa.schema(
+    [
+        ("photo", pa.string()),
+        ("box", pa.list_(pa.float32())),
+        ("age", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("coverage", pa.float64()),
+        ("p_female", pa.float64()),
+        ("label", pa.string()),
+        ("flags", pa.list_(pa.string())),
+    ]
+)
+"""The columns that are read of a face; ``distribution`` as well where it is there."""
+
+FACES: list[str] = _FACES.names
+"""Their names."""
+
+_DISTRIBUTION = pa.field("distribution", pa.list_(pa.float32()))
+
+_PHOTOS = ["photo", "faces", "error", "seconds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What was written.
+
+    Attributes:
+        place: As the user named it.
+        record: The content of ``run.json``; None where there is one file alone.
+        storage: The folder of the tables; None where there is one file alone.
+        tracks: Whether films were annotated: then a row stands for a person followed, not for a face.
+    """
+
+    place: str
+    record: Mapping[str, Any] | None = None
+    storage: Storage | None = None
+    tracks: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the run that wrote it was stopped, or is still going on."""
+        return self.record is not None and not self.record.get("finished", True)
+
+    def photos(self) -> Iterator[pa.Table]:
+        """Rows of the photos, or films; none where there is one file of faces alone.
+
+        Raises:
+            DataError: If a part cannot be read.
+        """
+        yield from self._parts("photos", _PHOTOS)
+
+    def faces(self) -> Iterator[pa.Table]:
+        """Rows of the faces, or of the people in films.
+
+        Raises:
+            DataError: If a part, or the file, cannot be read or is no table of faces.
+        """
+        if self.storage is not None:
+            yield from self._parts("tracks" if self.tracks else "faces", FACES)
+            return
+        with _said(self.place), open_binary(local_path(self.place)) as file:
+            if self.place.lower().endswith(".parquet"):
+                yield from _of_parquet(file, FACES)
+            else:
+                yield from _of_text(file, csv_rows if self.place.lower().endswith(".csv") else json_rows)
+
+    def _parts(self, table: str, columns: list[str]) -> Iterator[pa.Table]:
+        if self.storage is None:
+            return
+        for name in filter(_PART.fullmatch, self.storage.names("photos")):  # others are of a killed run
+            with _said(f"{self.storage.place}/{table}/{name}"), self.storage.open(f"{table}/{name}") as file:
+                yield from _of_parquet(file, columns)
+
+
+def open_collection(place: str) -> Collection:
+    """What ``mien annotate --output PLACE`` has written.
+
+    Of a single file the folder of its run is read, as long as it lies beside it: it knows the photos too.
+
+    Raises:
+        DataError: If it is nothing of the kind.
+    """
+    storage = storage_at(folder_of(place))
+    with _said(place):
+        if storage.exists(NAME):
+            with storage.open(NAME) as file:
+                record = _record(file.read(), place)
+            return Collection(place, record, storage, bool(storage.names("tracks")))
+        if is_single(place) and storage_at(place).exists():
+            return Collection(place)
+    raise DataError(f"{place} is no annotated collection; name what 'mien annotate --output' has written.")
+
+
+def csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The faces of a CSV file; its lists are JSON."""
+    texts = {"photo", "label"}
+    for row in csv.DictReader(file, strict=True):
+        yield {name: text if name in texts else json.loads(text or "null") for name, text in row.items()}
+
+
+def json_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The faces of a file of JSON Lines."""
+    return (dict(json.loads(line)) for line in file)
+
+
+@contextmanager
+def _said(place: str) -> Iterator[None]:
+    """Say in a sentence what keeps the block from reading.
+
+    Raises:
+        DataError: If something cannot be read, or is not what it should be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{place} cannot be read ({error.strerror or error}).") from None
+    except (pa.ArrowException, csv.Error, KeyError, ValueError, TypeError, AttributeError):
+        raise DataError(
+            f"{place} is damaged or no table of an annotation; name what 'mien annotate --output' has "
+            "written."
+        ) from None
+
+
+def _record(content: bytes, place: str) -> Mapping[str, Any]:
+    record: Mapping[str, Any] = json.loads(content)
+    if record["kind"] != "annotation":
+        raise KeyError("kind")
+    if record["schema"] != VERSION:
+        raise DataError(
+            f"{place} has version {record['schema']} of the schema and this is version {VERSION}; use the "
+            "mien that wrote it."
+        )
+    return record
+
+
+def _of_parquet(file: Any, columns: list[str]) -> Iterator[pa.Table]:
+    table = parquet.ParquetFile(file)
+    found = table.schema_arrow.names
+    if missing := set(columns) - set(found):
+        raise KeyError(*missing)
+    also = [name for name in ("distribution",) if name in found and "age" in columns]
+    for batch in table.iter_batches(ROWS, columns=[*columns, *also]):
+        yield _checked(pa.Table.from_batches([batch]))
+
+
+def _of_text(file: Any, rows: Any) -> Iterator[pa.Table]:
+    found = rows(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+    while batch := list(islice(found, ROWS)):
+        if missing := set(FACES) - batch[0].keys():
+            raise KeyError(*missing)
+        schema = _FACES.append(_DISTRIBUTION) if batch[0].get("distribution") else _FACES
+        yield _checked(pa.Table.from_pylist(batch, schema))
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    """The same table, whose estimates were seen to be some.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if "age" in table.column_names:
+        names = ("age", "low", "high", "coverage", "p_female")
+        age, low, high, coverage, p_female = (np.array(table[name].to_pylist(), float) for name in names)
+        sound = (low >= 0) & (low <= age) & (age <= high) & np.isfinite(high)
+        sound &= (coverage > 0) & (coverage < 1) & (p_female >= 0) & (p_female <= 1)
+        boxes = compute.list_value_length(table["box"]).to_pylist()
+        if not sound.all() or any(length != 4 for length in boxes):
+            raise ValueError("an estimate is none")
+    return table
