@@ -48,6 +48,7 @@ COMMANDS = [
     "predict photo.jpg --detector yunet:{}",
     "annotate {} --output out --workers 1",
     "annotate photo.jpg --output new --model {}",
+    "summarize {} --output page.html",
     "serve --model {}",
     "serve --detectors yunet:{}",
     "data index {} --output out.csv",

@@ -4,8 +4,6 @@ import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from PIL import Image
@@ -40,10 +38,14 @@ class Chip:
 def cut_chips(faces: Iterable[Mapping[str, Any]], most: int) -> list[Chip]:
     """Pictures of faces, so many at most, the youngest first.
 
-    A photo that is gone, or is no photo any more, is passed over.
+    They are taken in the order in which they come. A photo that is gone, or is no photo any more, is passed
+    over.
     """
+    photos: dict[str, list[Mapping[str, Any]]] = {}
+    for face in faces:
+        photos.setdefault(face["photo"], []).append(face)
     chips: list[Chip] = []
-    for name, group in groupby(sorted(faces, key=itemgetter("photo")), itemgetter("photo")):
+    for name, group in photos.items():
         if len(chips) < most:
             chips += _cut(name, group)
     return sorted(chips[:most], key=lambda chip: float(chip.face["age"]))

@@ -90,8 +90,10 @@ class Collection:
         with _said(self.place), open_binary(local_path(self.place)) as file:
             if self.place.lower().endswith(".parquet"):
                 yield from _of_parquet(file, FACES)
-            else:
-                yield from _of_text(file, csv_rows if self.place.lower().endswith(".csv") else json_rows)
+                return
+            with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+                rows = _csv_rows if self.place.lower().endswith(".csv") else _json_rows
+                yield from _of_text(rows(text))
 
     def _parts(self, table: str, columns: list[str]) -> Iterator[pa.Table]:
         if self.storage is None:
@@ -120,14 +122,14 @@ def open_collection(place: str) -> Collection:
     raise DataError(f"{place} is no annotated collection; name what 'mien annotate --output' has written.")
 
 
-def csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The faces of a CSV file; its lists are JSON."""
     texts = {"photo", "label"}
     for row in csv.DictReader(file, strict=True):
         yield {name: text if name in texts else json.loads(text or "null") for name, text in row.items()}
 
 
-def json_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _json_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The faces of a file of JSON Lines."""
     return (dict(json.loads(line)) for line in file)
 
@@ -172,9 +174,8 @@ def _of_parquet(file: Any, columns: list[str]) -> Iterator[pa.Table]:
         yield _checked(pa.Table.from_batches([batch]))
 
 
-def _of_text(file: Any, rows: Any) -> Iterator[pa.Table]:
-    found = rows(io.TextIOWrapper(file, encoding="utf-8", newline=""))
-    while batch := list(islice(found, ROWS)):
+def _of_text(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+    while batch := list(islice(rows, ROWS)):
         if missing := set(FACES) - batch[0].keys():
             raise KeyError(*missing)
         schema = _FACES.append(_DISTRIBUTION) if batch[0].get("distribution") else _FACES

@@ -21,7 +21,7 @@ MIDDLE = 56
 """Width of the pyramid's column of ages."""
 
 MARGIN = 12
-"""On either side of it, for half of the last number."""
+"""For half of the last number, on either side of a pyramid and to the right of a histogram."""
 
 LEFT, PLOT_TOP, PLOT_BOTTOM = 46, 34, 270
 """Of the histogram's plot."""
@@ -88,7 +88,7 @@ def age_histogram(tally: Tally) -> str:
     both = _shown(np.stack([banded(tally.masses.sum(0)), banded(tally.points())]))
     spread, points = both
     ticks = _ticks(both.max(), 4)
-    scale, step = (PLOT_BOTTOM - PLOT_TOP) / ticks[-1], (WIDTH - LEFT - 6) / both.shape[1]
+    scale, step = (PLOT_BOTTOM - PLOT_TOP) / ticks[-1], (WIDTH - LEFT - MARGIN) / both.shape[1]
 
     def y(value: float) -> float:
         return round(PLOT_BOTTOM - scale * value, 1)

@@ -69,7 +69,7 @@ class Tally(Part):
         folders: By name.
         slowest: ``(seconds, photo)``, the slowest first.
         failures: ``(photo, error)`` of the first that failed.
-        sample: Rows of some faces, each as likely as any other to be among them.
+        sample: Rows of some faces drawn at random, in no order.
     """
 
     masses: Floats = field(default_factory=lambda: np.zeros((4, AGES)))
@@ -111,6 +111,7 @@ def count_collection(collection: Collection, sampled: int) -> Tally:
                 _add_unknown_photo(tally, row["photo"], known)
             _add_face(tally, row)
             _draw(tally, row, sampled, chance)
+    chance.shuffle(tally.sample)
     return tally
 
 
