@@ -62,4 +62,4 @@ def _to_ages(masses: Floats) -> Floats:
     ages[:, : min(masses.shape[1], AGES)] = masses[:, :AGES]
     ages[:, -1] += masses[:, AGES:].sum(axis=1)
     total = ages.sum(axis=1, keepdims=True)
-    return np.divide(ages, total, out=ages, where=total > 0)
+    return ages / np.where(total > 0, total, 1)

@@ -125,7 +125,9 @@ def open_collection(place: str) -> Collection:
 def _csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The faces of a CSV file; its lists are JSON."""
     texts = {"photo", "label"}
-    for row in csv.DictReader(file, strict=True):
+    reader = csv.DictReader(file, strict=True)
+    _refuse_other(reader.fieldnames or ())
+    for row in reader:
         yield {name: text if name in texts else json.loads(text or "null") for name, text in row.items()}
 
 
@@ -167,8 +169,7 @@ def _record(content: bytes, place: str) -> Mapping[str, Any]:
 def _of_parquet(file: Any, columns: list[str]) -> Iterator[pa.Table]:
     table = parquet.ParquetFile(file)
     found = table.schema_arrow.names
-    if missing := set(columns) - set(found):
-        raise KeyError(*missing)
+    _refuse_other(found, columns)
     also = [name for name in ("distribution",) if name in found and "age" in columns]
     for batch in table.iter_batches(ROWS, columns=[*columns, *also]):
         yield _checked(pa.Table.from_batches([batch]))
@@ -176,10 +177,19 @@ def _of_parquet(file: Any, columns: list[str]) -> Iterator[pa.Table]:
 
 def _of_text(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
     while batch := list(islice(rows, ROWS)):
-        if missing := set(FACES) - batch[0].keys():
-            raise KeyError(*missing)
+        _refuse_other(batch[0])
         schema = _FACES.append(_DISTRIBUTION) if batch[0].get("distribution") else _FACES
         yield _checked(pa.Table.from_pylist(batch, schema))
+
+
+def _refuse_other(found: Iterable[str], wanted: Iterable[str] = FACES) -> None:
+    """Refuse a table without the columns of an annotation.
+
+    Raises:
+        KeyError: If one is missing.
+    """
+    if missing := set(wanted) - set(found):
+        raise KeyError(*missing)
 
 
 def _checked(table: pa.Table) -> pa.Table:
