@@ -177,6 +177,20 @@ def test_the_record_counts(tmp_path: Path) -> None:
     assert counts == {"photos": 2, "failed": 0, "without_faces": 0, "faces": 2}
 
 
+def test_the_record_says_whether_the_run_came_to_its_end(tmp_path: Path) -> None:
+    def finished() -> bool:
+        return bool(json.loads((tmp_path / "run.json").read_text())["finished"])
+
+    write(tmp_path, "a.jpg")
+    assert finished()
+    with pytest.raises(KeyboardInterrupt), collection(tmp_path).opened() as dataset:
+        dataset.add([rows("b.jpg")])
+        raise KeyboardInterrupt
+    assert not finished()
+    write(tmp_path, "a.jpg", "b.jpg")
+    assert finished()
+
+
 def test_a_collection_in_a_store_is_the_same() -> None:
     write("memory://collections/one", "a.jpg")
     write("memory://collections/one", "a.jpg", "b.jpg")

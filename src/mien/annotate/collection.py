@@ -57,13 +57,16 @@ class Collection:
         place: As the user named it.
         record: The content of ``run.json``; None where there is one file alone.
         storage: The folder of the tables; None where there is one file alone.
-        tracks: Whether films were annotated: then a row stands for a person followed, not for a face.
     """
 
     place: str
     record: Mapping[str, Any] | None = None
     storage: Storage | None = None
-    tracks: bool = False
+
+    @property
+    def films(self) -> bool:
+        """Whether films were annotated: then people are counted, not faces, and each once."""
+        return self.record is not None and "every" in self.record["options"]
 
     @property
     def unfinished(self) -> bool:
@@ -85,7 +88,7 @@ class Collection:
             DataError: If a part, or the file, cannot be read or is no table of faces.
         """
         if self.storage is not None:
-            yield from self._parts("tracks" if self.tracks else "faces", FACES)
+            yield from self._parts("tracks" if self.films else "faces", FACES)
             return
         with _said(self.place), open_binary(local_path(self.place)) as file:
             if self.place.lower().endswith(".parquet"):
@@ -98,7 +101,10 @@ class Collection:
     def _parts(self, table: str, columns: list[str]) -> Iterator[pa.Table]:
         if self.storage is None:
             return
-        for name in filter(_PART.fullmatch, self.storage.names("photos")):  # others are of a killed run
+        names = [name for name in self.storage.names("photos") if _PART.fullmatch(name)]
+        if table == "tracks":  # a film that could not be read has none
+            names = sorted({*names} & {*self.storage.names(table)})
+        for name in names:  # other parts are what a killed run left
             with _said(f"{self.storage.place}/{table}/{name}"), self.storage.open(f"{table}/{name}") as file:
                 yield from _of_parquet(file, columns)
 
@@ -116,7 +122,7 @@ def open_collection(place: str) -> Collection:
         if storage.exists(NAME):
             with storage.open(NAME) as file:
                 record = _record(file.read(), place)
-            return Collection(place, record, storage, bool(storage.names("tracks")))
+            return Collection(place, record, storage)
         if is_single(place) and storage_at(place).exists():
             return Collection(place)
     raise DataError(f"{place} is no annotated collection; name what 'mien annotate --output' has written.")
@@ -158,6 +164,8 @@ def _record(content: bytes, place: str) -> Mapping[str, Any]:
     record: Mapping[str, Any] = json.loads(content)
     if record["kind"] != "annotation":
         raise KeyError("kind")
+    if not isinstance(record["options"], dict):
+        raise TypeError("options")
     if record["schema"] != VERSION:
         raise DataError(
             f"{place} has version {record['schema']} of the schema and this is version {VERSION}; use the "

@@ -46,7 +46,7 @@ def summarize(output: str, page: Path, *, table: Path | None = None, chips: bool
     """
     refuse_overwriting([page, table], [Path(output)])
     collection = open_collection(output)
-    shown = chips and not collection.tracks
+    shown = chips and not collection.films
     tally = count_collection(collection, 2 * CHIPS if shown else 0)
     sheet = cut_chips(tally.sample, CHIPS) if shown else []
     _write(page, render_page(collection, tally, sheet, chips=chips))
@@ -87,7 +87,7 @@ def _figures(part: Part) -> Iterator[tuple[str, float]]:
 
 def said_counts(collection: Collection, tally: Tally) -> str:
     """The numbers of faces and photos, or of people and films."""
-    one, many, place = ("person", "people", "film") if collection.tracks else ("face", "faces", "photo")
+    one, many, place = ("person", "people", "film") if collection.films else ("face", "faces", "photo")
     return f"{tally.faces:,} {one if tally.faces == 1 else many} in {count(tally.counts.photos, place)}"
 
 
@@ -107,7 +107,7 @@ def render_page(collection: Collection, tally: Tally, sheet: Sequence[Chip], *, 
         chips=chips,
         folders=sorted(folders[:FOLDERS]),
         more_folders=len(folders) - FOLDERS,
-        many="people" if collection.tracks else "faces",
+        many="people" if collection.films else "faces",
     )
     return page
 
