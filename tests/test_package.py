@@ -123,7 +123,7 @@ def test_every_command_has_a_short_flag_for_help(command: str) -> None:
 def test_shells_can_complete_commands() -> None:
     environment = {"_MIEN_COMPLETE": "complete_bash", "COMP_WORDS": "mien s", "COMP_CWORD": "1"}
     result = CliRunner().invoke(app, prog_name="mien", env=environment)
-    assert result.stdout.split() == ["serve"]
+    assert result.stdout.split() == ["serve", "summarize"]
 
 
 def test_other_commands_do_not_load_the_settings_of_the_server() -> None:
