@@ -252,6 +252,12 @@ def test_what_the_shell_hands_over_is_named(folder: Path, command: str, status: 
 
 
 @needs_bash
+def test_closed_standard_error_leaves_the_output_clean(folder: Path) -> None:
+    done = shell("mien data audit no.csv 2>&-", folder)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@needs_bash
 @pytest.mark.parametrize("encoding", ["cp932", "cp1252", "ascii"])
 def test_what_a_console_cannot_show_is_printed_as_escapes(folder: Path, encoding: str) -> None:
     command = "mv a.jpg é家.jpg; mien predict é家.jpg nö家.jpg; mien predict --help > /dev/null"

@@ -270,3 +270,11 @@ def test_photos_that_vanish_in_between_are_rows(mien: Mien) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1 and "does not exist" in said
     assert len(names(Path("out"))) == 120
+
+
+def test_closed_standard_error_stops_no_worker(mien: Mien) -> None:
+    code = "from mien.cli import main; main()"
+    arguments = ["annotate", *mien.options, str(PHOTOS), "--output", "out"]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", code, *arguments]
+    assert subprocess.run(closed, check=False).returncode == 0
+    assert len(read(Path("out"), "faces")) > 0

@@ -95,12 +95,14 @@ def test_options_may_be_in_the_query(client: httpx.Client) -> None:
         ("faces", "all", "faces"),
         ("detector", "/etc/passwd", DEFAULT_DETECTOR),
         ("detector", "yunet:/etc/passwd", DEFAULT_DETECTOR),
+        ("longest_side", "100000", "longest_side must be a whole number from 32 to 2560."),
+        ("longest_side", "640.5", "longest_side"),
         ("coverage", "2", "coverage"),
         ("coverage", "0.1", "between 0.5 and 0.99"),
         ("coverage", "nan", "coverage"),
         ("thresholds", "18,old", "thresholds"),
         ("thresholds", ",".join(map(str, range(40))), "thresholds"),
-        ("treshold", "18", "'treshold'; choose among faces, framing, detector, coverage"),
+        ("treshold", "18", "'treshold'; choose among faces, framing, detector, longest_side"),
     ],
 )
 def test_a_wrong_option_is_named(

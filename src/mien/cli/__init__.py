@@ -123,6 +123,8 @@ def main() -> None:
 
 def _open_output() -> None:
     """See that there is somewhere to print to, and that what its encoding lacks is printed as escapes."""
+    if sys.stderr is None:  # print() would write to standard output instead, and workers would not start
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process runs
     if sys.stdout is None:
         raise MienError("Standard output is closed; redirect it to a file, or to /dev/null.")
     for stream in (sys.stdout, sys.stderr):
