@@ -24,6 +24,13 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
+class _Bar(Progress):
+    def stop(self) -> None:
+        """Leave nothing behind: Rich before 14.1 ends a bar that never began with a blank line."""
+        if not self.disable:
+            super().stop()
+
+
 def progress(items: Iterable[T], label: str, total: int, *, wanted: bool = True) -> Iterator[T]:
     """Pass items through while a bar on stderr, if that is a terminal, shows count, rate and time left.
 
@@ -45,7 +52,7 @@ def progress_bar(*columns: ProgressColumn, wanted: bool = True) -> Progress:
         wanted: False for no bar in any case.
     """
     # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
-    return Progress(
+    return _Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -27,6 +27,9 @@ NMS_IOU = 0.3
 
 _log_level = threading.Lock()
 
+THINNEST = 8
+"""Pixels; in a view that is thinner there is no face, but OpenCV 4.10 sees some."""
+
 
 class YuNetDetector(AdjustableDetector):
     """YuNet, a small neural detector (Wu, Peng and Yu, "YuNet: a tiny millisecond-level detector", 2023).
@@ -75,6 +78,8 @@ class YuNetDetector(AdjustableDetector):
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
         view, scale = resize(photo, self.longest_side)
+        if min(view.shape[:2]) < THINNEST:
+            return []
         with self._detectors.borrow() as detector:
             detector.setInputSize((view.shape[1], view.shape[0]))
             _, rows = detector.detect(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
