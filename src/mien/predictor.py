@@ -2,13 +2,10 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -23,12 +20,12 @@ from mien.pipeline.align import (
     transform_of_face,
 )
 from mien.pipeline.detect import (
-    AdjustableDetector,
     Detector,
     TilingDetector,
     TurningDetector,
     make_detector,
 )
+from mien.pipeline.detect.named import NamedDetectors
 from mien.pipeline.device_names import Device
 from mien.pipeline.estimation import COVERAGE, complete, estimate_faces
 from mien.pipeline.images import (
@@ -43,8 +40,9 @@ from mien.pipeline.images import (
     reading,
     take_over,
 )
+from mien.pipeline.map_ahead import map_ahead
 from mien.pipeline.model import Model
-from mien.pipeline.quality import CUT_OFF, Quality, flags_of, measure, share_outside
+from mien.pipeline.quality import Quality, flags_of, intact_faces, measure
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
@@ -58,9 +56,6 @@ LONGEST_SHAPE = 50
 """A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
 
 _ONE_PHOTO = (str, bytes, bytearray, memoryview, os.PathLike, EncodedPhoto, Photo, Image.Image)
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +153,7 @@ class Predictor:
         self.rotate = rotate
         self.max_pixels = max_pixels
         self.max_faces = max_faces
-        self._detectors = _Detectors(
+        self._detectors = NamedDetectors(
             self.detector, detector if isinstance(detector, str) else None, self.device
         )
         self.complete(Request())
@@ -268,7 +263,7 @@ class Predictor:
         waiting: list[_Prepared] = []
         since = time.monotonic()
         source = _Source(photos, image_format)
-        for prepared in _map_ahead(partial(self._prepare_or_fail, asked=asked), source):
+        for prepared in map_ahead(partial(self._prepare_or_fail, asked=asked), source):
             if not waiting:
                 since = time.monotonic()
             waiting.append(prepared)
@@ -308,7 +303,7 @@ class Predictor:
     def _find(self, photo: Photo, asked: Request) -> tuple[tuple[Face, ...], list[Transform]]:
         if asked.faces == "aligned":
             whole = Face(Box(0, 0, photo.width, photo.height), 1.0)
-            return _intact([whole], photo), [transform_of_crop(photo.width, photo.height, asked.framing)]
+            return intact_faces([whole], photo), [transform_of_crop(photo.width, photo.height, asked.framing)]
         if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
             return (), []
         detector = TilingDetector(self._detectors.get(asked.detector, asked.longest_side))
@@ -318,7 +313,7 @@ class Predictor:
                 f"The photo has {len(seen)} faces; {self.max_faces} at most are looked at, so cut it up."
             )
         frame = (0.0, 0.0, float(photo.width), float(photo.height))
-        found = sorted(_intact(seen, photo), key=lambda face: -face.box.area_within(frame))
+        found = sorted(intact_faces(seen, photo), key=lambda face: -face.box.area_within(frame))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
     def _estimate(self, photos: list[_Prepared], asked: Request) -> list[PhotoResult]:
@@ -347,59 +342,3 @@ class Predictor:
 
     def _look(self, chips: list[Pixels], asked: Request) -> list[tuple[AgeEstimate, GenderEstimate]]:
         return estimate_faces(self.model.metadata, *self.model.run(np.stack(chips)), asked) if chips else []
-
-
-class _Detectors:
-    """A predictor's own detector, and others by name, made when they are first asked for."""
-
-    def __init__(self, own: Detector, name: str | None, device: Device) -> None:
-        self._made: dict[str | None, Detector] = {None: own, name: own}
-        self._device = device
-        self._lock = Lock()
-
-    def get(self, name: str | None, longest_side: int | None) -> Detector:
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = make_detector(str(name), device=self._device)
-            made = self._made[name]
-        if longest_side is None:
-            return made
-        if not isinstance(made, AdjustableDetector):
-            raise ValueError(
-                "longest_side is for mien's own detectors; the predictor's is another one, so leave it out"
-            )
-        return made.with_longest_side(longest_side)
-
-
-def _intact(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
-    """The faces that lie in what could be read of a photo.
-
-    Raises:
-        ImageError: If it is damaged and there are none.
-    """
-    if photo.intact is None:
-        return tuple(faces)
-    whole = tuple(face for face in faces if share_outside(face.box, photo.intact) <= CUT_OFF)
-    if not whole:
-        raise ImageError(
-            f"{photo.name} is damaged or cut short, and what can be read of it shows no whole face; copy or "
-            "download it again."
-        )
-    return whole
-
-
-def _map_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """Like ``map``, but a few items ahead, by threads; their number bounds what is held in memory."""
-    workers = min(4, os.cpu_count() or 1)
-    running: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                running.append(pool.submit(function, item))
-                if len(running) > workers:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for future in running:  # the consumer stopped early, or an item failed
-                future.cancel()

@@ -16,7 +16,7 @@ from pyarrow import compute, parquet
 
 from mien.annotate.locations import local_path, open_binary
 from mien.annotate.record import NAME
-from mien.annotate.schema import VERSION
+from mien.annotate.schema import VERSION, faces_schema
 from mien.annotate.single_file import folder_of, is_single
 from mien.annotate.storage import Storage, storage_at
 from mien.errors import DataError
@@ -28,15 +28,8 @@ _PART = re.compile(r"part-\d+\.parquet")
 
 _FACES = pa.schema(
     [
-        ("photo", pa.string()),
-        ("box", pa.list_(pa.float32())),
-        ("age", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("coverage", pa.float64()),
-        ("p_female", pa.float64()),
-        ("label", pa.string()),
-        ("flags", pa.list_(pa.string())),
+        faces_schema().field(name).with_nullable(True)
+        for name in ("photo", "box", "age", "low", "high", "coverage", "p_female", "label", "flags")
     ]
 )
 """The columns that are read of a face; ``distribution`` as well where it is there."""

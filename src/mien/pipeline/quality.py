@@ -1,11 +1,13 @@
 """What makes an estimate less sure: measured on each face, and named where it was found to cost accuracy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from mien.pipeline.images import Pixels
+from mien.errors import ImageError
+from mien.pipeline.images import Photo, Pixels
 from mien.results import Box, Face
 
 SMALL_FACE = 32
@@ -113,3 +115,20 @@ def _asymmetry(face: Face) -> float | None:
     if distance == 0:
         return 1.0  # one eye behind the other
     return float(abs(2 * (nose - left) @ eyes / distance - 1))
+
+
+def intact_faces(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
+    """The faces that lie in what could be read of a photo.
+
+    Raises:
+        ImageError: If it is damaged and there are none.
+    """
+    if photo.intact is None:
+        return tuple(faces)
+    whole = tuple(face for face in faces if share_outside(face.box, photo.intact) <= CUT_OFF)
+    if not whole:
+        raise ImageError(
+            f"{photo.name} is damaged or cut short, and what can be read of it shows no whole face; copy or "
+            "download it again."
+        )
+    return whole
