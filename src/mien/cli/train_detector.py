@@ -12,10 +12,11 @@ from mien.cli.caches import temporary_caches
 @temporary_caches()
 def train_detector(
     photos: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            metavar="DIR",
-            help="Holds boxes.csv (image, x1, y1, x2, y2), no-face.csv (image) and the pictures they name.",
+            metavar="DIR...",
+            help="Folders with boxes.csv (image, x1, y1, x2, y2), no-face.csv (image) and perhaps "
+            "unlabelled.csv (image), and the pictures they name.",
             file_okay=False,
         ),
     ],

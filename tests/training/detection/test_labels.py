@@ -11,7 +11,9 @@ from mien.pipeline.detect import MienDetector
 from mien.pipeline.detect.nms import intersection_over_union
 from mien.pipeline.images import Pixels
 from mien.results import Box, Face
+from mien.training.detection.labels import POINTS as COLUMNS
 from mien.training.detection.labels import (
+    box_of_points,
     cached,
     find_traps,
     identify,
@@ -73,6 +75,29 @@ def test_two_teachers_see_one_face_once() -> None:
     assert len(picture.boxes) == 1
 
 
+def test_an_unlabelled_face_that_one_of_two_teachers_sees_is_left_alone() -> None:
+    picture = label_photo(photo(), np.empty((0, 4), np.float32), [Teacher(0.9), Teacher(0.9, at=0.6)])
+    assert picture.known.tolist() == [False, False]
+
+
+def test_an_unlabelled_face_that_two_teachers_see_is_learned_as_the_first_one_marks_it() -> None:
+    picture = label_photo(photo(), np.empty((0, 4), np.float32), [Teacher(0.5), Teacher(0.9, at=0.11)])
+    assert picture.known.tolist() == [True]
+    assert picture.boxes.tolist() == [[10, 10, 30, 30]]
+
+
+def test_peoples_points_are_averaged_with_the_teachers() -> None:
+    labelled, own = np.array([[8, 8, 30, 34]], np.float32), np.array([POINTS], np.float32) + 2
+    picture = label_photo(photo(), labelled, [Teacher(0.9)], own)
+    assert picture.points[0] == pytest.approx(np.array(POINTS) + 1)
+
+
+def test_points_that_no_teacher_confirms_stay_as_people_set_them() -> None:
+    own = np.array([POINTS], np.float32) + 50
+    picture = label_photo(photo(), np.array([[60, 10, 90, 40]], np.float32), [Teacher(0.9)], own)
+    assert np.array_equal(picture.points[0], own[0])
+
+
 def test_tiny_labelled_faces_are_left_alone() -> None:
     picture = label_photo(photo(), np.array([[60, 10, 66, 16]], np.float32), [Teacher(0.9)])
     assert picture.known.tolist() == [False, True]
@@ -104,10 +129,10 @@ def test_labels_are_read_back_as_they_were_kept(tmp_path: Path) -> None:
 
 
 def test_labels_are_kept_apart_by_the_teachers_file_the_pictures_and_the_boxes(folder: Path) -> None:
-    table, cache, teacher = read_boxes(folder)[0], folder / "cache", Teacher(0.9)
+    table, cache, teacher = read_boxes([folder]).boxes, folder / "cache", Teacher(0.9)
 
     def files(table: pd.DataFrame = table) -> int:
-        label_photos(folder, table, [teacher], cache)
+        label_photos(table, [teacher], cache)
         return len(list(cache.iterdir()))
 
     teacher.path = folder / "teacher.onnx"
@@ -142,19 +167,50 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_same_picture_is_on_one_side(folder: Path) -> None:
-    boxes, empty = read_boxes(folder)
-    sides = boxes.set_index("image")["split"]
-    assert sides["0.png"] == sides["again.png"]
-    assert set(boxes["split"]) | set(empty["split"]) <= {"train", "validation"}
+    tables = read_boxes([folder])
+    sides = tables.boxes.set_index("image")["split"]
+    assert sides[str(folder / "0.png")] == sides[str(folder / "again.png")]
+    assert set(tables.boxes["split"]) | set(tables.empty["split"]) <= {"train", "validation"}
+
+
+def test_a_split_that_a_table_has_is_kept(folder: Path) -> None:
+    table = pd.read_csv(folder / "boxes.csv").assign(split=["validation", *["train"] * 12])
+    table.to_csv(folder / "boxes.csv", index=False)
+    assert list(read_boxes([folder]).boxes["split"]) == list(table["split"])
+
+
+def test_folders_are_joined_and_each_may_hold_any_of_the_tables(folder: Path, tmp_path: Path) -> None:
+    (more := tmp_path / "more").mkdir()
+    Image.new("RGB", (40, 40)).save(more / "street.png")
+    pd.DataFrame({"image": ["street.png"]}).to_csv(more / "unlabelled.csv", index=False)
+    tables = read_boxes([folder, more])
+    assert list(tables.unlabelled["image"]) == [str(more / "street.png")]
+    assert len(tables.boxes) == 13
+
+
+def test_of_a_photo_without_labels_the_teachers_faces_are_known(folder: Path) -> None:
+    pd.DataFrame({"image": ["0.png"]}).to_csv(folder / "unlabelled.csv", index=False)
+    [picture] = label_photos(read_boxes([folder]).unlabelled, [Teacher(0.9)], folder / "cache")
+    assert picture.boxes == pytest.approx(np.array([[4, 4, 12, 12]])) and picture.known.tolist() == [True]
+
+
+def test_a_missing_box_follows_from_the_points(folder: Path) -> None:
+    row = {"image": "0.png", **dict.fromkeys(("x1", "y1", "x2", "y2"))}
+    row |= dict(zip(COLUMNS, [coordinate for point in POINTS for coordinate in point], strict=True))
+    pd.DataFrame([row]).to_csv(folder / "boxes.csv", index=False)
+    [picture] = label_photos(read_boxes([folder]).boxes, [Teacher(0.9, at=0.9)], folder / "cache")
+    assert picture.boxes[0] == pytest.approx(box_of_points(np.array(POINTS, np.float32)))
+    x1, y1, x2, y2 = picture.boxes[0]
+    assert all(x1 < x < x2 and y1 < y < y2 for x, y in POINTS)
 
 
 def test_a_missing_table_is_named(folder: Path) -> None:
     (folder / "no-face.csv").unlink()
     with pytest.raises(DataError, match=r"no-face\.csv is missing"):
-        read_boxes(folder)
+        read_boxes([folder])
 
 
 def test_a_missing_column_is_named(folder: Path) -> None:
     pd.DataFrame({"image": ["0.png"], "x1": [1]}).to_csv(folder / "boxes.csv", index=False)
     with pytest.raises(DataError, match=r"boxes\.csv lacks the columns x2, y1, y2"):
-        read_boxes(folder)
+        read_boxes([folder])

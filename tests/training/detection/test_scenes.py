@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 from mien.training.detection.labels import Picture, no_faces
 from mien.training.detection.photometry import spoil
 from mien.training.detection.scenes import (
+    HIDDEN,
     MOST_FACES,
     NewScenes,
     SceneDataset,
     Sources,
     crop_photo,
     crop_trap,
+    hide_faces,
     make_scene,
     mosaic,
     paste_faces,
@@ -102,6 +104,20 @@ def test_pasted_faces_do_not_cover_each_other(sources: Sources) -> None:
     np.fill_diagonal(shared, 0)
     areas = (scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(1)
     assert (shared <= 0.15 * np.maximum(areas[:, None], areas[None])).all()
+
+
+@given(st.integers(0, 1000))
+def test_a_cover_leaves_at_least_half_of_a_face(seed: int) -> None:
+    face = marked_face()
+    covered = (hide_faces(face, np.random.default_rng(seed)) != face.pixels).any(2)
+    x1, y1, x2, y2 = face.boxes[0].astype(int)
+    assert covered[y1:y2, x1:x2].mean() < 0.5
+
+
+def test_about_one_face_in_eight_is_covered_in_part() -> None:
+    face, random = marked_face(), np.random.default_rng(0)
+    covered = sum(bool((hide_faces(face, random) != face.pixels).any()) for _ in range(400))
+    assert 400 * HIDDEN * 0.6 < covered < 400 * HIDDEN * 1.4
 
 
 def test_a_trap_has_no_faces(sources: Sources) -> None:

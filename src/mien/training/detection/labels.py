@@ -1,15 +1,15 @@
 """What the detector learns from: photos with boxes, pictures without faces, and single aligned faces.
 
-People's boxes come without points, and leave out some faces of the background. Stronger detectors, the
-teachers, fill in both: points for the boxes they agree with, faces where they are sure, and regions to be
-left alone where they are not.
+People's boxes rarely have points, and leave out some faces of the background. Stronger detectors, the
+teachers, fill in both: points for the boxes they agree with, and faces where they are sure and agree. Regions
+where they are unsure, or see different things, are ignored in training.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from mien.data.manifest import relative_path
 from mien.data.split import split_validation
 from mien.errors import DataError
 from mien.files import contents_of, path_in, written_beside
-from mien.pipeline.align import CANONICAL_GEOMETRY, transform_of_crop
+from mien.pipeline.align import CANONICAL_GEOMETRY, transform_from_landmarks, transform_of_crop
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_union
 from mien.pipeline.images import Pixels, read_photo
@@ -30,9 +30,10 @@ from mien.progress import progress
 from mien.training.dataset import digest, state_of
 
 Floats = npt.NDArray[np.float32]
+J = TypeVar("J")
 
 SURE, UNSURE = 0.75, 0.3
-"""Teachers' scores from which an unlabelled face is taken for one, and from which it is left alone."""
+"""Teachers' scores from which an unlabelled face counts as a face, and from which it is ignored."""
 
 TAUGHT_SIDE = 1280
 """Longest side in pixels up to which teachers see a photo, or its enlargement, as it is."""
@@ -40,8 +41,22 @@ TAUGHT_SIDE = 1280
 AGREED = 0.35
 """Intersection over union from which a teacher's box and a person's are of one face."""
 
-TABLES = {"boxes.csv": {"image", "x1", "y1", "x2", "y2"}, "no-face.csv": {"image"}}
-"""The tables of a folder of photos, and the columns that they must have."""
+SAME_FACE = 0.4
+"""Intersection over union from which the boxes of two teachers are of one face."""
+
+POINTS = tuple(
+    f"{point}_{axis}"
+    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+    for axis in "xy"
+)
+"""Columns of the five points, as ``mien evaluate-detector`` reads them; ``boxes.csv`` may have them."""
+
+TABLES = {
+    "boxes.csv": {"image", "x1", "y1", "x2", "y2"},
+    "no-face.csv": {"image"},
+    "unlabelled.csv": {"image"},
+}
+"""The tables of folders of photos, and the columns that they must have. The last one is optional."""
 
 LEAST_FACE = 9
 """Labelled faces with a shorter side, in pixels, are left alone."""
@@ -70,56 +85,107 @@ def no_faces(pixels: Pixels) -> Picture:
     return Picture(pixels, empty, np.empty((0, 5, 2), np.float32), np.empty(0, np.bool_))
 
 
-def read_boxes(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of a folder: ``boxes.csv`` (image, x1, y1, x2, y2) and ``no-face.csv`` (image), with splits.
+@dataclass(frozen=True, slots=True)
+class PhotoTables:
+    """The photos to learn from; ``image`` is an absolute path, ``split`` is ``train`` or ``validation``.
 
-    Each gains ``split``: near-identical pictures are on one side, a tenth is for validation.
+    Attributes:
+        boxes: One row per labelled face: image, x1, y1, x2, y2, perhaps :data:`POINTS`, split. A box that is
+            missing follows from the points.
+        empty: One row per picture without a face: image, split.
+        unlabelled: One row per photo whose faces only the teachers label: image, split.
+    """
+
+    boxes: pd.DataFrame
+    empty: pd.DataFrame
+    unlabelled: pd.DataFrame
+
+    def of(self, split: str) -> "PhotoTables":
+        """The rows of one side of the split."""
+        parts = (self.boxes, self.empty, self.unlabelled)
+        return PhotoTables(*(part[part["split"] == split] for part in parts))
+
+
+def read_boxes(folders: Sequence[Path]) -> PhotoTables:
+    """The tables ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv`` of folders, joined.
+
+    A table's own ``split`` column is kept. Where there is none, a tenth of the pictures is for validation,
+    and near-identical pictures are on one side.
 
     Raises:
-        DataError: If a table is missing or lacks a column.
+        DataError: If a table is missing in all folders, cannot be read, or lacks a column.
     """
-    tables = []
-    for name, columns in TABLES.items():
-        try:
-            table = pd.read_csv(folder / name)
-        except UNREADABLE:
-            raise DataError(
-                f"{folder / name} is missing or is no table; give the folder of {name}."
-            ) from None
-        if not columns <= set(table.columns):
-            lacking = ", ".join(sorted(columns - set(table.columns)))
-            raise DataError(f"{folder / name} lacks the columns {lacking}.")
-        table["image"] = [relative_path(path_in(folder, str(name)), folder) for name in table["image"]]
-        images = pd.DataFrame({"path": table["image"].drop_duplicates()})
-        prints = fingerprint([str(folder / path) for path in images["path"]])
-        images["group"] = group_labels(prints.hashes, near_identical(prints))
-        images = split_validation(images.assign(split="train"), 0.1)
-        tables.append(table.merge(images.rename(columns={"path": "image"})[["image", "split"]], on="image"))
-    return tables[0], tables[1]
+    tables = {name: _joined(folders, name) for name in TABLES}
+    for name in ("boxes.csv", "no-face.csv"):
+        if tables[name].empty:
+            raise DataError(f"{folders[0] / name} is missing or is no table; give the folder of {name}.")
+    return PhotoTables(tables["boxes.csv"], tables["no-face.csv"], tables["unlabelled.csv"])
 
 
-def label_photo(pixels: Pixels, labelled: Floats, teachers: Sequence[Detector]) -> Picture:
+def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    parts = [_read_table(folder, name) for folder in folders if (folder / name).exists()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"image": [], "split": []})
+
+
+def _read_table(folder: Path, name: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(folder / name)
+    except UNREADABLE:
+        raise DataError(f"{folder / name} is missing or is no table; give the folder of {name}.") from None
+    if lacking := TABLES[name] - set(table.columns):
+        raise DataError(f"{folder / name} lacks the columns {', '.join(sorted(lacking))}.")
+    table["image"] = [
+        str((folder / relative_path(path_in(folder, str(image)), folder)).resolve())
+        for image in table["image"]
+    ]
+    if "split" in table.columns:
+        return table
+    images = pd.DataFrame({"path": table["image"].drop_duplicates()})
+    prints = fingerprint(list(images["path"]))
+    images["group"] = group_labels(prints.hashes, near_identical(prints))
+    images = split_validation(images.assign(split="train"), 0.1)
+    return table.merge(images.rename(columns={"path": "image"})[["image", "split"]], on="image")
+
+
+def label_photo(
+    pixels: Pixels,
+    labelled: Floats,
+    teachers: Sequence[Detector],
+    labelled_points: Floats | None = None,
+) -> Picture:
     """Add to people's boxes what teachers see, at the photo's own size and at twice it.
+
+    A face that nobody labelled counts where a teacher is sure of it and, if there are several, where another
+    one sees it too. What only one of several teachers sees is ignored in training.
 
     Args:
         pixels: The photo.
         labelled: (n, 4) people's boxes.
         teachers: Detectors that give points and scores in [0, 1].
+        labelled_points: (n, 5, 2) people's points, NaN where they gave none.
     """
-    boxes, points, scores = _taught(pixels, teachers)
+    boxes, points, scores, votes = _taught(pixels, teachers)
+    if labelled_points is None:
+        labelled_points = np.full((len(labelled), 5, 2), np.nan, np.float32)
     overlap = intersection_over_union(labelled, boxes)
     rows, row_points, known = [], [], []
-    for box, overlaps in zip(labelled, overlap, strict=True):
+    for box, own, overlaps in zip(labelled, labelled_points, overlap, strict=True):
         best = int(overlaps.argmax()) if len(boxes) else -1
         agreed = best >= 0 and overlaps[best] >= AGREED
-        rows.append((box + boxes[best]) / 2 if agreed else box)
-        row_points.append(points[best] if agreed else np.full((5, 2), np.nan))
+        pointed = bool(np.isfinite(own).all())
+        if not agreed:
+            rows.append(box)
+            row_points.append(own)
+        else:  # where a face has points, its box may follow from them, and the teacher's is the better one
+            rows.append(boxes[best] if pointed else (box + boxes[best]) / 2)
+            row_points.append((own + points[best]) / 2 if pointed else points[best])
         known.append(min(box[2] - box[0], box[3] - box[1]) >= LEAST_FACE)
     new = overlap.max(0, initial=0) < 0.2
-    for box, face, score in zip(boxes[new], points[new], scores[new], strict=True):
+    needed = min(2, len(teachers))
+    for box, face, score, seen in zip(boxes[new], points[new], scores[new], votes[new], strict=True):
         rows.append(box)
         row_points.append(face)
-        known.append(bool(score >= SURE))
+        known.append(bool(score >= SURE and seen >= needed))
     return Picture(
         pixels,
         np.asarray(rows, np.float32).reshape(-1, 4),
@@ -129,7 +195,10 @@ def label_photo(pixels: Pixels, labelled: Floats, teachers: Sequence[Detector]) 
 
 
 def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Picture:
-    """An aligned face: a teacher's box and points if they are where they belong, else the geometry's own.
+    """An aligned face, with the mean of the chip geometry's points and a teacher's, and the teacher's box.
+
+    Where the teacher does not see the face where it belongs, box and points are the geometry's own. The
+    geometry's points are those that the chip is cut by; the teacher's follow the face's own proportions.
 
     Args:
         pixels: The crop.
@@ -145,7 +214,7 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
     for face in teachers[0].detect(np.asarray(canvas, np.uint8)):
         seen = np.array([*face.box], np.float32) - margin
         if face.landmarks and intersection_over_union(seen[None], box[None])[0, 0] > 0.5:
-            box, points = seen, np.array(face.landmarks) - margin
+            box, points = seen, (points + np.array(face.landmarks) - margin) / 2
             break
     return Picture(
         pixels, np.asarray(box, np.float32)[None], np.asarray(points, np.float32)[None], np.ones(1, np.bool_)
@@ -157,16 +226,22 @@ def place_of_face(width: int, height: int, framing: str) -> tuple[Floats, Floats
     transform = transform_of_crop(width, height, framing)
     scale = 1 / float(transform[0, 0])
     points = (np.array(CANONICAL_GEOMETRY.landmarks) - transform[:, 2]) * scale
-    middle, half = points.mean(0), np.array([0.33, 0.42]) * scale
-    box = np.concatenate([middle - half, middle + half])
-    return np.asarray(box, np.float32), np.asarray(points, np.float32)
+    return box_of_points(np.asarray(points, np.float32)), np.asarray(points, np.float32)
+
+
+def box_of_points(points: Floats) -> Floats:
+    """The box (4,) of a face with the points (5, 2), in pixels, by the chip geometry."""
+    turn = transform_from_landmarks(points, CANONICAL_GEOMETRY)[:, :2]
+    half = np.array([0.33, 0.42]) / np.sqrt(np.linalg.det(turn))
+    middle = points.mean(0)
+    return np.asarray(np.concatenate([middle - half, middle + half]), np.float32)
 
 
 def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]:
     """Of pictures without faces, those in which a detector sees some, with the boxes of what it sees."""
     traps = []
     for picture in progress(pictures, "Looking for traps", len(pictures)):
-        boxes, _, _ = _taught(picture.pixels, [detector], least=0.0)
+        boxes = _taught(picture.pixels, [detector], least=0.0)[0]
         if len(boxes):
             points = np.full((len(boxes), 5, 2), np.nan, np.float32)
             traps.append(Picture(picture.pixels, boxes, points, np.zeros(len(boxes), np.bool_)))
@@ -175,25 +250,31 @@ def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]
 
 def _taught(
     pixels: Pixels, teachers: Sequence[Detector], least: float = UNSURE
-) -> tuple[Floats, Floats, Floats]:
-    """Boxes (n, 4), points (n, 5, 2) and scores (n,) of all teachers, one for each face."""
-    found: list[tuple[float, list[float], Any]] = []
+) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int64]]:
+    """Boxes (n, 4), points (n, 5, 2), scores (n,) and the number of teachers that see each face (n,).
+
+    Of one face the box, points and score are those of the first teacher that sees it, where it is surest.
+    """
+    found: list[tuple[int, float, list[float], Any]] = []
     for scale in (1, 2):
         view = pixels if scale == 1 else cv2.resize(pixels, None, fx=scale, fy=scale)
-        for teacher in teachers:
+        for number, teacher in enumerate(teachers):
             for face in teacher.detect(np.asarray(view, np.uint8)):
                 if face.score >= least and face.landmarks is not None:
                     points = np.array(face.landmarks) / scale
-                    found.append((face.score, [side / scale for side in face.box], points))
-    found.sort(key=lambda face: -face[0])
-    boxes = np.asarray([box for _, box, _ in found], np.float32).reshape(-1, 4)
-    overlap = intersection_over_union(boxes, boxes)
+                    found.append((number, face.score, [side / scale for side in face.box], points))
+    found.sort(key=lambda face: (face[0], -face[1]))
+    boxes = np.asarray([box for _, _, box, _ in found], np.float32).reshape(-1, 4)
+    seen_by = np.asarray([number for number, _, _, _ in found], np.int64)
+    same = intersection_over_union(boxes, boxes) >= SAME_FACE
     kept: list[int] = []
     for i in range(len(found)):
-        if not kept or overlap[i, kept].max() < 0.4:
+        if not same[i, kept].any():
             kept.append(i)
-    kept_points = np.asarray([found[i][2] for i in kept], np.float32).reshape(-1, 5, 2)
-    return boxes[kept], kept_points, np.asarray([found[i][0] for i in kept], np.float32)
+    votes = np.asarray([len(np.unique(seen_by[same[i]])) for i in kept], np.int64)
+    kept_points = np.asarray([found[i][3] for i in kept], np.float32).reshape(-1, 5, 2)
+    scores = np.asarray([max(found[j][1] for j in np.flatnonzero(same[i])) for i in kept], np.float32)
+    return boxes[kept], kept_points, scores, votes
 
 
 def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> list[Picture]:
@@ -223,26 +304,60 @@ def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> lis
     ]
 
 
-def label_photos(
-    folder: Path, table: pd.DataFrame, teachers: Sequence[Detector], cache: Path
-) -> list[Picture]:
-    """The pictures of a table of boxes, or of pictures without faces, taught and cached."""
+def label_photos(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:
+    """The photos of a table of :class:`PhotoTables`, labelled by teachers and cached.
+
+    Args:
+        table: ``boxes`` or ``unlabelled``; of the latter only the teachers' faces are known.
+        teachers: As of :func:`label_photo`.
+        cache: Folder for the result.
+    """
     groups = list(table.groupby("image", sort=False))
-    boxed = "x1" in table.columns
 
     def label(job: tuple[Any, pd.DataFrame]) -> Picture:
-        pixels = read_photo(folder / str(job[0])).pixels
-        if not boxed:
-            return no_faces(pixels)
-        return label_photo(pixels, job[1][["x1", "y1", "x2", "y2"]].to_numpy(np.float32), teachers)
+        boxes, points = _labels_of(job[1])
+        return label_photo(read_photo(str(job[0])).pixels, boxes, teachers, points)
 
+    return _kept([str(image) for image, _ in groups], groups, label, table, teachers, cache)
+
+
+def read_empty(table: pd.DataFrame, cache: Path) -> list[Picture]:
+    """The pictures without faces of a table, cached."""
+    paths = list(table["image"].drop_duplicates())
+    return _kept(paths, paths, lambda path: no_faces(read_photo(path).pixels), table, [], cache)
+
+
+def _labels_of(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """People's boxes (n, 4) and points (n, 5, 2) of one photo."""
+    if "x1" not in rows.columns:
+        return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32)
+    boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float32, copy=True)
+    points = np.full((len(rows), 5, 2), np.nan, np.float32)
+    if set(POINTS) <= set(rows.columns):
+        points = rows[list(POINTS)].to_numpy(np.float32).reshape(-1, 5, 2)
+    for i in np.flatnonzero(np.isnan(boxes).any(1) & np.isfinite(points).all((1, 2))):
+        boxes[i] = box_of_points(points[i])
+    whole = np.isfinite(boxes).all(1)
+    return boxes[whole], points[whole]
+
+
+def _kept(
+    paths: Sequence[str],
+    jobs: Sequence[J],
+    label: Callable[[J], Picture],
+    table: pd.DataFrame,
+    teachers: Sequence[Detector],
+    cache: Path,
+) -> list[Picture]:
     def make() -> Iterable[Picture]:
         with ThreadPoolExecutor(2) as pool:
-            yield from pool.map(label, groups)
+            yield from pool.map(label, jobs)
 
-    pictures = state_of([folder / str(image) for image, _ in groups])
+    if not jobs:
+        return []
     labels = table.to_csv(index=False)
-    return cached(_cache_file(cache, "photos", [str(folder), pictures, labels], teachers), make, len(groups))
+    file = _cache_file(cache, "photos", [state_of(paths), labels], teachers)
+    return cached(file, make, len(jobs))
 
 
 def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:

@@ -17,11 +17,13 @@ from mien.training.dataset import digest
 from mien.training.detection.labels import (
     TABLES,
     TAUGHT_SIDE,
+    PhotoTables,
     find_traps,
     identify,
     label_faces,
     label_photos,
     read_boxes,
+    read_empty,
 )
 from mien.training.detection.module import DetectorModule
 from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
@@ -41,7 +43,7 @@ TRAPPED = 0.2
 
 
 def train_detector(
-    folder: Path,
+    folders: Path | Sequence[Path],
     manifests: Sequence[Path],
     teachers: Sequence[Detector],
     output: Path,
@@ -57,7 +59,8 @@ def train_detector(
     """Train the detector.
 
     Args:
-        folder: Holds ``boxes.csv``, ``no-face.csv`` and the pictures they name.
+        folders: One or several. Each holds some of ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv``, and
+            the pictures they name; see :func:`~mien.training.detection.labels.read_boxes`.
         manifests: Of aligned faces: ``train`` rows are pasted into scenes, ``validation`` rows into those
             that the run is judged on.
         teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
@@ -80,6 +83,7 @@ def train_detector(
         DetectorError: If the file to start from is no detector.
     """
     precision = choose_precision(precision)
+    folders = [folders] if isinstance(folders, Path) else list(folders)
     before = None if weights is None else MienDetector(weights, longest_side=TAUGHT_SIDE, threshold=TRAPPED)
     settings: Settings = {
         "epochs": epochs,
@@ -87,7 +91,7 @@ def train_detector(
         "seed": seed,
         "precision": precision,
         "tables of content": contents_of(
-            [*(folder / name for name in TABLES if (folder / name).exists()), *manifests]
+            [*(path for folder in folders for name in TABLES if (path := folder / name).exists()), *manifests]
         ),
         "teachers of content": digest(*map(identify, teachers)),
     }
@@ -110,10 +114,10 @@ def train_detector(
             devices=devices,
             gradient_clip_val=5.0,
         )
-        tables = read_boxes(folder)
-        _write_validation(folder, tables, output / "validation.csv")
+        tables = read_boxes(folders)
+        _write_validation(tables, output / "validation.csv")
         training, validation = (
-            _sources(folder, tables, manifests, teachers, output / "cache", split)
+            _sources(tables, manifests, teachers, output / "cache", split)
             for split in ("train", "validation")
         )
         if before is not None:
@@ -140,37 +144,29 @@ def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLo
     )
 
 
-def _write_validation(folder: Path, tables: Sequence[pd.DataFrame], path: Path) -> None:
+def _write_validation(tables: PhotoTables, path: Path) -> None:
     """Leave the pictures that judge the run as ``mien evaluate-detector`` takes them."""
-    table = pd.concat(tables)
-    table = table[table["split"] == "validation"]
+    judged = tables.of("validation")
+    table = pd.concat([judged.boxes.dropna(subset=["x1"]), judged.empty])
     with written_beside(path) as partial:
-        table.assign(image=[(folder / image).resolve().as_posix() for image in table["image"]]).to_csv(
-            partial, index=False
-        )
+        table.to_csv(partial, index=False)
 
 
 def _sources(
-    folder: Path,
-    tables: Sequence[pd.DataFrame],
-    manifests: Sequence[Path],
-    teachers: Sequence[Detector],
-    cache: Path,
-    split: str,
+    tables: PhotoTables, manifests: Sequence[Path], teachers: Sequence[Detector], cache: Path, split: str
 ) -> Sources:
-    boxes, empty = (table[table["split"] == split] for table in tables)
+    side = tables.of(split)
     chosen = [rows[rows["split"] == split] for rows in map(read_manifest, manifests)]
-    sources = [*manifests, folder / "boxes.csv", folder / "no-face.csv"]
-    for source, table in zip(sources, [*chosen, boxes, empty], strict=True):
+    names = [*map(str, manifests), "boxes.csv", "no-face.csv"]
+    for name, table in zip(names, [*chosen, side.boxes, side.empty], strict=True):
         if table.empty:
-            raise TrainingError(f"{source} leaves no picture for the split '{split}'; it needs more of them.")
+            raise TrainingError(f"{name} leaves no picture for the split '{split}'; it needs more of them.")
     faces = []
-    for path, rows in zip(manifests, chosen, strict=False):
+    for path, rows in zip(manifests, chosen, strict=True):
         need_crops(rows, path)
         faces += label_faces(rows.sample(min(FACES, len(rows)), random_state=0), teachers, cache)
-    return Sources(
-        label_photos(folder, boxes, teachers, cache), label_photos(folder, empty, teachers, cache), faces
-    )
+    photos = [label_photos(table, teachers, cache) for table in (side.boxes, side.unlabelled)]
+    return Sources([*photos[0], *photos[1]], read_empty(side.empty, cache), faces)
 
 
 def _describe(sources: Sources) -> list[str]:

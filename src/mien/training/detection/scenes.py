@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mien.pipeline.detect.nms import intersection_over_union
+from mien.pipeline.images import Pixels
 from mien.training.detection.labels import Floats, Picture, no_faces
 from mien.training.detection.photometry import spoil
 
@@ -22,6 +23,12 @@ TRAPS = 0.1
 
 MOST_FACES = 96
 """Faces of a scene that are learned from; a crowd's smallest are left alone beyond it."""
+
+LARGEST = 1.2
+"""Side of the largest faces from photos, as a share of the scene's: they reach beyond it."""
+
+HIDDEN = 0.12
+"""Share of faces that something covers in part."""
 
 LEAST_SIDE = 9.0
 """Faces that come out smaller, in pixels, are left alone."""
@@ -76,7 +83,7 @@ class SceneDataset(Dataset[Scenes]):
         """One scene, without a batch axis."""
         random = np.random.default_rng((self._seed, index))
         scene = make_scene(self._sources, self.side, random)
-        pixels = spoil(scene.pixels, random) if self._spoiled else scene.pixels
+        pixels = spoil(hide_faces(scene, random), random) if self._spoiled else scene.pixels
         return to_tensors(Picture(pixels, scene.boxes, scene.points, scene.known))
 
 
@@ -123,7 +130,7 @@ def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Pictur
     known = np.flatnonzero(photo.known)
     if len(known) == 0:
         return crop_empty(photo, side, random)
-    wanted = float(np.exp(random.uniform(np.log(11), np.log(0.7 * side))))
+    wanted = float(np.exp(random.uniform(np.log(11), np.log(LARGEST * side))))
     return _about(photo, photo.boxes[random.choice(known)], wanted, side, random)
 
 
@@ -227,6 +234,31 @@ def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np
     )
 
 
+def hide_faces(scene: Picture, random: np.random.Generator) -> Pixels:
+    """The pixels of a scene with parts of some faces covered, as hands, hair, hats and microphones do.
+
+    The cover is an ellipse of one colour or of another part of the scene. It comes from one side of the face
+    and leaves at least half of it to be seen.
+    """
+    pixels, side = scene.pixels.copy(), scene.pixels.shape[0]
+    for box in scene.boxes[random.random(len(scene.boxes)) < HIDDEN]:
+        size = box[2:] - box[:2]
+        direction = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])[random.integers(4)]
+        reach = random.uniform(0.2, 0.45)
+        middle = (box[:2] + box[2:]) / 2 + direction * size * (1 - reach)
+        across = np.where(direction == 0, random.uniform(0.25, 0.7), 0.5)
+        axes = (size * across).clip(1, 2 * side).astype(int)
+        mask = np.zeros((side, side), np.uint8)
+        centre = (int(middle[0]), int(middle[1]))
+        cv2.ellipse(mask, centre, (int(axes[0]), int(axes[1])), random.uniform(-25, 25), 0, 360, 1, -1)
+        if random.random() < 0.5:
+            cover = np.full_like(pixels, random.integers(0, 256, 3))
+        else:
+            cover = np.roll(scene.pixels, tuple(random.integers(side // 4, side, 2)), (0, 1))
+        pixels = np.where(mask[..., None] > 0, cover, pixels)
+    return pixels
+
+
 def warp(
     picture: Picture, matrix: npt.NDArray[np.float64], side: int, random: np.random.Generator
 ) -> Picture:
@@ -280,9 +312,9 @@ def _any(items: Sequence[T], random: np.random.Generator) -> T:
 
 
 def _angle(random: np.random.Generator) -> float:
-    """In degrees: mostly small, up to 30, now and then more."""
+    """In degrees: mostly small, up to 30, now and then up to 50, beyond which quarter turns are looked at."""
     if random.random() < 0.15:
-        return float(random.uniform(-40, 40))
+        return float(random.uniform(-50, 50))
     return float(np.clip(random.normal(0, 10), -30, 30))
 
 
