@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.pipeline.detect.nms import choose_faces, intersection_over_smaller, intersection_over_union
+from mien.pipeline.detect.nms import (
+    choose_faces,
+    form_faces,
+    intersection_over_smaller,
+    intersection_over_union,
+)
 from mien.results import Face
 
 POINTS = np.array([[2, 3], [8, 3], [5, 5], [3, 8], [7, 8]], float)
@@ -21,7 +27,38 @@ boxes_of_a_crowd = st.lists(
 
 def choose(boxes: Sequence[Sequence[float]], scores: Sequence[float], nms_iou: float = 0.4) -> list[Face]:
     corners = np.array(boxes, float).reshape(-1, 4)
-    return choose_faces(corners, scores, POINTS + corners[:, None, :2], scale=1.0, nms_iou=nms_iou)
+    sides = (corners[:, 2:] - corners[:, :2])[:, None]
+    points = POINTS / 10 * sides + corners[:, None, :2]
+    return choose_faces(corners, scores, points, size=(400, 400), scale=1.0, nms_iou=nms_iou)
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 180, 270])
+def test_the_points_of_a_face_form_one_at_any_angle(angle: float) -> None:
+    turn = np.deg2rad(angle)
+    points = (POINTS - 5) @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + 5
+    assert form_faces(np.array([[0, 0, 10, 10]]), points[None]).all()
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param(POINTS * [-1, 1] + [10, 0], id="mirrored"),
+        pytest.param(POINTS * [1, 0.1] + [0, 4], id="mouth on the eyes"),
+        pytest.param(POINTS + 20, id="outside"),
+    ],
+)
+def test_a_box_whose_points_do_not_form_a_face_is_none(points: npt.NDArray[np.float64]) -> None:
+    assert not form_faces(np.array([[0, 0, 10, 10]]), points[None]).any()
+
+
+def test_a_profile_forms_a_face() -> None:
+    points = np.array([[6, 3], [6.2, 3], [8, 5], [6, 7.5], [6.1, 7.5]])
+    assert form_faces(np.array([[0, 0, 10, 10]]), points[None]).all()
+
+
+@pytest.mark.parametrize(("left", "found"), [(-30, 1), (-70, 0)])
+def test_a_box_mostly_outside_the_photo_is_no_face(left: int, found: int) -> None:
+    assert len(choose([[left, 0, left + 100, 100]], [0.9])) == found
 
 
 def test_overlap_is_shared_over_joint_area() -> None:

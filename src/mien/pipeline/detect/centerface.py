@@ -58,7 +58,10 @@ class CenterFaceDetector(AdjustableDetector):
         view, scale = resize(photo, self.longest_side)
         maps = self._session.run(None, {"input.1": to_tensor(view)})
         boxes, scores, points = _decode(*(m[0] for m in maps), threshold=self.threshold)
-        return choose_faces(boxes, scores, points, scale=scale, nms_iou=NMS_IOU, unsure_below=UNSURE)
+        size = photo.shape[:2]
+        return choose_faces(
+            boxes, scores, points, size=size, scale=scale, nms_iou=NMS_IOU, unsure_below=UNSURE
+        )
 
 
 UNSURE = 0.6

@@ -164,6 +164,7 @@ class MienDetector(AdjustableDetector):
             boxes,
             scores,
             points,
+            size=photo.shape[:2],
             scale=scale,
             nms_iou=self.metadata.nms_iou,
             unsure_below=self.metadata.unsure_below,

@@ -45,11 +45,49 @@ def _ratio(shared: Shares, whole: Shares) -> Shares:
     return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0), np.float64)
 
 
+LEAST_INSIDE = 0.4
+"""Share of a box that has to lie within the photo."""
+
+MIRRORED = -0.03
+"""Least turn from the eyes to the mouth, as a share of the box's area; a profile's is about 0."""
+
+LEAST_HEIGHT = 0.15
+"""Least distance from the eyes to the mouth, as a share of the box's side. True faces have 0.35 to 0.47."""
+
+
+def form_faces(boxes: Boxes, points: Boxes) -> npt.NDArray[np.bool_]:
+    """Whether five points lie in their box as a face's do: (n,).
+
+    Their middle lies in the box, the mouth is well apart from the eyes, and seen from the eyes towards the
+    mouth the left eye is on the right-hand side. This holds for faces at any angle, profiles among them.
+    Points that coincide are of detectors without landmarks and pass.
+
+    Args:
+        boxes: (n, 4).
+        points: (n, 5, 2), ordered as in :class:`~mien.results.Face`.
+    """
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    eyes, down = points[:, 1] - points[:, 0], points[:, 3:].mean(1) - points[:, :2].mean(1)
+    turn = (eyes[:, 0] * down[:, 1] - eyes[:, 1] * down[:, 0]) / area
+    middle = points.mean(1)
+    inside = ((middle >= boxes[:, :2]) & (middle <= boxes[:, 2:])).all(1)
+    sound = inside & (turn >= MIRRORED) & (np.hypot(*down.T) >= LEAST_HEIGHT * np.sqrt(area))
+    return np.asarray(sound | ~np.ptp(points, axis=1).any(1), np.bool_)
+
+
+def share_inside(boxes: Boxes, size: tuple[int, int]) -> Shares:
+    """Share of each box (n, 4) that lies within a photo of this (height, width): (n,)."""
+    photo = np.array([[0, 0, size[1], size[0]]])
+    shared, area, _ = _areas(boxes, photo)
+    return _ratio(shared[:, 0], area[:, 0])
+
+
 def choose_faces(
     boxes: npt.ArrayLike,
     scores: npt.ArrayLike,
     landmarks: npt.ArrayLike,
     *,
+    size: tuple[int, int],
     scale: float,
     nms_iou: float,
     unsure_below: float = 0.0,
@@ -59,12 +97,14 @@ def choose_faces(
     A face's box and points are the means of the boxes that overlap, weighted by score, which lie steadier
     than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019, post-processing); its score is
     the surest one's. A box that lies in a surer one, or around it, is of the same face, seen at the wrong
-    size: it is dropped, and moves nothing.
+    size: it is dropped, and moves nothing. Boxes that lie mostly outside the photo are dropped too, and those
+    whose points do not form a face.
 
     Args:
         boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
         scores: (n,).
         landmarks: (n, 10) or (n, 5, 2) in pixels of the view.
+        size: Height and width of the photo in pixels.
         scale: Of the view against the photo.
         nms_iou: Overlap from which two boxes are of one face.
         unsure_below: Score below which a face is marked as unsure.
@@ -74,6 +114,8 @@ def choose_faces(
     sound = np.isfinite(corners).all(1) & np.isfinite(points).all((1, 2)) & np.isfinite(certainty)
     sound &= (corners[:, 2:] > corners[:, :2]).all(1)
     left = np.flatnonzero(sound)
+    plausible = form_faces(corners[left], points[left]) & (share_inside(corners[left], size) >= LEAST_INSIDE)
+    left = left[plausible]
     left = left[np.argsort(-certainty[left], kind="stable")][:MOST_CANDIDATES]
     faces: list[Face] = []
     while len(left) and len(faces) < MOST_FACES:

@@ -87,7 +87,13 @@ class YuNetDetector(AdjustableDetector):
             return []
         corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
         return choose_faces(
-            corners, rows[:, 14], rows[:, 4:14], scale=scale, nms_iou=NMS_IOU, unsure_below=UNSURE
+            corners,
+            rows[:, 14],
+            rows[:, 4:14],
+            size=photo.shape[:2],
+            scale=scale,
+            nms_iou=NMS_IOU,
+            unsure_below=UNSURE,
         )
 
     def _make(self) -> Any:  # OpenCV's stubs lack FaceDetectorYN's later arguments
