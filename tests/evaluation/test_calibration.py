@@ -231,6 +231,7 @@ def test_labels_are_judged_by_the_threshold_of_the_other_faces(
     assert {p.gender for p in predict_crosswise(table, predictor)} <= {"female", "male"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recalibrate", [False, True])
 def test_the_threshold_of_the_predictor_is_the_one_that_is_judged(
     noise: Path, tiny_model: Path, recalibrate: bool
