@@ -127,7 +127,7 @@ def test_what_is_awaited_can_be_cancelled(page: Page, astronaut: Path, second: P
 def test_the_same_file_twice_is_taken_once(page: Page, astronaut: Path) -> None:
     choose(page, astronaut)
     page.get_by_label("Choose photos").set_input_files(astronaut)
-    expect(page.get_by_role("alert")).to_contain_text("astronaut.jpg is there already")
+    expect(page.get_by_role("alert")).to_contain_text("astronaut.jpg has already been added")
     expect(page.locator(".queued")).to_have_count(1)
 
 
