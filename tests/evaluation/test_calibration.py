@@ -18,13 +18,12 @@ from mien.evaluation.calibration import (
     calibrate_gender,
     calibrated,
     draw_ages,
-    expected_calibration_error,
-    gender_figures,
     must_judge_by_bins,
     observe,
     predict_crosswise,
     unsure_below,
 )
+from mien.evaluation.metrics import expected_calibration_error, gender_figures
 from mien.pipeline.estimation import calibrated_p_female
 from mien.pipeline.intervals import age_interval
 from mien.pipeline.metadata import GenderCalibration, ModelMetadata

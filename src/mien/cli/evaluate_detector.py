@@ -78,9 +78,10 @@ def evaluate_detector(
 ) -> None:
     """Measure and compare how well detectors find labelled faces.
 
-    Prints a Markdown table: the recall of faces at least 32 px high (at an overlap of 0.35) and by height; the
-    precision; the average precision at an overlap of 0.5; boxes in pictures without a face; the mean error of
-    the points as a share of the distance between the eyes; CPU milliseconds per picture on one thread.
+    Prints a Markdown table: the recall of faces at least 32 px high (at an overlap of 0.35) and by height;
+    the precision; the average precision at an overlap of 0.5; boxes in pictures without a face; the mean
+    error of the points as a share of the distance between the eyes; CPU milliseconds per picture on one
+    thread.
     """
     from mien.evaluation.detection import evaluate_detectors, read_boxes
     from mien.evaluation.detection_report import to_markdown, write_report
