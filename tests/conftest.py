@@ -5,13 +5,17 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from tiny_model import build_model, tiny_metadata
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 # How long a test takes is no property of the code: other work on the machine must not fail it.
 settings.register_profile("patient", deadline=None)
@@ -32,26 +36,41 @@ collect_ignore = (
     else []
 )
 
-# Whole data sets, browsers, servers as processes, proxies and Ray: too long to wait for after every change.
+# Training runs, worker processes, whole data sets, browsers, servers and Ray take too long to wait for
+# after every change.
 SLOW = {
+    "test_cli_annotate.py",
     "test_cluster.py",
+    "test_collection_sources.py",
     "test_connections.py",
-    "test_opencv.py",
-    "test_openvino.py",
     "test_elsewhere.py",
+    "test_examples.py",
+    "test_export.py",
+    "test_films.py",
+    "test_frozen.py",
     "test_fuzz.py",
     "test_generated_client.py",
     "test_hosts.py",
-    "test_frozen.py",
     "test_live.py",
-    "test_no_telemetry.py",
+    "test_marking.py",
+    "test_opencv.py",
+    "test_openvino.py",
+    "test_package.py",
     "test_page.py",
     "test_page_trouble.py",
+    "test_portraits.py",
+    "test_privacy.py",
     "test_proxy.py",
     "test_ray_engine.py",
+    "test_run.py",
+    "test_sentences.py",
     "test_serve.py",
     "test_shipped_model.py",
     "test_steady.py",
+    "test_stopping.py",
+    "test_telemetry.py",
+    "test_warm_start.py",
+    "test_worker.py",
 }
 
 
@@ -76,6 +95,35 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
     return ROOT / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium; the tests that use it skip where there is none."""
+    from page_driving import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: "Browser") -> "Iterator[BrowserContext]":
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"])
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: "BrowserContext", server: str) -> "Iterator[Page]":
+    """The first page; fails the test if the page breaks a rule of its own, such as its security policy."""
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(error.message))
+    page.on("console", lambda message: faults.append(message.text))
+    page.goto(server)
+    yield page
+    assert [fault for fault in faults if not fault.startswith("Failed to load resource")] == []
 
 
 @pytest.fixture(scope="session")

@@ -157,6 +157,7 @@ def run(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProc
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -209,6 +210,7 @@ def folder(astronaut: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @needs_bash
 def test_saved_photo_is_read_once(folder: Path) -> None:
     done = shell("mkfifo pipe; cat a.jpg > pipe & mien predict --save out pipe <(cat a.jpg)", folder)
@@ -229,6 +231,7 @@ def test_saving_decodes_a_photo_once(mien: Mien, folder: Path, monkeypatch: pyte
     assert decoded == [str(folder / "a.jpg")] and (folder / "out" / "a-faces.jpg").exists()
 
 
+@pytest.mark.slow
 @needs_bash
 @pytest.mark.parametrize(
     ("command", "status", "said"),
@@ -251,12 +254,14 @@ def test_what_the_shell_hands_over_is_named(folder: Path, command: str, status: 
     assert said in " ".join(done.stderr.replace("│", "").split()) and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @needs_bash
 def test_closed_standard_error_leaves_the_output_clean(folder: Path) -> None:
     done = shell("mien data audit no.csv 2>&-", folder)
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.slow
 @needs_bash
 @pytest.mark.parametrize("encoding", ["cp932", "cp1252", "ascii"])
 def test_what_a_console_cannot_show_is_printed_as_escapes(folder: Path, encoding: str) -> None:

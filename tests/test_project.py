@@ -38,3 +38,8 @@ def test_every_example_is_in_the_cookbook() -> None:
 
 def test_other_systems_are_in_the_hosted_workflow() -> None:
     assert "system: [windows-latest, macos-latest]" in read(".github/workflows/ci.yml")
+
+
+def test_every_file_that_counts_as_slow_exists() -> None:
+    slow = re.findall(r'^    "(test_\w+\.py)",$', read("tests/conftest.py"), re.MULTILINE)
+    assert slow and set(slow) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}

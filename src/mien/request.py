@@ -88,8 +88,8 @@ class Request:
     longest_side: int | None = field(
         default=None,
         metadata=_described(
-            "Pixels on the longer side of a photo as the detector sees it: more find smaller faces, twice as "
-            "many take four times the time. The detector's own if not given.",
+            "Pixels on the longer side of a photo as the detector sees it. More pixels find smaller "
+            "faces; twice as many take four times as long. The default is the detector's own.",
             minimum=LEAST_SIDE,
             maximum=MOST_SIDE,
             example=1280,
@@ -98,27 +98,27 @@ class Request:
     coverage: float | None = field(
         default=None,
         metadata=_described(
-            "Probability with which the age interval holds the labelled age, such as 0.8.", example=0.8
+            "Probability that the age interval covers the labelled age, such as 0.8.", example=0.8
         ),
     )
     thresholds: Sequence[int] = field(
         default=(),
         metadata=_described(
-            "Ages; for each, say how likely the face looks at least that old.", example=[18, 21]
+            "Ages; for each, give the probability that the face looks at least that old.", example=[18, 21]
         ),
     )
     gender_threshold: float | None = field(
         default=None,
         metadata=_described(
-            "Call the perceived gender uncertain where the likelier one is less probable than this; 0.5 "
-            "never does. The model's own if not given.",
+            "The label is uncertain if the likelier gender is less probable than this; with 0.5 it "
+            "never is. The default is the model's own.",
             minimum=0.5,
             exclusiveMaximum=1,
             example=0.5,
         ),
     )
     rotate: bool = field(
-        default=True, metadata=_described("Notice photos that lie on their side or are upside down.")
+        default=True, metadata=_described("Recognise photos that lie on their side or are upside down.")
     )
     distribution: bool = field(
         default=False, metadata=_described("Give each age's probability distribution as well.")

@@ -177,6 +177,7 @@ def test_a_collection_without_faces_has_a_page(tmp_path: Path, collection: Path)
     assert "No face was found" in page and "<svg" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_a_single_file_gives_the_same_faces(
     ending: str, tiny_model: Path, annotated: Path, collection: Path

@@ -122,6 +122,7 @@ def test_a_protocol_keeps_its_own_validation_side(draw: Draw) -> None:
     assert table["split"].tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_the_clean_test_side_lacks_what_lies_on_the_training_side(tmp_path: Path) -> None:
     names = utkface_names()
     test = sorted(classic_test_names(names))

@@ -18,13 +18,12 @@ from mien.evaluation.calibration import (
     calibrate_gender,
     calibrated,
     draw_ages,
-    expected_calibration_error,
-    gender_figures,
     must_judge_by_bins,
     observe,
     predict_crosswise,
     unsure_below,
 )
+from mien.evaluation.metrics import expected_calibration_error, gender_figures
 from mien.pipeline.estimation import calibrated_p_female
 from mien.pipeline.intervals import age_interval
 from mien.pipeline.metadata import GenderCalibration, ModelMetadata
@@ -231,6 +230,7 @@ def test_labels_are_judged_by_the_threshold_of_the_other_faces(
     assert {p.gender for p in predict_crosswise(table, predictor)} <= {"female", "male"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recalibrate", [False, True])
 def test_the_threshold_of_the_predictor_is_the_one_that_is_judged(
     noise: Path, tiny_model: Path, recalibrate: bool

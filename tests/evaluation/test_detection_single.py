@@ -68,6 +68,7 @@ def test_the_command_counts_portraits_by_size(tmp_path: Path) -> None:
     assert "| mien | 100.0% |" in answer.output
 
 
+@pytest.mark.slow
 def test_the_command_lays_faces_into_pictures_without_one(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((300, 300, 3), 128, np.uint8))
     cv2.imwrite(str(tmp_path / "face.png"), crop()[:, :, ::-1])

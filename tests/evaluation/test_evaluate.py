@@ -167,6 +167,7 @@ def test_outputs_are_tried_before_the_work(manifest: Path, fake: FakePredictor, 
     assert fake.calls == []
 
 
+@pytest.mark.slow
 def test_several_models_on_several_manifests_share_a_page(
     manifest: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_genders_the_other_way_round_are_refused(manifest: Path, fake: FakePredi
         evaluate(manifest, fake)
 
 
+@pytest.mark.slow
 def test_stored_predictions_are_scored_from_the_command_line(
     manifest: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -256,6 +258,7 @@ def test_stored_predictions_are_no_manifest(manifest: Path, fake: FakePredictor,
         evaluate(tmp_path / "out.csv", fake)
 
 
+@pytest.mark.slow
 def test_a_comparison_says_how_far_a_model_differs_beyond_chance(
     manifest: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -281,6 +284,7 @@ def test_stored_predictions_cannot_be_recalibrated(manifest: Path, tmp_path: Pat
     assert result.exit_code == 2 and "--recalibrate needs a model" in result.output
 
 
+@pytest.mark.slow
 def test_the_worst_faces_are_shown_only_if_asked(manifest: Path, tiny_model: Path, tmp_path: Path) -> None:
     arguments = ("--manifest", manifest, "--split", "validation", "--model", tiny_model, "--report")
     run(*arguments, tmp_path / "without")

@@ -80,6 +80,7 @@ def test_a_photo_is_left_as_it_is(detector: Detector, photo: Pixels) -> None:
     assert np.array_equal(photo, before)
 
 
+@pytest.mark.slow
 def test_threads_get_what_one_thread_gets(detector: Detector, photo: Pixels) -> None:
     views = [photo, np.ascontiguousarray(photo[20:400, 40:]), photo[::2, ::2].copy()] * 4
     alone = [detector.detect(view) for view in views]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mien.pipeline.intervals import COVERAGES, age_interval, calibrate, median_age
+from mien.evaluation.calibration import COVERAGES, calibrate_ages
+from mien.pipeline.intervals import age_interval, median_age
 from mien.pipeline.metadata import IntervalCalibration
 
 Mass = npt.NDArray[np.float64]
@@ -95,7 +96,7 @@ def test_coverage_outside_the_calibrated_range_is_refused(coverage: float) -> No
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
 def test_intervals_reach_their_coverage_on_new_faces(coverage: float) -> None:
-    calibration = calibrate(*faces(4000, seed=1))
+    calibration = calibrate_ages(*faces(4000, seed=1))
     mass, ages = faces(8000, seed=2)
     low, high = age_interval(mass, calibration, coverage)
     assert np.mean((low <= ages) & (ages <= high)) == pytest.approx(coverage, abs=0.02)
@@ -104,7 +105,7 @@ def test_intervals_reach_their_coverage_on_new_faces(coverage: float) -> None:
 @given(st.integers(10, 60), st.integers(0, 1000))
 def test_calibration_covers_at_least_its_share_of_its_own_faces(n: int, seed: int) -> None:
     mass, ages = faces(n, seed)
-    calibration = calibrate(mass, ages)
+    calibration = calibrate_ages(mass, ages)
     for coverage in (0.5, 0.77, 0.9, 0.99):
         low, high = age_interval(mass, calibration, coverage)
         assert np.sum((low <= ages + 1e-6) & (ages - 1e-6 <= high)) >= np.floor(n * coverage)
@@ -115,44 +116,44 @@ def test_the_promise_is_kept_on_average_over_many_small_calibrations_in_every_ba
     held = np.zeros(2)
     for seed in range(150):
         mass, ages = two_kinds(300, seed)
-        low, high = age_interval(mass[:100], calibrate(mass[100:], ages[100:]), coverage)
+        low, high = age_interval(mass[:100], calibrate_ages(mass[100:], ages[100:]), coverage)
         inside = (low <= ages[:100]) & (ages[:100] <= high)
         held += [inside[ages[:100] < 20].sum() / 50, inside[ages[:100] >= 20].sum() / 50]
     assert (held / 150 >= coverage - 0.01).all(), held / 150
 
 
 def test_few_faces_cannot_promise_much_and_give_all_mass() -> None:
-    assert calibrate(*faces(10, seed=0)).half_mass[COVERAGES.index(0.99)] == (0.5,)
+    assert calibrate_ages(*faces(10, seed=0)).half_mass[COVERAGES.index(0.99)] == (0.5,)
 
 
 def test_rank_is_that_of_the_finite_sample_correction() -> None:
     mass = np.full((19, 100), 0.01)
     ages = np.arange(50, 69)  # scores 0.005, 0.015 … 0.185
-    calibration = calibrate(mass, ages)
+    calibration = calibrate_ages(mass, ages)
     assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx((0.095,))  # the 10th of 19
     assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx((0.175,))  # the 18th
 
 
 def test_labels_beyond_the_bins_count_as_the_last() -> None:
     mass = np.full((10, 10), 0.1)
-    assert calibrate(mass, [50, *range(9)]).half_mass == calibrate(mass, [9, *range(9)]).half_mass
+    assert calibrate_ages(mass, [50, *range(9)]).half_mass == calibrate_ages(mass, [9, *range(9)]).half_mass
 
 
 def test_first_bin_may_be_any_age() -> None:
     mass, ages = faces(50, seed=3)
-    shifted, plain = calibrate(mass, ages + 18, age_min=18), calibrate(mass, ages)
+    shifted, plain = calibrate_ages(mass, ages + 18, age_min=18), calibrate_ages(mass, ages)
     assert shifted.half_mass == plain.half_mass
     assert shifted.ages == tuple(age + 18 for age in plain.ages)
 
 
 def test_decades_with_too_few_faces_share_a_band() -> None:
     ages = np.repeat([5, 15, 25, 35], [40, 40, 10, 40])
-    assert calibrate(np.full((130, 60), 1 / 60), ages).ages == (0, 10, 20)
+    assert calibrate_ages(np.full((130, 60), 1 / 60), ages).ages == (0, 10, 20)
 
 
 def test_babies_have_a_band_of_their_own() -> None:
     ages = np.repeat([2, 7, 15], 40)
-    assert calibrate(np.full((120, 60), 1 / 60), ages).ages == (0, 5, 10)
+    assert calibrate_ages(np.full((120, 60), 1 / 60), ages).ages == (0, 5, 10)
 
 
 def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -> None:
@@ -160,7 +161,7 @@ def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -
     ages = rng.integers(0, 80, 8000)
     spread = np.where(ages < 20, 1.0, 6.0)
     mass = normal_mass(rng.normal(ages, spread), np.full(8000, 3.0))
-    calibration = calibrate(mass[:4000], ages[:4000])
+    calibration = calibrate_ages(mass[:4000], ages[:4000])
     low, high = age_interval(mass[4000:], calibration, 0.9)
     held = (low <= ages[4000:]) & (ages[4000:] <= high)
     for decade in range(8):
@@ -169,7 +170,7 @@ def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -
 
 def test_fewer_than_ten_faces_cannot_be_calibrated_on() -> None:
     with pytest.raises(ValueError, match="at least 10 faces, got 3"):
-        calibrate(np.full((3, 5), 0.2), [1, 2, 3])
+        calibrate_ages(np.full((3, 5), 0.2), [1, 2, 3])
 
 
 @given(masses)
@@ -191,4 +192,4 @@ def test_the_median_halves_the_mass() -> None:
 
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match=r"got \(3,\) and 2"):
-        calibrate(np.full((2, 5), 0.2), [1, 2, 3])
+        calibrate_ages(np.full((2, 5), 0.2), [1, 2, 3])

@@ -111,6 +111,7 @@ def test_the_turn_with_the_surest_face_is_taken(turns: int) -> None:
     assert face.quarter_turns == turns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_photo_that_was_turned_gives_the_faces_of_the_upright_one(astronaut: Path, turns: int) -> None:
     photo = read_photo(astronaut).pixels

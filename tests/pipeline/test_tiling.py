@@ -95,6 +95,7 @@ def test_faces_that_one_view_tells_apart_are_never_merged() -> None:
     assert choose_between(near, []) == (near, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True])
 def test_all_faces_of_a_long_photo_are_found(turned: bool) -> None:
     """Portraits 320 px high in 8,000x1,000 or 1,000x8,000: 26 px if the whole is shrunk."""

@@ -41,6 +41,7 @@ def test_every_recipe_trains_with_its_own_learning_rate() -> None:
     assert rates == {"small": 2e-3, "dlib": 6e-4}
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_stays_as_it_was_to_the_last_statistic(
     start: Train, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def largest_difference(one: Path, other: Path, chips: np.ndarray) -> tuple[float
     )
 
 
+@pytest.mark.slow
 def test_it_answers_as_its_source_and_keeps_the_metadata(converted: Path, chips: np.ndarray) -> None:
     assert largest_difference(default_model_path(), converted, chips) == pytest.approx((0, 0), abs=1e-4)
     assert Model(converted).metadata == Model().metadata

@@ -132,6 +132,7 @@ def layer_names(form: str) -> list[str]:
     return [form.format(block=block, i=i, after=f"_{n}" * (n > 0)) for n, (block, i) in enumerate(names)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
     [

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from live import started
 
 CLIENT = Path(__file__).parents[2] / "examples" / "rest_client.py"
@@ -13,6 +14,7 @@ def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, CLIENT, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_line_is_printed_for_each_face_and_what_failed_is_named(
     astronaut: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -86,5 +86,5 @@ def test_under_another_machines_name_the_page_says_why_the_camera_is_missing(add
     with chromium("--host-resolver-rules=MAP mien 127.0.0.1") as browser:
         page = browser.new_page()
         page.goto(address.replace("127.0.0.1", "mien"))  # to the browser no secure context
-        expect(page.get_by_text("The camera can be used where")).to_be_visible()
+        expect(page.get_by_text("The camera only works if")).to_be_visible()
         expect(page.get_by_role("button", name="Take a photo")).to_be_hidden()

@@ -9,7 +9,7 @@ import cv2
 import pytest
 from live import live
 from page_driving import CHROMIUM, FLAGS, chromium, serious_faults
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mien.pipeline.images import read_photo
 from mien.predictor import Predictor
@@ -61,25 +61,6 @@ def browser(film: Path) -> Iterator[Browser]:
 def server(predictor: Predictor) -> Iterator[str]:
     with live(create_app(Settings(workers=1), predictor)) as address:
         yield address
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(permissions=["camera"])
-    context.set_default_timeout(30_000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: str) -> Iterator[Page]:
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(error.message))
-    page.on("console", lambda message: faults.append(message.text))
-    page.goto(server)
-    yield page
-    assert [fault for fault in faults if not fault.startswith("Failed to load resource")] == []
 
 
 def start(page: Page) -> None:

@@ -11,7 +11,6 @@ from live import live
 from page_driving import (
     CHROMIUM,
     choose,
-    chromium,
     drop_sample,
     make_photos,
     paste_sample,
@@ -33,12 +32,6 @@ LARGEST = 900_000
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def predictor() -> Predictor:
     return Predictor()
 
@@ -55,26 +48,6 @@ def server(predictor: Predictor) -> Iterator[str]:
     settings = Settings(workers=1, max_files=4, max_upload_mb=LARGEST / 10**6)
     with live(create_app(settings, predictor)) as address:
         yield address
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"])
-    context.set_default_timeout(30_000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: str) -> Iterator[Page]:
-    """The first page; fails the test if the page breaks a rule of its own, such as its security policy."""
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(error.message))
-    page.on("console", lambda message: faults.append(message.text))
-    page.goto(server)
-    yield page
-    assert [fault for fault in faults if not fault.startswith("Failed to load resource")] == []
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from live import live
-from page_driving import CHROMIUM, choose, chromium, send, wait
-from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
+from page_driving import CHROMIUM, choose, send, wait
+from playwright.sync_api import Browser, BrowserContext, Dialog, FilePayload, Page, expect
 from proxy import NGINX, nginx
 
 from mien.web.app import create_app
@@ -21,21 +21,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is install
 def server(tiny_model: Path) -> Iterator[str]:
     with live(create_app(Settings(model=tiny_model))) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser, server: str) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(server)
-    yield page
-    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +127,7 @@ def test_what_is_awaited_can_be_cancelled(page: Page, astronaut: Path, second: P
 def test_the_same_file_twice_is_taken_once(page: Page, astronaut: Path) -> None:
     choose(page, astronaut)
     page.get_by_label("Choose photos").set_input_files(astronaut)
-    expect(page.get_by_role("alert")).to_contain_text("astronaut.jpg is there already")
+    expect(page.get_by_role("alert")).to_contain_text("astronaut.jpg has already been added")
     expect(page.locator(".queued")).to_have_count(1)
 
 
@@ -192,9 +177,9 @@ def test_another_round_after_back_is_shown(page: Page, astronaut: Path, second: 
 
 
 def test_the_page_can_be_used_in_a_frame_where_that_is_allowed(
-    page: Page, tiny_model: Path, server: str
+    context: BrowserContext, tiny_model: Path, server: str
 ) -> None:
-    outside = FastAPI()
+    page, outside = context.new_page(), FastAPI()
 
     @outside.get("/")
     def frame(of: str) -> HTMLResponse:

@@ -104,6 +104,7 @@ def busy(answers: list[str | None]) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "slept"), [(["7", "2"], [7, 2]), ([None], [1]), (["soon"], [1]), ([], [])]
 )

@@ -45,9 +45,10 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet files "
-            "with photos, addresses (s3://, gs://), @LIST for a file with a path on each line, - for such a "
-            "list from standard input. Or films (clip.mp4), and cameras (0 for the first one).",
+            help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet "
+            "files with photos, addresses (s3://, gs://), @LIST for a file with one path per line, "
+            "or - for a list on standard input. Also films (clip.mp4) and cameras (0 for the first "
+            "one).",
         ),
     ],
     output: Annotated[
@@ -64,23 +65,26 @@ def annotate(
     ] = Engine.local,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="NUMBER", min=1, help="Processes at most.", show_default="one a core"),
+        typer.Option(
+            metavar="NUMBER", min=1, help="Largest number of processes.", show_default="one per core"
+        ),
     ] = None,
     null: Annotated[
         bool,
         typer.Option(
-            "--null", "-0", help="Lists have NUL between their paths, as 'find -print0' writes them."
+            "--null", "-0", help="Paths in lists are separated by NUL, as 'find -print0' writes them."
         ),
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Look again at the photos that could not be read.")
+        bool, typer.Option("--retry-failed", help="Try photos again that could not be read.")
     ] = False,
     every: Annotated[
         float | None,
         typer.Option(
             metavar="TIME",
             parser=seconds,
-            help="Of films: the time between frames that are looked at, such as 0.2s; 0 for every frame.",
+            help="For films: the time between two frames that are looked at, such as 0.2s; 0 for every "
+            "frame.",
             show_default="0.2s",
         ),
     ] = None,
@@ -88,7 +92,7 @@ def annotate(
         Path | None,
         typer.Option(
             metavar="FILM",
-            help="Of one film: also write it there with its people marked, each with one label throughout.",
+            help="For one film: also write a copy with its people marked, each with one label throughout.",
             dir_okay=False,
         ),
     ] = None,
@@ -98,9 +102,9 @@ def annotate(
     """Estimate every face of a collection of photos, and write tables (extra mien[annotate]).
 
     OUT gets a folder faces with one row for each face, and a folder photos with one for each photo, in
-    Parquet. A run that was stopped goes on when the same command is run again: photos that are done are
-    passed over. Of films there is also a folder tracks, with one row for each person followed; a film that
-    was not finished starts anew.
+    Parquet. To resume a run that was stopped, run the same command again: photos that are done are skipped.
+    For films there is also a folder tracks, with one row for each person tracked; a film that was not
+    finished starts from the beginning.
 
     The exit status is 0 if all photos could be read, 1 if some could not (each has its error in the table;
     the others are still done) or the run had to stop, and 2 if the command itself is wrong.

@@ -11,13 +11,15 @@ from mien.errors import DataError
 def card(
     documents: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="Markdown with marked places.", exists=True, dir_okay=False),
+        typer.Argument(
+            metavar="FILE", help="Markdown file with marks for figures.", exists=True, dir_okay=False
+        ),
     ],
     figures: Annotated[
         Path,
         typer.Option(
             metavar="DIR",
-            help="Evaluations (metrics.json as NAME.json) and tables of benchmarks (NAME.md).",
+            help="Folder of evaluations (metrics.json as NAME.json) and benchmark tables (NAME.md).",
             exists=True,
             file_okay=False,
         ),
@@ -26,16 +28,16 @@ def card(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Report of 'mien evaluate'; its evaluations are first copied into --figures, each under the "
-            "name of its manifest.",
+            help="Report of 'mien evaluate'. Its evaluations are first copied into --figures, each under "
+            "the name of its manifest.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
 ) -> None:
-    """Write measured figures into documents, such as a model card, in place of those that stand there.
+    """Replace the figures in documents, such as a model card, by measured ones.
 
-    Pictures that a document asks for are drawn beside it.
+    The charts that a document shows are drawn into its folder.
     """
     from mien.evaluation.model_card import adopt, fill, read_pictures, read_tables
     from mien.files import refuse_overwriting, written_beside

@@ -1,4 +1,4 @@
-"""``mien data``: index, audit, look at and split data sets of faces."""
+"""``mien data``: index, audit, show and split data sets of faces."""
 
 import json
 from collections.abc import Mapping
@@ -20,29 +20,29 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.callback()
 def show_help(context: typer.Context) -> None:
-    """Index, audit, look at and split data sets of faces."""
+    """Index, audit, show and split data sets of faces."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 NAMED = 10
-"""Pictures that are named where there are many; the rest are counted."""
+"""Number of pictures that are named; the rest are counted."""
 
 Faces = Annotated[Path, typer.Argument(metavar="MANIFEST|DIR", help="A manifest, or a data set's folder.")]
-Manifest = Annotated[Path, typer.Option(help="Where the manifest goes (CSV).")]
+Manifest = Annotated[Path, typer.Option(help="The manifest to write (CSV).")]
 
 
 @app.command("index")
 def index(
     source: Annotated[
-        Path, typer.Argument(metavar="DIR|CSV", help="Where the data set was unpacked, or a table of faces.")
+        Path, typer.Argument(metavar="DIR|CSV", help="Folder of the unpacked data set, or a table of faces.")
     ],
     output: Manifest,
     dataset: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name of the data set; found out if not given. 'list' prints the names.",
+            help="Name of the data set; recognised if not given. 'list' prints the names.",
         ),
     ] = None,
     column: Annotated[
@@ -54,7 +54,7 @@ def index(
         typer.Option(metavar="NAME:OWN=WORD", help="What a value means, e.g. gender:0=male; repeat it."),
     ] = None,
 ) -> None:
-    """Turn a data set's folder, or a table of faces, into a manifest; every picture left out is named."""
+    """Make a manifest from a data set's folder or a table of faces; name the pictures that are left out."""
     from mien.data.layout import Layout
     from mien.data.manifest import write_manifest
     from mien.data.sources import SOURCES, index_folder, index_table, label_files
@@ -86,12 +86,12 @@ def index(
 @app.command("audit")
 def audit(
     faces: Faces,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write a manifest without the unreadable pictures.")
     ] = None,
 ) -> None:
-    """Find unreadable, identical and contradictorily labelled pictures, and count the faces."""
+    """Find unreadable and duplicate pictures and contradictory labels, and count the faces."""
     from mien.data.audit import audit as run
     from mien.data.manifest import write_manifest
     from mien.data.report import report
@@ -114,15 +114,15 @@ def audit(
 @temporary_caches()
 def show(
     faces: Faces,
-    output: Annotated[Path, typer.Option(help="Where the picture goes, e.g. sheet.png.")],
-    age: Annotated[str | None, typer.Option(help="26, 20-30 or 60+.")] = None,
-    gender: Annotated[str | None, typer.Option(help="female or male.")] = None,
-    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="Most faces on the sheet.")] = 48,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses other faces.")] = 0,
+    output: Annotated[Path, typer.Option(help="The picture to write, e.g. sheet.png.")],
+    age: Annotated[str | None, typer.Option(help="Only these ages: 26, 20-30 or 60+.")] = None,
+    gender: Annotated[str | None, typer.Option(help="Only this gender: female or male.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split: train, validation or test.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of faces on the sheet.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random choice.")] = 0,
     plots: Annotated[bool, typer.Option("--plots", help="Plot ages and genders instead of faces.")] = False,
 ) -> None:
-    """Draw a sheet of faces with these labels, or plots of their ages and genders."""
+    """Draw a sheet of labelled faces, or plot their ages and genders."""
     from mien.data.explore import face_sheet, save_sheet, select
     from mien.data.sources import load_faces
     from mien.files import refuse_overwriting
@@ -151,22 +151,22 @@ def split(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="A named division of UTKFace: classic (80/20), classic-clean, ages-21-60 or folds-60-20-20. "
-            "Without it the test rows stay."
+            help="A named split of UTKFace: classic (80/20), classic-clean, ages-21-60 or folds-60-20-20. "
+            "Without it, test rows stay as they are."
         ),
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help="All file names of the data set, a line each, if pictures are missing."),
+        typer.Option(
+            help="File with all file names of the data set, one per line; needed if pictures are missing."
+        ),
     ] = None,
     validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share to set apart to judge runs by; 0 for none.")
+        float, typer.Option(min=0, max=1, help="Share to hold out for validation; 0 for none.")
     ] = 0.1,
     test: Annotated[
         float,
-        typer.Option(
-            min=0, max=1, help="Share to set apart to judge models by; 0 keeps the test rows there are."
-        ),
+        typer.Option(min=0, max=1, help="Share to hold out for testing; 0 keeps the existing test rows."),
     ] = 0.0,
     stratify: Annotated[
         bool, typer.Option("--stratify", help="Give the parts the same mix of ages and genders.")
@@ -175,16 +175,16 @@ def split(
         int | None,
         typer.Option(
             min=2,
-            help="Write so many manifests (NAME-1.csv …), each with another part for testing, for "
-            "cross-validation.",
+            help="For cross-validation: write this many manifests (NAME-1.csv …), each with another test "
+            "part.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws other faces.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random choice.")] = 0,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Give up the validation rows that the manifest has already.")
+        bool, typer.Option("--replace", help="Replace the validation rows that the manifest already has.")
     ] = False,
 ) -> None:
-    """Mark each face as train, validation or test; pictures that are the same stay together."""
+    """Mark each face as train, validation or test; duplicate pictures stay together."""
     from mien.data.manifest import write_manifest
     from mien.data.protocols import read_names
     from mien.data.sources import load_faces
@@ -232,13 +232,13 @@ def split(
 def crop(
     faces: Faces,
     output: Annotated[
-        Path, typer.Option(metavar="DIR", file_okay=False, help="Where the crops go, and their faces.csv.")
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for the crops and their faces.csv.")
     ],
     detector: DetectorName = DEFAULT_DETECTOR,
 ) -> None:
-    """Cut the faces out of whole photos, for training: the largest of each, or the one in its box.
+    """Cut one face out of each photo, for training: the largest, or the one in the row's box.
 
-    A row's box is in its columns x1, y1, x2, y2, in pixels. Photos without a face are named and left out.
+    The box is in the columns x1, y1, x2, y2, in pixels. Photos without a face are named and left out.
     """
     from mien.data.crop import crop_faces
     from mien.data.manifest import write_manifest
@@ -265,7 +265,7 @@ def _count_parts(table: "pd.DataFrame") -> str:
 
 
 def _name_large_group(table: "pd.DataFrame") -> None:
-    """Say where so many pictures count as one that the search for the same ones may have gone wrong."""
+    """Warn about groups of duplicates so large that the search may have gone wrong."""
     from mien.data.duplicates import is_suspicious
 
     largest = int(table["group"].value_counts().iloc[0])
@@ -278,7 +278,7 @@ def _name_large_group(table: "pd.DataFrame") -> None:
 
 
 def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
-    """Say where whole groups have made a part far larger or smaller than it was to be."""
+    """Warn if whole groups made a part far larger or smaller than requested."""
     largest = int(table["group"].value_counts().iloc[0])
     for part, share in asked.items():
         got = float((table["split"] == part).mean())
@@ -291,7 +291,7 @@ def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
 
 
 def _name(what: str, pictures: Mapping[str, str] | tuple[str, ...]) -> None:
-    """Say on stderr how many pictures something is true of, and of which the first are."""
+    """Print to stderr how many pictures something is true of, and the first of them."""
     if pictures:
         typer.echo(f"{len(pictures):,} {what}:", err=True)
     for path in islice(pictures, NAMED):

@@ -32,8 +32,8 @@ def evaluate(
     faces: Annotated[
         Faces,
         typer.Option(
-            help="'aligned' takes each picture for the crop of one face, framed as the manifest says; "
-            "'detect' finds the faces and takes the largest."
+            help="'aligned' treats each picture as the crop of one face, framed as the manifest says; "
+            "'detect' finds the faces and uses the largest."
         ),
     ] = Faces.aligned,
     detector: DetectorName = DEFAULT_DETECTOR,
@@ -43,16 +43,17 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Model file, or the .csv that --predictions wrote, or a checkpoint, which the validation "
-            "rows then calibrate; repeat it to see several side by side.",
-            show_default="the one included",
+            help="Model file, or a .csv that --predictions wrote, or a checkpoint, which is calibrated on "
+            "the validation rows; repeat it to compare several.",
+            show_default="the included model",
         ),
     ] = None,
     compare: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Another model file or table of predictions, to see whether it differs beyond chance.",
+            help="Another model file or table of predictions; tests whether the difference is more than "
+            "chance.",
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
@@ -60,13 +61,13 @@ def evaluate(
         bool,
         typer.Option(
             "--recalibrate",
-            help="For faces that calibrated the model: 5-fold cross-calibration, which judges each fifth by "
-            "a calibration on the others.",
+            help="Use 5-fold cross-calibration, for faces on which the model was calibrated: each fifth "
+            "is evaluated with a calibration on the others.",
         ),
     ] = False,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Write what was predicted to this file, one row per face."),
+        typer.Option(metavar="CSV", help="Write the predictions to this file, one row per face."),
     ] = None,
     report: Annotated[
         Path | None,
@@ -74,7 +75,9 @@ def evaluate(
     ] = None,
     worst: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Show the N worst faces in the report; they are people."),
+        typer.Option(
+            metavar="N", min=0, help="Show pictures of the N worst faces in the report. They are people."
+        ),
     ] = 0,
 ) -> None:
     """Measure how well the estimates of apparent age and perceived gender fit labels.

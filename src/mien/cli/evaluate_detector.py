@@ -23,8 +23,9 @@ def evaluate_detector(
         list[Path],
         typer.Argument(
             metavar="CSV",
-            help="Tables of marked faces: image, x1, y1, x2, y2 in pixels, and perhaps the points. A picture "
-            "whose box is empty, or a table with nothing but image, has no face.",
+            help="Tables of labelled faces: image, x1, y1, x2, y2 in pixels, and optionally the points. A "
+            "row with an empty box is a picture without a face; so is every row of a table that has "
+            "only image.",
         ),
     ],
     detector: Annotated[
@@ -39,45 +40,47 @@ def evaluate_detector(
         typer.Option(
             min=32,
             metavar="PX",
-            help="Of the pictures as the detectors see them.",
+            help="Pixels on the longer side of the pictures as the detectors see them.",
             show_default="each detector's own",
         ),
     ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Give the recall by this column too.")
+        list[str] | None, typer.Option(metavar="COLUMN", help="Also give the recall by this column.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     one_face: Annotated[
         bool,
         typer.Option(
             "--one-face",
-            help="Every picture shows one face: give the share with exactly one box, by size, instead.",
+            help="Every picture shows one face: instead, give the share with exactly one box, by size.",
         ),
     ] = False,
     faces: Annotated[
         Path | None,
         typer.Option(
             metavar="MANIFEST",
-            help="Lay these aligned faces into the pictures without a face: give the share found exactly "
-            "once, by size and share of the frame, and the age errors, instead. Faces of the split, if there "
-            "is one.",
+            help="Paste these aligned faces into the pictures without a face. Instead, give the share "
+            "found exactly once, by size and share of the frame, and the age errors. With --split, "
+            "only faces of that split are used.",
         ),
     ] = None,
     angle: Annotated[
         list[float] | None,
-        typer.Option(metavar="DEGREES", help="Turn the pictures with laid faces; repeat it for several."),
+        typer.Option(
+            metavar="DEGREES", help="Rotate the pictures with pasted faces; repeat it for several angles."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of faces that are laid.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, help="Number of faces to paste.")] = 200,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write detectors.json, detectors.md and a plot to this folder."),
     ] = None,
 ) -> None:
-    """Measure how well detectors find the faces that people have marked, side by side.
+    """Measure and compare how well detectors find labelled faces.
 
-    Prints a Markdown table: the share found of faces at least 32 px high (at an overlap of 0.35) and by
-    height; the share of boxes that are faces; the average precision at an overlap of 0.5; boxes in pictures
-    without a face; the points' mean error as a share of the eyes' distance; CPU milliseconds a picture on one
+    Prints a Markdown table: the recall of faces at least 32 px high (at an overlap of 0.35) and by height;
+    the precision; the average precision at an overlap of 0.5; boxes in pictures without a face; the mean
+    error of the points as a share of the distance between the eyes; CPU milliseconds per picture on one
     thread.
     """
     from mien.evaluation.detection import evaluate_detectors, read_boxes

@@ -14,26 +14,27 @@ def export(
     source: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="A .ckpt file of a run; two of the recipe small, which then answer together, the second for "
-            "the mirror image; or an .onnx model file to calibrate anew, or to make plain.",
-            show_default="the model included, to make plain",
+            help="A .ckpt file of a run; or two of the recipe small, the second of which then sees the "
+            "mirror image; or an .onnx model file to calibrate again or to make plain.",
+            show_default="with --plain, the included model",
         ),
     ] = None,
     manifest: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="CSV",
-            help="Its validation rows calibrate the age intervals and the gender's probabilities. May be "
-            "given several times; the first one's rows give the file's figures.",
-            show_default="with --plain, a model file's calibration is kept",
+            help="Manifest whose validation rows calibrate the age intervals and the gender "
+            "probabilities; repeat it for several. The rows of the first one give the metrics stored "
+            "in the file.",
+            show_default="with --plain, the model file keeps its calibration",
         ),
     ] = None,
     plain: Annotated[
         bool,
         typer.Option(
             "--plain",
-            help="Write a larger file that other programs read as well, such as OpenCV 4: kernels in single "
-            "precision, and operators that are widely known.",
+            help="Write a larger file that other programs, such as OpenCV 4, can read too: kernels in "
+            "single precision, and widely supported operators.",
         ),
     ] = False,
     model_version: Annotated[
@@ -41,10 +42,10 @@ def export(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the model.", show_default="the model file's own, or that of the recipe"),
+        typer.Option(help="Name of the model.", show_default="the model file's own, or the recipe's"),
     ] = None,
 ) -> None:
-    """Write a calibrated model file; from checkpoints, run it and compare the answers."""
+    """Write a calibrated model file from checkpoints, and compare its answers with theirs."""
     sources, manifests = source or [], manifest or []
     if plain and not manifests and name is None and all(path.suffix == ".onnx" for path in sources):
         _make_plain(sources, output, model_version)

@@ -22,7 +22,7 @@ SHOWN = {
     "coverage": "0.9",
     "gender_threshold": "the model's own",
     "detector": DEFAULT_DETECTOR,
-    "longest_side": "640, of dlib 1280",
+    "longest_side": "640; dlib: 1280",
 }
 """What the help shows as the default of a field that leaves it to the predictor."""
 
@@ -62,7 +62,8 @@ DeviceName = Annotated[
     Device,
     typer.Option(
         "--device",
-        help="What the model runs on; 'auto' takes an accelerator that works, or else the processor.",
+        help="Device that the model runs on; 'auto' chooses an accelerator that works, or else the "
+        "processor.",
     ),
 ]
 DetectorName = Annotated[str, typer.Option(metavar="NAME", help=DETECTOR_HELP)]

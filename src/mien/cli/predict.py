@@ -50,7 +50,7 @@ class PhotoCommand(TyperCommand):
 def predict(
     photos: Annotated[
         list[str],
-        typer.Argument(metavar="PHOTO", help="Photos to look at; - reads one from standard input."),
+        typer.Argument(metavar="PHOTO", help="Photos; - reads one from standard input."),
     ],
     request: Request,
     as_json: Annotated[
@@ -60,8 +60,8 @@ def predict(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write each photo that has faces, with boxes and labels drawn on it, into this folder: "
-            "family.jpg becomes family-faces.jpg.",
+            help="Also write a copy of each photo with faces into this folder, with boxes and labels "
+            "drawn on it: family.jpg becomes family-faces.jpg.",
             file_okay=False,
         ),
     ] = None,
@@ -69,7 +69,7 @@ def predict(
         bool,
         typer.Option(
             "--same-person",
-            help="The photos show one person at about the same age: also give one estimate of all, from the "
+            help="All photos show one person at about the same age: also give one estimate from the "
             "largest face of each.",
         ),
     ] = False,
@@ -79,7 +79,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Let 'mien serve' at this address do the work, with its model. For a login write "
+            help="Send the photos to 'mien serve' at this address, and use its model. For a login, write "
             "https://USER:PASSWORD@HOST, or set MIEN_SERVER_AUTHORIZATION.",
         ),
     ] = None,

@@ -18,17 +18,20 @@ def summarize(
     ],
     table: Annotated[
         Path | None,
-        typer.Option("--csv", metavar="FILE", help="Also write the counts there, as CSV.", dir_okay=False),
+        typer.Option("--csv", metavar="FILE", help="Also write the counts to this CSV file.", dir_okay=False),
     ] = None,
     chips: Annotated[
         bool,
-        typer.Option("--chips/--no-chips", help="Show some of the faces, if their photos are still there."),
+        typer.Option(
+            "--chips/--no-chips", help="Show some of the faces, if their photos are still in place."
+        ),
     ] = True,
 ) -> None:
-    """Show at a glance what `mien annotate` found: one HTML page (extra mien[annotate]).
+    """Summarize the results of `mien annotate` on one HTML page (extra mien[annotate]).
 
-    The page holds all it shows: counts, ages by perceived gender, flags, failures, folders, and a contact
-    sheet with some of the faces. Leave the faces out with --no-chips before you give the page to others.
+    The page needs no other file. It shows counts, ages by perceived gender, flags, failures, folders, and a
+    contact sheet of some of the faces. Leave the faces out with --no-chips before you give the page to
+    others.
     """
     from mien.annotate import summarize as summary
 

@@ -34,26 +34,29 @@ def train_detector(
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run.")],
-    epochs: Annotated[int, typer.Option(min=1, help="Of 4,000 scenes each.")] = 40,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scenes in a batch.")] = 16,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs, with 4,000 scenes each.")] = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of scenes per batch.")] = 16,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Start from this detector file or checkpoint, and train more on pictures that it takes for "
-            "faces.",
+            help="Start from this detector file or checkpoint, and sample pictures more often in which it "
+            "finds false faces (hard negatives).",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     precision: Annotated[
         str,
-        typer.Option(help="bf16-mixed, 32-true or another of Lightning's; auto: bfloat16 where it is fast."),
+        typer.Option(
+            help="bf16-mixed, 32-true or another of Lightning's values; auto uses bfloat16 where it is fast."
+        ),
     ] = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Of weights and scenes. Another number of cores or device gives another detector."
+            min=0,
+            help="Seed of weights and scenes. The result also depends on the device and the number of cores.",
         ),
     ] = 0,
 ) -> None:
@@ -82,7 +85,7 @@ def train_detector(
 
 
 def _detector_file(weights: Path | None, folder: Path) -> Path | None:
-    """A detector's file as it is; of a checkpoint, what it would be exported to."""
+    """The file of a detector, or what a checkpoint would be exported to."""
     if weights is None or weights.suffix != ".ckpt":
         return weights
     from mien.training.detection.export import export_detector as run
@@ -97,20 +100,23 @@ def export_detector(
     ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write.")],
     threshold: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Least score of a face, unless the user sets another.")
+        float,
+        typer.Option(min=0.01, max=0.99, help="Minimum score of a face, unless the user sets another one."),
     ] = 0.5,
     unsure_below: Annotated[
         float, typer.Option(min=0, max=1, help="Score below which a face is marked as unsure.")
     ] = 0.0,
     small_penalty: Annotated[
         float,
-        typer.Option(help="Subtracted from the log odds of the smallest faces, of which most mistakes are."),
+        typer.Option(
+            help="Subtracted from the log odds of the smallest boxes, because most false positives are small."
+        ),
     ] = 0.0,
     version: Annotated[
         str, typer.Option("--model-version", "--version", help="Version of the weights.")
     ] = "1",
 ) -> None:
-    """Write a detector file from a checkpoint, run it, and compare the two."""
+    """Write a detector file from a checkpoint, and compare their answers."""
     from mien.training.detection.export import export_detector as run
 
     report = run(

@@ -1,5 +1,6 @@
 """Calibrating a model on faces it was not trained on, and measuring how well that holds on others."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from mien.errors import DataError
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
 from mien.pipeline.estimation import calibrated_p_female, estimate_faces, log_odds
-from mien.pipeline.intervals import LEAST_FACES, calibrate
-from mien.pipeline.metadata import GenderCalibration, ModelMetadata
+from mien.pipeline.intervals import mass_below
+from mien.pipeline.metadata import GenderCalibration, IntervalCalibration, ModelMetadata
 from mien.request import Request
 
 if TYPE_CHECKING:
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
+
+COVERAGES = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
+"""The coverages that :func:`calibrate_ages` tabulates: 0.50, 0.51 … 0.99."""
+
+BAND = 10
+"""Years of a band, unless it holds too few faces."""
+
+LEAST_IN_BAND = 30
+"""Faces of a band; decades with fewer share one."""
+
+LEAST_FACES = 10
+"""Faces below which nothing can be said of a coverage of nine in ten."""
 
 LEAST_OF_EACH = 50
 """Faces of each gender below which its probabilities are left as they are."""
@@ -37,9 +50,6 @@ AT_ONCE = 256
 
 FOLDS = 5
 """Parts that faces are divided into where they calibrate a model and judge it."""
-
-BINS = 15
-"""Of the expected calibration error, as in Guo et al., "On calibration of modern neural networks"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ def calibrated(
     if aged.any():
         mass = answers.age_probabilities[aged]
         ages = draw_ages(mass, labels[aged], age_min=metadata.age_min)
-        interval = calibrate(mass, ages, age_min=metadata.age_min)
+        interval = calibrate_ages(mass, ages, age_min=metadata.age_min)
         interval = interval.model_copy(update={"from_bins": by_bins})
     female = (labels.loc[known, "gender"] == "female").to_numpy(bool)
     gender = calibrate_gender(answers.p_female[known], female)
@@ -140,6 +150,60 @@ def draw_ages(age_probabilities: Floats, labels: pd.DataFrame, *, age_min: int =
     chance = np.random.default_rng(seed).random((len(low), 1))
     drawn = support[(chance >= total / total[:, -1:]).sum(axis=1)]
     return np.where(low == high, low, drawn)
+
+
+def calibrate_ages(
+    age_probabilities: npt.ArrayLike, ages: npt.ArrayLike, *, age_min: int = 0
+) -> IntervalCalibration:
+    """Measure the half masses on faces that were not trained on (split conformal prediction).
+
+    In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
+    ``|F(y) - 1/2|``. The interval of a new face like these then holds its age with a probability of at least
+    c in every band. Being the hull of what the bands allow, it holds a little more often than that. To narrow
+    it until it holds c of these same faces would take the guarantee away.
+
+    Args:
+        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        ages: (n,) labelled ages in years; those beyond the bins count as the first or last bin's.
+        age_min: Age in years of the first bin.
+
+    Raises:
+        ValueError: If there are fewer than ten faces, or the lengths differ.
+    """
+    mass, years = np.asarray(age_probabilities, np.float64), np.asarray(ages, np.float64)
+    if years.shape != (len(mass),):
+        raise ValueError(f"expected as many ages as distributions, got {years.shape} and {len(mass)}")
+    if len(years) < LEAST_FACES:
+        raise ValueError(f"expected at least {LEAST_FACES} faces, got {len(years)}")
+    bins = np.clip(years - age_min, 0, mass.shape[1] - 1)
+    scores, starts = np.abs(mass_below(mass, years, age_min=age_min) - 0.5), _bands(bins)
+    band = np.searchsorted(starts, bins, side="right") - 1
+    columns = [np.sort(scores[band == i]) for i in range(len(starts))]
+    return IntervalCalibration(
+        coverage=COVERAGES,
+        ages=tuple(int(start) + age_min for start in starts),
+        half_mass=tuple(
+            tuple(_conformal_quantile(column, level) for column in columns) for level in COVERAGES
+        ),
+        n=len(years),
+    )
+
+
+def _bands(ages: Floats) -> npt.NDArray[np.int64]:
+    """The first age of each band: the decades, but for those with too few faces of their own or beyond.
+
+    The first is halved: a baby's age shows far more closely than a schoolchild's.
+    """
+    starts = [0]
+    for start in (BAND // 2, *range(BAND, int(ages.max()) + 1, BAND)):
+        if min((ages >= start).sum(), ((ages >= starts[-1]) & (ages < start)).sum()) >= LEAST_IN_BAND:
+            starts.append(start)
+    return np.array(starts)
+
+
+def _conformal_quantile(ordered: Floats, level: float) -> float:
+    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # a whole number must not be rounded up a step
+    return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
 
 
 def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
@@ -182,56 +246,6 @@ def unsure_below(p_female: Floats, female: Booleans) -> float:
         if labelled.any() and wrong[labelled].mean() <= RISK * wrong.mean():
             return float(threshold)
     return 0.5
-
-
-def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
-    """Mean distance of confidence and accuracy over bins of the confidence (Guo et al., ICML 2017).
-
-    Args:
-        p_female: (n,) calibrated.
-        female: (n,) whether the face is labelled female; n is at least 1.
-    """
-    sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = [abs(float((sure - right)[bins == i].sum())) for i in range(BINS)]
-    return sum(gaps) / len(sure)
-
-
-def gender_figures(
-    labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float | None
-) -> dict[str, float]:
-    """How far the gender's probabilities can be trusted; empty where no gender is labelled.
-
-    Args:
-        labels: n rows of a manifest.
-        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``; None
-            throughout where it is not known.
-        threshold: Probability of the likelier gender from which the predictor gives a label; None where it is
-            not known.
-
-    Returns:
-        ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
-        faces with a label; ``labelled_accuracy``, that of those.
-    """
-    p_female = predictions["p_female"].to_numpy(np.float64)
-    known = (labels["gender"] != "").to_numpy(bool) & np.isfinite(p_female)
-    if not known.any():
-        return {}
-    p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
-    figures = {
-        "n": float(known.sum()),
-        "expected_calibration_error": expected_calibration_error(p_female, female),
-    }
-    if threshold is not None:
-        figures["unsure_below"] = threshold
-    given = predictions["gender"][known]
-    if given.isna().all():
-        return figures
-    labelled = (given != "uncertain").to_numpy(bool)
-    figures["labelled"] = float(labelled.mean())
-    if labelled.any():
-        figures["labelled_accuracy"] = float(((p_female >= 0.5) == female)[labelled].mean())
-    return figures
 
 
 def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[Prediction]:

@@ -11,7 +11,14 @@ import pandas as pd
 
 from mien.evaluation.bootstrap import REPLICATES, bootstrap_means, percentile_interval
 
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
 CONFIDENCE = 0.95
+
+BINS = 15
+"""Of the expected calibration error, as in Guo et al., "On calibration of modern neural networks"."""
+
 Unit = Literal["years", "years²", "share"]
 Better = Literal["lower", "higher", "nearer to 0", "neither"]
 
@@ -202,3 +209,53 @@ def cluster_numbers(group: "pd.Series[str]") -> npt.NDArray[np.int64]:
 
 def _floats(column: "pd.Series[float]") -> npt.NDArray[np.float64]:
     return np.asarray(column, np.float64)
+
+
+def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
+    """Mean distance of confidence and accuracy over bins of the confidence (Guo et al., ICML 2017).
+
+    Args:
+        p_female: (n,) calibrated.
+        female: (n,) whether the face is labelled female; n is at least 1.
+    """
+    sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = [abs(float((sure - right)[bins == i].sum())) for i in range(BINS)]
+    return sum(gaps) / len(sure)
+
+
+def gender_figures(
+    labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float | None
+) -> dict[str, float]:
+    """How far the gender's probabilities can be trusted; empty where no gender is labelled.
+
+    Args:
+        labels: n rows of a manifest.
+        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``; None
+            throughout where it is not known.
+        threshold: Probability of the likelier gender from which the predictor gives a label; None where it is
+            not known.
+
+    Returns:
+        ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
+        faces with a label; ``labelled_accuracy``, that of those.
+    """
+    p_female = predictions["p_female"].to_numpy(np.float64)
+    known = (labels["gender"] != "").to_numpy(bool) & np.isfinite(p_female)
+    if not known.any():
+        return {}
+    p_female, female = p_female[known], (labels["gender"] == "female").to_numpy(bool)[known]
+    figures = {
+        "n": float(known.sum()),
+        "expected_calibration_error": expected_calibration_error(p_female, female),
+    }
+    if threshold is not None:
+        figures["unsure_below"] = threshold
+    given = predictions["gender"][known]
+    if given.isna().all():
+        return figures
+    labelled = (given != "uncertain").to_numpy(bool)
+    figures["labelled"] = float(labelled.mean())
+    if labelled.any():
+        figures["labelled_accuracy"] = float(((p_female >= 0.5) == female)[labelled].mean())
+    return figures

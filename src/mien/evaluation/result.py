@@ -43,7 +43,7 @@ class Evaluation:
         predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, gender,
             error, unreadable``.
         scores: The figures.
-        gender_probabilities: See :func:`~mien.evaluation.calibration.gender_figures`.
+        gender_probabilities: See :func:`~mien.evaluation.metrics.gender_figures`.
     """
 
     manifest: str

@@ -10,8 +10,9 @@ import pandas as pd
 from mien.data.layout import part_name, read_table
 from mien.data.manifest import need_crops, read_manifest
 from mien.errors import DataError
-from mien.evaluation.calibration import LEAST_OF_EACH, gender_figures, predict_crosswise
+from mien.evaluation.calibration import LEAST_OF_EACH, predict_crosswise
 from mien.evaluation.groups import Scores, score
+from mien.evaluation.metrics import gender_figures
 from mien.evaluation.predictions import (
     Prediction,
     as_table,

@@ -7,7 +7,6 @@ prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world"
 one quantile for all would hold too often at some ages and too seldom at others.
 """
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -16,18 +15,6 @@ import numpy.typing as npt
 from mien.pipeline.metadata import IntervalCalibration
 
 Floats = npt.NDArray[np.float64]
-
-COVERAGES = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
-"""The coverages that :func:`calibrate` tabulates: 0.50, 0.51 … 0.99."""
-
-BAND = 10
-"""Years of a band, unless it holds too few faces."""
-
-LEAST_IN_BAND = 30
-"""Faces of a band; decades with fewer share one."""
-
-LEAST_FACES = 10
-"""Faces below which nothing can be said of a coverage of nine in ten."""
 
 
 def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
@@ -116,55 +103,6 @@ def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
         )
 
 
-def calibrate(
-    age_probabilities: npt.ArrayLike, ages: npt.ArrayLike, *, age_min: int = 0
-) -> IntervalCalibration:
-    """Measure the half masses on faces that were not trained on (split conformal prediction).
-
-    In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
-    ``|F(y) - 1/2|``. The interval of a new face like these then holds its age with a probability of at least
-    c in every band. Being the hull of what the bands allow, it holds a little more often than that. To narrow
-    it until it holds c of these same faces would take the guarantee away.
-
-    Args:
-        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        ages: (n,) labelled ages in years; those beyond the bins count as the first or last bin's.
-        age_min: Age in years of the first bin.
-
-    Raises:
-        ValueError: If there are fewer than ten faces, or the lengths differ.
-    """
-    cdf, years = _cdf(age_probabilities), np.asarray(ages, np.float64)
-    if years.shape != (len(cdf),):
-        raise ValueError(f"expected as many ages as distributions, got {years.shape} and {len(cdf)}")
-    if len(years) < LEAST_FACES:
-        raise ValueError(f"expected at least {LEAST_FACES} faces, got {len(years)}")
-    position = np.clip(years - age_min, 0, cdf.shape[1] - 2) + 0.5
-    scores, starts = np.abs(_reached(cdf, position) - 0.5), _bands(position - 0.5)
-    band = np.searchsorted(starts, position - 0.5, side="right") - 1
-    columns = [np.sort(scores[band == i]) for i in range(len(starts))]
-    return IntervalCalibration(
-        coverage=COVERAGES,
-        ages=tuple(int(start) + age_min for start in starts),
-        half_mass=tuple(
-            tuple(_conformal_quantile(column, level) for column in columns) for level in COVERAGES
-        ),
-        n=len(years),
-    )
-
-
-def _bands(ages: Floats) -> npt.NDArray[np.int64]:
-    """The first age of each band: the decades, but for those with too few faces of their own or beyond.
-
-    The first is halved: a baby's age shows far more closely than a schoolchild's.
-    """
-    starts = [0]
-    for start in (BAND // 2, *range(BAND, int(ages.max()) + 1, BAND)):
-        if min((ages >= start).sum(), ((ages >= starts[-1]) & (ages < start)).sum()) >= LEAST_IN_BAND:
-            starts.append(start)
-    return np.array(starts)
-
-
 def _hull(cdf: Floats, starts: npt.NDArray[np.int64], half_mass: list[float]) -> tuple[Floats, Floats]:
     """Ends of the intervals, as positions in bins from the first edge."""
     low = high = _quantile(cdf, 0.5)
@@ -183,11 +121,6 @@ def _hull(cdf: Floats, starts: npt.NDArray[np.int64], half_mass: list[float]) ->
 
 def _to_years(position: Floats, cdf: Floats, age_min: int) -> Floats:
     return np.clip(age_min - 0.5 + position, 0, age_min + cdf.shape[1] - 2)
-
-
-def _conformal_quantile(ordered: Floats, level: float) -> float:
-    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # a whole number must not be rounded up a step
-    return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
 
 
 def _cdf(age_probabilities: npt.ArrayLike) -> Floats:

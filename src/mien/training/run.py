@@ -13,10 +13,9 @@ from mien.data.chips import read_chips
 from mien.data.crop import look_like_photos
 from mien.data.manifest import exact_ages, need_crops, read_manifest
 from mien.errors import TrainingError
-from mien.evaluation.calibration import must_judge_by_bins
+from mien.evaluation.calibration import LEAST_FACES, must_judge_by_bins
 from mien.files import contents_of, refuse_overwriting
 from mien.pipeline.detect import make_detector
-from mien.pipeline.intervals import LEAST_FACES
 from mien.request import DEFAULT_DETECTOR
 from mien.training.checkpoint import SUFFIX, load_checkpoint
 from mien.training.dataset import Batch, ChipDataset, ShareSampler, load_chips

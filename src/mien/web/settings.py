@@ -31,73 +31,74 @@ class Settings(BaseModel):
         default=5000,
         ge=0,
         le=65535,
-        description="Port to listen on; 0 takes a free one. PORT is heeded, too.",
+        description="Port to listen on; 0 takes a free one. The variable PORT works, too.",
     )
     unix_socket: Path | None = Field(
         default=None, description="Path of a Unix socket to listen on, instead of host and port."
     )
     allowed_hosts: List = Field(
         default=(),
-        description="Names by which the server may be asked for, such as mien.example.org or "
-        "*.example.org; * for any.",
+        description="Host names that the server answers to, such as mien.example.org or *.example.org; * for "
+        "any.",
     )
     model: Path | None = Field(
-        default=None, description="Model file, or small or open, which are included; small if not given."
+        default=None,
+        description="Model file, or one of the included models, small or open; small if not given.",
     )
     device: Device = Field(
         default="cpu",
-        description="What the model runs on: auto, cpu, cuda, coreml, directml or openvino.",
+        description="Device that the model runs on: auto, cpu, cuda, coreml, directml or openvino.",
     )
     detectors: List = Field(
         default=(DEFAULT_DETECTOR,),
         min_length=1,
-        description="Detectors a request may name, the default one first; yunet:PATH is named yunet.",
+        description="Detectors that a request may name, the default one first; yunet:PATH is named yunet.",
     )
     coverage: float = Field(
-        default=0.9, gt=0, lt=1, description="Probability with which age intervals hold the labelled age."
+        default=0.9, gt=0, lt=1, description="Probability that age intervals cover the labelled age."
     )
-    workers: int = Field(default_factory=processors, ge=1, description="Photos in work at a time.")
+    workers: int = Field(
+        default_factory=processors, ge=1, description="Number of photos processed at a time."
+    )
     queue: int = Field(
-        default=32, ge=1, description="Photos that may wait for their turn; beyond, requests get 503."
+        default=32, ge=1, description="Number of photos that may wait; beyond that, requests get 503."
     )
     max_upload_mb: float = Field(
         default=32, gt=0, description="Largest request, all its photos together, in MB."
     )
     max_held_mb: float = Field(
-        default=512, gt=0, description="Uploads held in memory at once, in MB; beyond, requests get 503."
+        default=512, gt=0, description="Uploads held in memory at once, in MB; beyond that, requests get 503."
     )
     max_megapixels: float = Field(
         default=50, gt=0, le=100, description="Largest photo, in millions of pixels."
     )
-    max_files: int = Field(default=16, ge=1, description="Photos in one request.")
-    max_faces: int = Field(default=100, ge=1, description="Faces in one photo.")
+    max_files: int = Field(default=16, ge=1, description="Largest number of photos in one request.")
+    max_faces: int = Field(default=100, ge=1, description="Largest number of faces in one photo.")
     max_connections: int = Field(
         default=1000,
         ge=1,
-        description="Connections at a time; beyond, one that asks for nothing is closed.",
+        description="Largest number of connections; beyond that, an idle one is closed.",
     )
     upload_seconds: float = Field(default=60, gt=0, description="Time for a request to arrive.")
     answer_seconds: float = Field(
         default=30, gt=0, description="Time for a request to be answered, waiting included."
     )
     shutdown_seconds: int = Field(
-        default=30, ge=0, description="Time for what is under way when the server is stopped."
+        default=30, ge=0, description="Time to finish requests in progress when the server is stopped."
     )
     cors_origins: List = Field(
         default=(), description="Origins whose pages may use the API, such as https://example.org."
     )
-    frame_origins: List = Field(
-        default=(), description="Origins whose pages may show the page in a frame, likewise."
-    )
+    frame_origins: List = Field(default=(), description="Origins whose pages may show the page in a frame.")
     trusted_proxies: List = Field(
         default=("127.0.0.1", "::1"),
-        description="Addresses or networks of proxies whose X-Forwarded headers are heeded; * for any.",
+        description="Addresses or networks of proxies whose X-Forwarded headers are trusted; * for any.",
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="Form of the log's lines: text, or json for one object per line."
+        default="text", description="Format of the log: text, or json with one object per line."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level of the log: debug, info, warning or error."
+        default="info", description="Lowest level that is logged: debug, info, warning or error."
     )
 
     @field_validator(

@@ -23,6 +23,7 @@ LOSSLESS: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF", "HEIF"])
 @pytest.mark.parametrize("space", [(P3, 2.2), (ADOBE, 2.2), (PROPHOTO, 1.8), (SRGB, 1.0)])
 def test_profiles_are_brought_to_srgb(kind: str, space: tuple[Matrix, float]) -> None:
@@ -102,6 +103,7 @@ def hlg() -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize(("values", "transfer"), [(pq(), 16), (hlg(), 18)], ids=["PQ", "HLG"])
 class TestHighDynamicRange:
+    @pytest.mark.slow
     def test_heic_of_ten_bits(self, values: npt.NDArray[np.float64], transfer: int) -> None:
         deep = np.rint(65535 * values.clip(0, 1)).astype(np.uint16)
         buffer = io.BytesIO()

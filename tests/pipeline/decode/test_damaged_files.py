@@ -31,6 +31,7 @@ def good(kind: str) -> bytes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60)
 @given(data=st.data())
