@@ -55,9 +55,10 @@ def index(
     ] = None,
 ) -> None:
     """Make a manifest from a data set's folder or a table of faces; name the pictures that are left out."""
+    from mien.data.folders import label_files
     from mien.data.layout import Layout
     from mien.data.manifest import write_manifest
-    from mien.data.sources import SOURCES, index_folder, index_table, label_files
+    from mien.data.sources import SOURCES, index_folder, index_table
     from mien.files import refuse_overwriting
 
     if dataset == "list":

@@ -6,21 +6,20 @@ second and third also with one ``labels.csv``. FairFace's pictures, and those of
 the wider ``padded`` framing. Those whose faces are not where a crop has them have the framing ``photo``.
 """
 
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mien.data.layout import UNREADABLE, WORDS, Layout, parse_age, read_table
+from mien.data.folders import find_pictures, labelled_pictures, read_labels
+from mien.data.layout import WORDS, Layout, parse_age, read_table
 from mien.data.manifest import GENDERS, MAX_AGE, check_manifest, read_manifest, usable_rows
 from mien.data.pixels import write_pictures
 from mien.errors import DataError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 FAIRFACE_RACES = {
     "White": "White",
@@ -186,7 +185,9 @@ def _index_fairface(folder: Path) -> _Indexed:
     published = sorted(folder.glob("fairface_label_*.csv"))
     parts = {"train": "train", "val": "validation"}
     sides = {path: parts.get(path.stem.removeprefix("fairface_label_"), "") for path in published}
-    labels, left_out = _labels(folder, {"age", "gender", "race"}, sides or {folder / "labels.csv": ""})
+    labels, left_out = labelled_pictures(
+        folder, {"age", "gender", "race"}, sides or {folder / "labels.csv": ""}
+    )
     bounds = [_bin(text, folder) for text in labels["age"]]
     table = labels.assign(
         age_low=[low for low, _ in bounds],
@@ -200,7 +201,7 @@ def _index_fairface(folder: Path) -> _Indexed:
 def _index_all_age_faces(folder: Path) -> _Indexed:
     """File, age and gender: in ``labels.csv``, or as published, in the pictures' names."""
     if (folder / "labels.csv").is_file():
-        labels, left_out = _labels(folder, {"age", "gender"}, {folder / "labels.csv": ""})
+        labels, left_out = labelled_pictures(folder, {"age", "gender"}, {folder / "labels.csv": ""})
         return labels[["path", "age", "gender"]].assign(framing="padded"), left_out
     rows = []
     pictures, left_out = find_pictures(folder)
@@ -217,7 +218,7 @@ def _index_adience(folder: Path) -> _Indexed:
     """Tables of the folds (``fold_0_data.txt``, tabs); a picture is named by its user, face and photo."""
     tables = []
     for file in sorted(folder.glob("fold_*_data.txt")):
-        table = _read_labels(file, sep="\t")
+        table = read_labels(file, sep="\t")
         if missing := {"user_id", "original_image", "face_id", "age", "gender"} - set(table.columns):
             raise DataError(f"{file} lacks the column '{min(missing)}'; unpack the data set again.")
         tables.append(table.assign(fold=file.name.split("_data")[0]))
@@ -279,81 +280,19 @@ SOURCES: dict[str, Callable[[Path], _Indexed]] = {
 }
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The tables that a data set's folder has its labels in."""
-    return [path for pattern in ("*.csv", "*.txt") for path in folder.glob(pattern)]
-
-
 def _recognise(folder: Path) -> str:
     if any(folder.glob("fold_*_data.txt")):
         return "adience"
     if any(folder.glob("fairface_label_*.csv")):
         return "fairface"
     if (folder / "labels.csv").is_file():
-        return "fairface" if "race" in _read_labels(folder / "labels.csv") else "all-age-faces"
+        return "fairface" if "race" in read_labels(folder / "labels.csv") else "all-age-faces"
     pictures, _ = find_pictures(folder)
     if pictures and _ALL_AGE_FACES.match(pictures[0].name):
         return "all-age-faces"
     named = any(parse_utkface_name(path.name) for path in pictures)
     labels = (_labels_of_folders(path.relative_to(folder).parts[:-1]) for path in pictures)
     return "folders" if not named and any(low >= 0 or gender for low, _, gender in labels) else "utkface"
-
-
-def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """Every picture below a folder, sorted by file name; not the hidden ones, which other systems leave.
-
-    Links to folders are followed, each folder is read once.
-
-    Returns:
-        The pictures, and why a folder was not read, by its path.
-    """
-    pictures: list[Path] = []
-    skipped: dict[str, str] = {}
-    seen: dict[tuple[int, int], str] = {}
-
-    def unreadable(error: OSError) -> None:
-        skipped[str(error.filename)] = f"cannot be read ({error.strerror})"
-
-    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        folders.sort()
-        for name in list(folders):
-            path = Path(here, name)
-            state = path.stat()
-            first = seen.setdefault((state.st_dev, state.st_ino), str(path))
-            if first != str(path) or path.samefile(folder):
-                skipped[str(path)] = "a link to a folder that is read already"
-                folders.remove(name)
-        wanted = (Path(here, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
-        pictures += (path for path in wanted if path.is_file() and not path.name.startswith("."))
-    return sorted(pictures, key=lambda path: path.name), skipped
-
-
-def _labels(folder: Path, needed: set[str], sides: Mapping[Path, str]) -> _Indexed:
-    """Rows of tables of labels whose picture exists, with absolute paths; what lacks a picture or a row."""
-    tables = []
-    for file, split in sides.items():
-        table = _read_labels(file)
-        if missing := ({"file"} | needed) - set(table.columns):
-            raise DataError(f"{file} lacks the column '{min(missing)}'; unpack the data set again.")
-        tables.append(table.assign(split=split))
-    table = pd.concat(tables, ignore_index=True)
-    table = table.assign(path=[str(folder / str(name)) for name in table["file"]])
-    where = " or ".join(file.name for file in sides)
-    found, left_out = find_pictures(folder)
-    pictures = {str(path) for path in found}
-    left_out |= {path: f"no row in {where}" for path in sorted(pictures - set(table["path"]))}
-    there = table["path"].isin(pictures)
-    left_out |= dict.fromkeys(table["path"][~there], f"named in {where} but missing")
-    return table[there], left_out
-
-
-def _read_labels(path: Path, sep: str = ",") -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path.parent} has no {path.name}; give the folder the data set was unpacked into.")
-    try:
-        return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
-    except UNREADABLE:
-        raise DataError(f"{path} is not a readable CSV file; unpack the data set again.") from None
 
 
 def _bin(text: str, folder: Path) -> tuple[float, float]:

@@ -1,0 +1,77 @@
+"""The pictures and the tables of labels in a data set's folder."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mien.data.layout import UNREADABLE
+from mien.errors import DataError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The tables that a data set's folder has its labels in."""
+    return [path for pattern in ("*.csv", "*.txt") for path in folder.glob(pattern)]
+
+
+def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """Every picture below a folder, sorted by file name; not the hidden ones, which other systems leave.
+
+    Links to folders are followed, each folder is read once.
+
+    Returns:
+        The pictures, and why a folder was not read, by its path.
+    """
+    pictures: list[Path] = []
+    skipped: dict[str, str] = {}
+    seen: dict[tuple[int, int], str] = {}
+
+    def unreadable(error: OSError) -> None:
+        skipped[str(error.filename)] = f"cannot be read ({error.strerror})"
+
+    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        folders.sort()
+        for name in list(folders):
+            path = Path(here, name)
+            state = path.stat()
+            first = seen.setdefault((state.st_dev, state.st_ino), str(path))
+            if first != str(path) or path.samefile(folder):
+                skipped[str(path)] = "a link to a folder that is read already"
+                folders.remove(name)
+        wanted = (Path(here, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        pictures += (path for path in wanted if path.is_file() and not path.name.startswith("."))
+    return sorted(pictures, key=lambda path: path.name), skipped
+
+
+def labelled_pictures(
+    folder: Path, needed: set[str], sides: Mapping[Path, str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Rows of label tables whose picture exists, with absolute paths; and what lacks a picture or a row."""
+    tables = []
+    for file, split in sides.items():
+        table = read_labels(file)
+        if missing := ({"file"} | needed) - set(table.columns):
+            raise DataError(f"{file} lacks the column '{min(missing)}'; unpack the data set again.")
+        tables.append(table.assign(split=split))
+    table = pd.concat(tables, ignore_index=True)
+    table = table.assign(path=[str(folder / str(name)) for name in table["file"]])
+    where = " or ".join(file.name for file in sides)
+    found, left_out = find_pictures(folder)
+    pictures = {str(path) for path in found}
+    left_out |= {path: f"no row in {where}" for path in sorted(pictures - set(table["path"]))}
+    there = table["path"].isin(pictures)
+    left_out |= dict.fromkeys(table["path"][~there], f"named in {where} but missing")
+    return table[there], left_out
+
+
+def read_labels(path: Path, sep: str = ",") -> pd.DataFrame:
+    """A table of labels, all as texts."""
+    if not path.is_file():
+        raise DataError(f"{path.parent} has no {path.name}; give the folder the data set was unpacked into.")
+    try:
+        return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
+    except UNREADABLE:
+        raise DataError(f"{path} is not a readable CSV file; unpack the data set again.") from None
