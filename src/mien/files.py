@@ -1,4 +1,4 @@
-"""Files that take effort to make: written beside their place and renamed, never over what is read."""
+"""Writing files safely: to a temporary file that is renamed, and never over an input."""
 
 import errno
 import hashlib
@@ -41,7 +41,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse to write over what a command reads, whatever the names the file goes by.
+    """Refuse to overwrite an input of a command, under whatever name.
 
     Args:
         outputs: Files to be written; None where there is none.

@@ -10,23 +10,23 @@ from mien.pipeline.intervals import age_at, mass_below
 from mien.results import AgeEstimate, Estimate, GenderEstimate
 
 FLAGGED = 0.5
-"""What each flag of a look leaves of its weight."""
+"""Factor by which each flag lowers the weight of a look."""
 
 CLEAR = 96
-"""Side of a face in pixels (mean of the box's width and height) from which a larger one shows no more."""
+"""Side of a face in pixels (mean of the box's width and height) above which the weight does not grow."""
 
 SHARP = 0.3
-"""Sharpness likewise."""
+"""Sharpness above which the weight does not grow."""
 
 LEAST = 0.05
-"""Of what counts fully; so that a look counts at least a little, however small or blurred."""
+"""Minimum of each factor, so that even a small or blurred look has some weight."""
 
 
 def weight_of(look: Estimate) -> float:
-    """How much a look counts, by how well it can be seen: its size, its sharpness and its flags.
+    """The weight of a look, from its size, its sharpness and its flags.
 
-    The detection score counts by the flag ``low_score`` alone: detectors differ in scale, and weighting by it
-    made the error no smaller.
+    The detection score counts only through the flag ``low_score``: detectors differ in scale, and weighting
+    by the score did not lower the error.
     """
     side = (look.box.width + look.box.height) / 2
     clear = [side / CLEAR] if look.sharpness is None else [side / CLEAR, look.sharpness / SHARP]
@@ -58,7 +58,7 @@ class Fusion:
 
     @property
     def best(self) -> Estimate:
-        """The look that can be seen best.
+        """The look with the highest weight.
 
         Raises:
             ValueError: If there was none.
@@ -93,7 +93,7 @@ class Fusion:
             self._best = look
 
     def estimate(self) -> Estimate:
-        """What the looks say together; see :func:`fuse`.
+        """The combined estimate; see :func:`fuse`.
 
         Raises:
             ValueError: If there was none.
@@ -114,11 +114,12 @@ def fuse(estimates: Iterable[Estimate]) -> Estimate:
     """One estimate from several looks at one person, taken about the same time.
 
     The age distributions and the probabilities of the perceived gender are averaged (a linear opinion pool:
-    Stone, "The opinion pool", 1961), each look weighted by how well it can be seen. The interval leaves out
-    as much of the average at either end as the looks' own intervals leave out of theirs, on average. It does
-    not shrink with the number of looks, since looks at one face err alike. On spoilt pictures of validation
-    faces eight looks had a mean absolute error of 4.5 years against 5.1 of one, and intervals for 90 % held
-    in 94.5 %. Those were looks of one photo each, which are more alike than photos of one person.
+    Stone, "The opinion pool", 1961), weighted by how clearly each look shows the face. The interval cuts off
+    as much of the average at either end as the intervals of the looks cut off theirs, on average. It does
+    not shrink with the number of looks, because the errors of looks at one face are correlated. On degraded
+    pictures of validation faces, eight looks had a mean absolute error of 4.5 years against 5.1 for one, and
+    90 % intervals covered 94.5 %. These looks were versions of one photo, which are more alike than
+    different photos of a person.
 
     Args:
         estimates: Of one person, with their age distributions: ``predict(photo, distribution=True)``.

@@ -1,4 +1,4 @@
-"""The answer for one photo."""
+"""The result for one photo."""
 
 import io
 from base64 import b64encode

@@ -47,20 +47,20 @@ from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
 CHIPS_AT_ONCE = 32
-"""A stream runs the model as soon as this many faces wait for it …"""
+"""A stream runs the model as soon as this many faces are waiting …"""
 
 PATIENCE = 0.25
 """… or when the first photo has waited for this many seconds."""
 
 LONGEST_SHAPE = 50
-"""A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
+"""A photo more than this many times as long as wide is not searched for faces."""
 
 _ONE_PHOTO = (str, bytes, bytearray, memoryview, os.PathLike, EncodedPhoto, Photo, Image.Image)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What is kept of a photo until the model has seen its faces: not its pixels."""
+    """What is kept of a photo until the model has run on its faces; the pixels are not."""
 
     name: str
     width: int = 0

@@ -8,7 +8,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def processors(cgroup: Path = CGROUP) -> int:
-    """The processors that are neither taken away by the affinity nor by a container's limit; at least one.
+    """The number of processors within the CPU affinity and a container's limit; at least one.
 
     Args:
         cgroup: Where Linux tells of the container's limits (cgroup v2: ``cpu.max``; v1: ``cpu.cfs_*_us``).

@@ -1,4 +1,4 @@
-"""Estimates by a mien server instead of by this machine."""
+"""Estimates from a mien server instead of this machine."""
 
 import json
 import math
@@ -24,19 +24,19 @@ from mien.request import Options, Request
 from mien.results import AgeEstimate, Box, Estimate, GenderEstimate, Points
 
 ATTEMPTS = 10
-"""How often a photo is offered to a server that is busy, or starting anew."""
+"""Number of attempts to send a photo to a server that is busy or restarting."""
 
 ENOUGH = 2
-"""How often a photo is offered again after its sending was cut off: perhaps it is too large."""
+"""Number of further attempts after the upload was cut off; the photo may be too large."""
 
 LONGEST_WAIT = 60.0
-"""Seconds between two of them, whatever the server asks for."""
+"""Maximum number of seconds between two attempts, whatever the server asks for."""
 
 PHOTO_PROBLEMS = (400, 408, 413)
-"""Statuses that tell of a photo, not of the whole request."""
+"""Statuses that concern a photo, not the whole request."""
 
 PASSING = (429, 502, 503, 504)
-"""Statuses of a server that may soon do better."""
+"""Statuses after which another attempt may succeed."""
 
 AUTHORIZATION = "MIEN_SERVER_AUTHORIZATION"
 """The variable that may hold the Authorization header's value; other users of the machine cannot read it."""
@@ -135,7 +135,7 @@ class RemotePredictor:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
             if not self._was_there:
                 raise ServerError(self._unreachable(reason)) from None
-            # It was there a moment ago: perhaps it starts anew.
+            # It answered a moment ago, so it may be restarting.
             broken = isinstance(getattr(error, "reason", error), ConnectionResetError | BrokenPipeError)
             return _Answer(503, cut_off=reason, broken=broken)
         self._was_there = True
@@ -182,7 +182,7 @@ _HOW_TO_LOG_IN = (
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would turn the request into one without a photo."""
+    """Refuses redirects: they would turn the request into one without a photo."""
 
     def redirect_request(
         self,
@@ -322,7 +322,7 @@ def _gender(p_female: float, label: str) -> GenderEstimate:
 
 
 def _at_least(age: dict[str, Any]) -> tuple[tuple[int, float], ...]:
-    """The probabilities of being at least so old, if any were asked for."""
+    """The probabilities of ``at_least``, if any were asked for."""
     return tuple((int(years), p) for years, p in age.get("at_least", {}).items())
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, TypedDict, get_args
 DEFAULT_DETECTOR = "mien"
 
 LEAST_SIDE, MOST_SIDE = 32, 2560
-"""Of ``longest_side``: what a net sees at all, and four times the detector's own. Sixteen times the time and
-memory is what one request may cost: half a second and 0.3 GB with mien's detector and a square photo."""
+"""Limits of ``longest_side``. The upper one is four times the detector's default, so a request may cost
+sixteen times the time and memory: half a second and 0.3 GB with mien's detector and a square photo."""
 
 Faces = Literal["detect", "aligned"]
 Framing = Literal["utkface", "padded"]
@@ -68,7 +68,7 @@ class Request:
     (18, 21)
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # for those who parse texts
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # where pydantic reads it
 
     faces: Faces = field(
         default="detect",

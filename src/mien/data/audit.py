@@ -1,4 +1,4 @@
-"""Audit a data set: what cannot be read, what is there twice, which labels disagree, and what it holds."""
+"""Audit a data set: unreadable pictures, duplicates, contradictory labels, and counts of faces."""
 
 import os.path
 from collections import Counter
@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Pictures that are the same.
+    """A group of duplicate pictures.
 
     Attributes:
         faces: Their paths, with the labels of each, in the order of the manifest.
@@ -74,7 +74,7 @@ class Audit:
 
 
 def audit(faces: FaceSet) -> Audit:
-    """Read every picture of a data set and compare them all; unreadable ones are listed and left aside."""
+    """Read and compare all pictures of a data set; unreadable ones are listed and left out."""
     table = faces.table
     folder = Path(os.path.commonpath([Path(path).parent for path in table["path"]]))
     names = [relative_path(path, folder) for path in table["path"]]

@@ -1,4 +1,4 @@
-"""From the rows of a manifest to chips: one reading, for training, calibration and export."""
+"""Chips of a manifest's rows: one reader for training, calibration and export."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

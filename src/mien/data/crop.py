@@ -1,4 +1,4 @@
-"""Cut the faces out of whole photos, so that they can be trained on; and tell photos from crops."""
+"""Cut faces out of whole photos for training, and tell photos from face crops."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,16 +25,16 @@ from mien.progress import progress
 from mien.results import Box, Face
 
 SIDE = 200
-"""Pixels of a crop's side, as UTKFace's."""
+"""Side of a crop in pixels, as in UTKFace."""
 
 BOX = ("x1", "y1", "x2", "y2")
 """Columns of a manifest that say which face of a photo is meant, in pixels."""
 
 MEANT = 0.3
-"""Intersection over union from which a detected face is the one that is meant."""
+"""Intersection over union above which a detected face is the one in the row's box."""
 
 LOOKED_AT, LEAST_SEEN = 48, 8
-"""Pictures looked at to tell photos from crops; faces to be found in them for a verdict."""
+"""Number of pictures that are checked to tell photos from crops, and of faces needed for a verdict."""
 
 FAR = 0.1
 """Share of a crop's side by which the landmark that is most off is off in whole photos.
@@ -74,7 +74,7 @@ def crop_faces(table: pd.DataFrame, detector: Detector, folder: Path) -> tuple[p
 
 
 def look_like_photos(table: pd.DataFrame, detector: Detector) -> bool:
-    """Whether most of some pictures of a manifest do not have their face where a crop has it."""
+    """Whether most pictures of a sample of the manifest do not have their face where a crop has it."""
     if table.empty:
         return False
     some = table.iloc[np.linspace(0, len(table) - 1, LOOKED_AT, dtype=np.intp)].drop_duplicates("path")
@@ -93,7 +93,7 @@ def look_like_photos(table: pd.DataFrame, detector: Detector) -> bool:
 
 
 def _crop(detector: Detector, job: tuple[str, Box | None, Path]) -> str:
-    """Cut a face; return why there is none, or nothing."""
+    """Cut a face out; return the reason if there is none."""
     path, meant, target = job
     try:
         photo = read_photo(path)

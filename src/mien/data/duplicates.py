@@ -1,4 +1,4 @@
-"""Find pictures that are the same: byte for byte, or near-identical (recompressed, rescaled, regraded).
+"""Find duplicate pictures: byte-identical, or near-identical (recompressed, rescaled, other colours).
 
 Among the 18,966 training-side UTKFace pictures every pair looked at above a thumbnail correlation of 0.965
 showed one photo twice; from 0.95 to 0.965 most pairs showed different people. Pictures that have much in
@@ -33,7 +33,7 @@ UTKFace, 0.09 for FairFace, 0.21 for All-Age-Faces and 0.89 for faces under an o
 """
 
 MANY = 20_000
-"""Pictures from whose number on comparing them takes long enough for a progress bar."""
+"""Number of pictures above which the comparison takes long enough for a progress bar."""
 
 Vector = npt.NDArray[np.float32]
 Pairs = npt.NDArray[np.intp]
@@ -41,7 +41,7 @@ Pairs = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """What pictures are compared by, in the order of their paths.
+    """Data that pictures are compared by, in the order of their paths.
 
     Attributes:
         hashes: SHA-256 of each file's bytes, in hexadecimal; for a file that cannot be opened, of its path.
@@ -69,7 +69,7 @@ def fingerprint(paths: Sequence[str]) -> Fingerprints:
 
 
 def without_common(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Thumbnails less their mean, where they have much in common; see :data:`COMMON`."""
+    """Thumbnails minus their mean if they have much in common; see :data:`COMMON`."""
     mean = vectors.mean(0) if len(vectors) >= LEAST_PICTURES else np.zeros(vectors.shape[1], np.float32)
     if not COMMON <= float(mean @ mean) <= NEAR_IDENTICAL:  # the mean correlation of all pairs
         return vectors
@@ -91,10 +91,10 @@ def near_identical(prints: Fingerprints) -> Pairs:
 
 
 def without_chains(pairs: Pairs, hashes: Sequence[str]) -> Pairs:
-    """Those pairs that join each picture to the one of its like that is like the most others.
+    """The pairs that join each picture to the similar picture with the most similar pictures.
 
-    Where A is like B and B is like C, A need not be like C, and a row of such steps would join faces that
-    have nothing in common. So a group holds a picture and what is like it, not what is like those in turn.
+    If A is similar to B and B to C, A need not be similar to C. A chain of such steps would join faces that
+    have nothing in common. So a group holds one picture and the pictures similar to it.
 
     Args:
         pairs: (pairs, 2) indices.
@@ -149,7 +149,7 @@ def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NE
 
 
 def is_suspicious(size: int, faces: int) -> bool:
-    """Whether a group is so large that pictures may count as the same that are not: a twentieth of all."""
+    """Whether a group is so large (a twentieth of all pictures) that it may join different pictures."""
     return size > max(20, 0.05 * faces)
 
 

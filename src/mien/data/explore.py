@@ -17,7 +17,7 @@ from mien.pipeline.images import read_photo
 from mien.progress import progress
 
 SIDE = 144
-"""Pixels of a face on the sheet."""
+"""Side of a face on the sheet, in pixels."""
 
 _GAP = 10
 _CAPTION = 40

@@ -1,6 +1,6 @@
-"""Tables of faces as people have them: other names, cases, separators and words for the manifest's.
+"""Tables of faces with other column names, cases, separators and words than a manifest's.
 
-What can mean only one thing is understood, and said; the rest is for :class:`Layout` to say.
+What is unambiguous is understood and reported; :class:`Layout` states the rest.
 """
 
 import lzma
@@ -43,7 +43,7 @@ SYNONYMS = {
     "born": ("dob", "birth_date", "birthdate", "date_of_birth"),
     "taken": ("photo_taken", "photo_date", "date_taken"),
 }
-"""The manifest's columns, two that give an age where there is none, and names that can mean nothing else."""
+"""Other unambiguous names of the manifest's columns, and of two columns that give an age if there is none."""
 
 WORDS = {
     "gender": {"m": "male", "man": "male", "f": "female", "woman": "female"},
@@ -55,23 +55,23 @@ WORDS = {
         "testing": "test",
     },
 }
-"""Words of a column's values, in lower case, that can mean nothing else."""
+"""Other unambiguous words for a column's values, in lower case."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "unknown", "?"})
-"""Words for what is not known: of an age, a gender or a split; a person or a race may be called so."""
+"""Words for an unknown age, gender or split; for a person or a race they are ordinary names."""
 
 OLDEST = 116.0
-"""Upper end of a bin without one, such as 60+."""
+"""Upper end of an open age bin, such as 60+."""
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""What pandas raises for a file that is no table, or is not compressed as its name says."""
+"""Exceptions of pandas for a file that is no table, or is not compressed as its name says."""
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a table's columns and values mean, where they do not say it themselves.
+    """The meaning of a table's columns and values that are ambiguous.
 
     Attributes:
         columns: The table's own name of a column, by the manifest's.
@@ -83,7 +83,7 @@ class Layout:
 
     @classmethod
     def parse(cls, columns: Iterable[str], values: Iterable[str]) -> Self:
-        """From what a user writes.
+        """Parse the options of the command line.
 
         Args:
             columns: Such as ``path=image_file``.
@@ -256,7 +256,7 @@ def _alike(own: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _understand_values(table: pd.DataFrame, column: str, layout: Layout) -> list[str]:
-    """Put the manifest's words in place of others; return what was understood."""
+    """Replace other words by the manifest's; return the replacements."""
     words = WORDS.get(column, {})
     meant, understood = {}, []
     for own in table[column].unique():
@@ -272,7 +272,7 @@ def _understand_values(table: pd.DataFrame, column: str, layout: Layout) -> list
 
 
 def _understand_ages(table: pd.DataFrame) -> list[str]:
-    """Move ranges into the columns of bins."""
+    """Move age ranges into the columns of bins."""
     bounds = {own: parse_age(own) for own in table["age"].unique()}
     exact = {own: repr(low) for own, (low, high) in bounds.items() if low == high}
     ranges = {own: pair for own, pair in bounds.items() if pair[0] < pair[1]}

@@ -23,7 +23,7 @@ _AGES = ("age", "age_low", "age_high")
 _MEND = "mend or remove the row"
 
 _Problem = tuple["pd.Series[bool]", str, str]
-"""Which rows, what they have, what to do about it."""
+"""A message about rows: which rows, what is wrong, what to do."""
 
 
 def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def check_manifest(table: pd.DataFrame, source: str, folder: Path) -> pd.DataFra
 
 
 def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The rows of a table that have the manifest's form, and why each other one has not, by its path and row.
+    """The valid rows of a table, and what is wrong with each other row, by its path and row.
 
     Raises:
         DataError: If a column is missing.
@@ -81,12 +81,12 @@ def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.Data
 
 
 def exact_ages(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows have an age that is known to the year, not as a bin."""
+    """Mask of the rows whose age is exact, not a bin."""
     return table["age_low"] == table["age_high"]
 
 
 def need_crops(table: pd.DataFrame, source: Path) -> None:
-    """Refuse whole photos where faces must have been cut out.
+    """Refuse whole photos where face crops are needed.
 
     Raises:
         DataError: If the framing of a row is ``photo``.

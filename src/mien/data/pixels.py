@@ -1,4 +1,4 @@
-"""Tables that hold the pictures themselves, as numbers in a column ``pixels``: they become files."""
+"""Write pictures that a table holds as numbers in a column ``pixels`` to files."""
 
 import math
 from pathlib import Path

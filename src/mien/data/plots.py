@@ -1,4 +1,4 @@
-"""Plot how ages and genders are spread over a data set and its parts."""
+"""Plot the distributions of ages and genders in a data set and its parts."""
 
 from pathlib import Path
 

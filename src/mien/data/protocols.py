@@ -1,4 +1,4 @@
-"""Protocols: published ways to choose the test side of a data set, so that figures can be compared."""
+"""Protocols: published test splits of data sets, so that figures can be compared."""
 
 import hashlib
 from collections import Counter

@@ -42,11 +42,11 @@ _COMPLETE = re.compile(rf"^(?P<age>\d{{1,3}})_(?P<gender>[01]?)_(?P<race>[0-4])_
 _SHORT = re.compile(rf"^(?P<age>\d{{1,3}})_\d_\d{{8,}}{_ENDING}", re.IGNORECASE)
 _ALL_AGE_FACES = re.compile(r"^(?P<number>\d{5})A(?P<age>\d{2})\.")
 LONGEST_AGE = 12
-"""Letters of a folder's name that may be an age."""
+"""Maximum length of a folder's name that may be an age."""
 
 ARCHIVES = {".tar", ".tgz", ".gz", ".zip", ".7z", ".rar"}
 LAST_FEMALE = 7380
-"""All-Age-Faces numbers its people: women up to this one, men from the next on."""
+"""All-Age-Faces numbers its people: women have the numbers up to this one, men the others."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def load_faces(path: Path) -> FaceSet:
 
 
 def index_table(path: Path, layout: Layout, pictures: Path | None = None) -> FaceSet:
-    """Index a table of one's own: any columns and words that are understood or that the layout explains.
+    """Index a table of one's own: any columns and words that are understood or that the layout states.
 
     Rows that cannot be used, for a label that is missing or wrong or for a picture that is not there, are
     left out.

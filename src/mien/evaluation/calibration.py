@@ -40,16 +40,16 @@ LEAST_FACES = 10
 """Faces below which nothing can be said of a coverage of nine in ten."""
 
 LEAST_OF_EACH = 50
-"""Faces of each gender below which its probabilities are left as they are."""
+"""Number of faces of each gender needed to calibrate the gender probabilities."""
 
 RISK = 0.5
-"""Labels are withheld until they are wrong this many times as often as if every face had one."""
+"""Error rate of the labels that are given, relative to labelling every face."""
 
 AT_ONCE = 256
-"""Faces whose chips are held in memory together."""
+"""Number of faces whose chips are in memory together."""
 
 FOLDS = 5
-"""Parts that faces are divided into where they calibrate a model and judge it."""
+"""Number of folds of the cross-calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Answers:
     p_female: Floats
 
     def __getitem__(self, rows: Booleans) -> "Answers":
-        """Those of some faces."""
+        """The answers for some faces."""
         return Answers(self.age_probabilities[rows], self.p_female[rows])
 
 
@@ -85,7 +85,7 @@ def observe(model: "Model", table: pd.DataFrame) -> Answers:
 
 
 def must_judge_by_bins(labels: pd.DataFrame) -> bool:
-    """Whether too few ages of a manifest's rows are exact, and others are known as bins."""
+    """Whether too few ages are exact to calibrate on, and others are known as bins."""
     exact = exact_ages(labels)
     return bool((labels["age_low"] < labels["age_high"]).any()) and int(exact.sum()) < LEAST_FACES
 
@@ -249,10 +249,10 @@ def unsure_below(p_female: Floats, female: Booleans) -> float:
 
 
 def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[Prediction]:
-    """Predict for faces that calibrated the model, as if they had not.
+    """Predict for the faces that the model was calibrated on, by 5-fold cross-calibration.
 
-    The model is asked about each fifth of the faces, calibrated on the other four, which comes near to what
-    all of them give (Vovk, "Cross-conformal predictors", 2015, divides them so); groups stay together.
+    Each fifth of the faces is predicted by the model calibrated on the other four (following Vovk,
+    "Cross-conformal predictors", 2015). Rows of one group stay in one fold.
 
     Args:
         table: As for :func:`~mien.evaluation.predictions.predict_manifest`, of face crops.

@@ -1,4 +1,4 @@
-"""Whom it is measured on: all faces together, and by age, gender and race."""
+"""Metrics for all faces together, and by age, gender and race."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from mien.evaluation.thresholds import LEGAL_AGE, THRESHOLD_METRICS, threshold_v
 Measurements = Mapping[str, Measurement]
 
 LEAST_RANKED = 30
-"""Faces below which a group is measured but not called the best or the worst: chance would choose it."""
+"""Number of faces that a group needs to be named the best or the worst: below, chance would decide."""
 
 CROSSED = ("age, race and gender", "age and race", "age and gender")
 """The traits of which an evaluation has the first that is labelled: every group there is."""
@@ -28,11 +28,11 @@ CROSSED_WITH = {"race and gender": CROSSED[0]}
 """What a trait is called together with the age, where it is not the age and that trait."""
 
 YOUNG = 5
-"""Years; younger children are a group of their own, since every such model fails with their gender."""
+"""Years; younger children are a group of their own, since the gender of small children is hard to tell."""
 
 
 YOUNG_ADULT = 30
-"""Years; below, ages are also measured by fives: nowhere else does a year show as much."""
+"""Years; below, ages are also measured in steps of five, because here each year changes a face most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:
 
 
 def _young_bands(labels: pd.DataFrame) -> tuple["pd.Series[str]", Sequence[str]]:
-    """Five years of each exact age below 30, where decades would hide who is judged too old."""
+    """Groups of five years of exact age below 30, where decades would hide who is estimated too old."""
     young = (labels["age_low"] == labels["age_high"]) & (labels["age_low"] < YOUNG_ADULT)
     first = labels["age_low"] // 5 * 5
     names = pd.Series([f"{a:.0f}-{a + 4:.0f}" for a in first], index=labels.index, dtype=object).where(young)

@@ -1,4 +1,4 @@
-"""A prediction for each row of a manifest, and the table they are kept in."""
+"""Predictions for the rows of a manifest, and the table that stores them."""
 
 import csv
 import math
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from mien.request import Faces
 
 COLUMNS = ("path", "age", "age_low", "age_high", "p_female", "detected")
-"""What was predicted."""
+"""Columns of the predictions."""
 
 LABELS = {"age_low": "labelled_age_low", "age_high": "labelled_age_high", "gender": "labelled_gender"}
-"""Columns of a manifest, and what they are called beside predictions."""
+"""Columns of a manifest, and their names in a table of predictions."""
 
 JUDGED = {"error": "age_error", **{name: name for name in ("covered", "bin_correct", "gender_correct")}}
 """Columns of :func:`~mien.evaluation.metrics.face_values`, likewise."""
 
 MORE_COLUMNS = ("gender", *LABELS.values(), *JUDGED.values(), "group", "reason")
-"""What is written beside :data:`COLUMNS` where there are labels."""
+"""Columns that are added to :data:`COLUMNS` if there are labels."""
 
 NO_FACE = "no face was found"
 AT_ONCE = 64
-"""Rows that are judged and written together."""
+"""Number of rows that are scored and written together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""All that came out of an evaluation, in one value."""
+"""The result of an evaluation, as one value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """What stands in a model's place where its stored predictions are evaluated.
+    """Stands in for a model when stored predictions are evaluated.
 
     Attributes:
         name: Of the table's file.
@@ -30,7 +30,7 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that came out of an evaluation.
+    """The result of an evaluation.
 
     Attributes:
         manifest: Name of the manifest's file.
@@ -64,7 +64,7 @@ class Evaluation:
 
     @property
     def notes(self) -> list[str]:
-        """What must be known to read the figures, a sentence each."""
+        """What a reader must know to interpret the figures, one sentence each."""
         known = self.labels["gender"][self.labels["gender"] != ""]
         genders = known.unique()
         if len(known) < 2 or len(genders) != 1:

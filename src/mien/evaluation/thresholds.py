@@ -1,4 +1,4 @@
-"""How often a check of an age lets minors through and turns adults away.
+"""Error rates of a minimum-age check: minors who pass, and adults who do not.
 
 Such a check asks for more than a face, a document for one, of everybody who looks younger than a challenge
 age above the legal one: "Challenge 25". Measured is what the NIST evaluation of age estimation reports
@@ -11,10 +11,10 @@ import pandas as pd
 from mien.evaluation.metrics import Metric
 
 LEGAL_AGE = 18
-"""Years; whoever is labelled younger is a minor here."""
+"""Years; people labelled younger are minors here."""
 
 CHALLENGE_AGES = (18, 20, 21, 23, 25, 27, 30)
-"""Years; whoever is estimated to be at least that old passes without more."""
+"""Years; people estimated to be at least this old pass without a document."""
 
 FALSE_ADULT, FALSE_MINOR = "false_adult", "false_minor"
 

@@ -1,4 +1,4 @@
-"""The faces that were judged worst: in a report only where they are asked for, since they are people."""
+"""The faces with the worst errors. A report shows them only on request, since they are people."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ SIDE = 128
 
 @dataclass(frozen=True, slots=True)
 class WorstFace:
-    """A face that was judged badly.
+    """A face with a bad estimate.
 
     Attributes:
         name: As in the manifest.
@@ -37,7 +37,7 @@ class WorstFace:
 
 
 def worst_faces(evaluation: Evaluation, count: int) -> list[tuple[str, list[WorstFace]]]:
-    """The ages that are furthest off and the genders that are most surely wrong, worst first.
+    """The faces with the largest age errors and the most confident gender errors, worst first.
 
     An age known as a bin is as far off as the estimate is from its nearest end.
 

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: one resampling and one colour transform, whatever happens to a face.
+"""Augmentation of whole batches, with one resampling and one colour transform.
 
 A chain of single augmentations takes a third of a CPU's training step; joined, they take a twentieth.
 """
@@ -12,13 +12,13 @@ RED_GREEN_BLUE = (0.299, 0.587, 0.114)
 
 
 class ChipAugmentation(nn.Module):
-    """What happens to faces in photos: turned, mis-framed, badly lit, coarse, grainy, sharpened, half hidden.
+    """Rotation, bad framing and light, low resolution, noise, sharpening and occlusion, as in photos.
 
     Scale and shift match the jitter of a detector's box, so that a chip cut from a box is nothing new.
     """
 
     def __init__(self, *, gentle: bool = False) -> None:
-        """Choose the strength; the gentle one leaves faces nearly as they will be seen."""
+        """Choose the strength; the gentle one leaves faces nearly unchanged."""
         super().__init__()
         self.gentle = gentle
 
@@ -37,7 +37,7 @@ def _uniform(images: Tensor, reach: float, *shape: int) -> Tensor:
 
 
 def _move(images: Tensor, degrees: float, shift: float, scale: float) -> Tensor:
-    """Mirror half of the images; turn, shift (a share of the side) and scale (a share) nine of ten."""
+    """Mirror half of the images; rotate, shift (by a share of the side) and scale nine of ten."""
     moved = torch.rand(len(images), device=images.device) < 0.9
     angle = torch.deg2rad(_uniform(images, degrees)) * moved
     zoom = torch.exp(_uniform(images, scale) * moved)
@@ -86,7 +86,7 @@ def _coarsen(images: Tensor, share: float) -> Tensor:
 
 
 def _trim(images: Tensor, share: float) -> Tensor:
-    """Repeat the edges of a smaller middle in a share of the images, as where a crop was cut too tight."""
+    """Repeat the edges of a smaller centre in a share of the images, like crops that were cut too tight."""
     chosen = torch.rand(len(images), device=images.device) < share
     side = images.shape[-1]
     left, top, right, bottom = (round(side * float(torch.rand(())) * 0.2) for _ in range(4))

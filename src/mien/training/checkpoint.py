@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read with a sentence for what is none, made into modules again."""
+"""Writing and reading checkpoints, and building modules from them."""
 
 import io
 import os

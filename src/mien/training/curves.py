@@ -1,4 +1,4 @@
-"""A run's record: after each epoch, a line of text, a row in a table, TensorBoard, and curves as pictures."""
+"""The record of a run: after each epoch a line of text, a table row, TensorBoard, and plots of the curves."""
 
 import sys
 import time
@@ -21,11 +21,11 @@ METRICS = {
     "age_bin_accuracy": ("age: in the labelled bin", "share of faces"),
     "gender_accuracy": ("gender: accuracy", "share of faces"),
 }
-"""Title and unit of what is not a loss."""
+"""Title and unit of each metric that is not a loss."""
 
 
 class EpochRecord(Callback):
-    """Write down each epoch's losses and metrics in every form they are wanted in.
+    """Record the losses and metrics of each epoch.
 
     ``logs/metrics.csv`` holds a row for each epoch, ``logs`` the same for TensorBoard with the epoch as its
     step, ``curves/*.png`` a picture of each quantity. A resumed run goes on in the same files.

@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 
 
 class Lessons(NamedTuple):
-    """What teachers say of faces, on average.
+    """Mean answers of the teachers.
 
     Attributes:
         ages: float16 (n, ages), probabilities of the ages 0, 1, …; half precision takes half the memory.

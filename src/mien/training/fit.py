@@ -50,7 +50,7 @@ class DescribeCheckpoint(Callback):
 
 
 class SeedEpochs(Callback):
-    """Seed each epoch's augmentation and dropout by its number: a resumed run does what a whole one does."""
+    """Seed augmentation and dropout by the number of the epoch, so that runs can be resumed."""
 
     def __init__(self, seed: int) -> None:
         """Take the run's seed."""

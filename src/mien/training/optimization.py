@@ -1,4 +1,4 @@
-"""What the trainings of the age model and of the detector share: how losses are noted, and the optimizer."""
+"""Loss logging and the optimizer, shared by the training of the age model and of the detector."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ class OneCycleModule(L.LightningModule):
     """A module that notes its losses for :mod:`mien.training.curves` and learns in one cycle."""
 
     def note_losses(self, part: str, losses: Mapping[str, Tensor], count: int) -> Tensor:
-        """Note a batch's losses.
+        """Log the losses of a batch.
 
         Args:
             part: ``train`` or ``val``.

@@ -1,4 +1,4 @@
-"""Model files for other programs: the same net in operators that they all know.
+"""Model files for other programs: the same net in widely supported operators.
 
 mien's files hold kernels as bytes, and nodes as PyTorch's exporter writes them. ONNX Runtime and OpenVINO
 take both. OpenCV 4's ``dnn`` takes neither, and what converts files to half precision stumbles over them.
@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 
 
 def convert(source: Path, output: Path) -> tuple[float, float]:
-    """Write a model file anew in plain operators, its calibration kept, and prove that it answers alike.
+    """Convert a model file to plain operators, keep its calibration, and check its answers.
 
     Args:
         source: A model file.

@@ -29,7 +29,7 @@ from mien.training.teacher import learn_from, open_teachers
 KERAS = (".h5", ".hdf5", ".keras")
 
 STARTING_FACES = 512
-"""Training faces a recipe may look at when it starts from given weights."""
+"""Number of training faces on which a recipe may estimate statistics when it starts from given weights."""
 
 
 def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -208,7 +208,7 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
 
 
 def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, batch_size: int) -> None:
-    """Say what the model will not know, before the hours it takes."""
+    """Warn before the run about what the model cannot learn from these data."""
     if len(train_rows) < batch_size:
         say(f"{len(train_rows)} training faces, less than one batch of {batch_size}, teach nothing general.")
     genders = sorted(set(train_rows["gender"]) - {""})

@@ -1,4 +1,4 @@
-"""While a run lasts: one process in its folder, signals heeded, and one sentence for whatever stops it."""
+"""During a run: lock the folder, handle signals, and turn whatever stops it into one sentence."""
 
 import signal
 import sys
@@ -23,7 +23,7 @@ _TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "not enough memo
 
 
 class Signals(Callback):
-    """Stop a run at Ctrl-C and SIGTERM, wherever they fall.
+    """Stop a run at Ctrl-C and SIGTERM, at any point.
 
     Python raises KeyboardInterrupt in whatever is being done, which may be a library's callback that swallows
     it (matplotlib's reading of fonts does). So what was received is looked at again before every batch.
@@ -51,7 +51,7 @@ def is_first() -> bool:
 
 
 def say(sentence: str) -> None:
-    """Say something of a run on standard error, once."""
+    """Print a message about the run to standard error, from one process only."""
     if is_first():
         print(sentence, file=sys.stderr, flush=True)
 
@@ -110,7 +110,7 @@ def _then(output: Path) -> str:
 
 
 class RefuseInfinite(Callback):
-    """Stop a run whose loss is no longer a number: what follows would be worthless, and is not saved."""
+    """Stop a run whose loss is NaN or infinite, before a worthless checkpoint is saved."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

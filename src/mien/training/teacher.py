@@ -1,4 +1,4 @@
-"""Teachers: model files whose answers on the training faces count beside the labels.
+"""Knowledge distillation: model files (teachers) whose answers on the training faces are learned as well.
 
 Two nets, averaged, are better than either; a net taught by both comes near them at the cost of one (Hinton,
 Vinyals and Dean, "Distilling the knowledge in a neural network", 2015).
@@ -22,7 +22,7 @@ from mien.training.dataset import Lessons, digest, state_of
 from mien.training.module import AGES
 
 PART = 256
-"""Faces shown to the teachers at a time."""
+"""Batch size for the teachers."""
 
 
 def open_teachers(paths: Sequence[Path]) -> list[Model]:
@@ -45,7 +45,7 @@ def open_teachers(paths: Sequence[Path]) -> list[Model]:
 def learn_from(
     paths: Sequence[Path], table: pd.DataFrame, chips: npt.NDArray[np.uint8], folder: Path
 ) -> Lessons:
-    """Ask the teachers about every training face, once; later calls read the same file.
+    """Run the teachers on every training face once; later calls read the stored answers.
 
     Args:
         paths: The teachers' model files.

@@ -152,7 +152,7 @@ class ClassicModule(FaceModule):
         return Outcome(losses, estimated, female.detach().sigmoid())
 
     def on_validation_epoch_end(self) -> None:
-        """Take the validation error for the width of the age distribution."""
+        """Use the validation error as the width of the age distribution."""
         if self.val_metrics.age_rmse.update_count:
             self.age_sigma.copy_(self.val_metrics.age_rmse.compute())
 

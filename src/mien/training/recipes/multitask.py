@@ -21,13 +21,15 @@ Sides = Sequence[tuple[float, int]]
 """Side of the training images up to each share of the epochs."""
 
 GENTLE_FROM = 0.8
-"""Share of the epochs after which faces are augmented gently and not mixed, so that it ends on real ones."""
+"""Share of the epochs after which augmentation is gentle and mixup is off, so that training ends on real
+faces."""
 MIXING = 0.4
-"""Parameter of the beta distribution that says how much of two faces is mixed."""
+"""Parameter of mixup's beta distribution."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
-"""Beside the age's loss, whose gradients are several times the gender's; race is a helper task."""
+"""Weights of the other losses. The gradients of the age loss are several times as large as the gender's;
+race is an auxiliary task."""
 GROUP_MEMORY = 0.998
-"""Weight of what is known of a group's loss when one more of its faces is seen."""
+"""Decay of a group's running mean loss per further face."""
 
 
 class ThreeHeads(nn.Module):
@@ -85,7 +87,7 @@ class MultiTaskModule(FaceModule):
         self.mixed = mixed
 
     def start_from(self, path: Path, chips: Tensor) -> None:
-        """Go on from a model file of this recipe; of two joined nets, from the first."""
+        """Start from a model file of this recipe; if it holds two nets, from the first."""
         Model(path)  # says what is wrong with a file that is not ours
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self, self.net, path, images)
@@ -96,7 +98,7 @@ class MultiTaskModule(FaceModule):
         return [self.net.trunk]
 
     def join(self, other: FaceModule) -> None:
-        """Let another run's net answer for the mirror image: the errors of two nets are less alike."""
+        """Use another run's net for the mirror image: the errors of two nets are less correlated."""
         assert isinstance(other, MultiTaskModule)
         self.mirror_net = other.net
 
@@ -127,8 +129,8 @@ class MultiTaskModule(FaceModule):
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
         """The weighted sum of the three tasks' losses; of some training batches, mixed by pairs.
 
-        A mixture of two faces has the same mixture of their losses (Zhang et al., "mixup", ICLR 2018), so
-        that no face is learned by heart.
+        Mixup: a mixture of two faces has the same mixture of their losses (Zhang et al., ICLR 2018), which
+        prevents memorisation.
         """
         if self.training and not self._gentle() and float(torch.rand(())) < self.mixed:
             share = float(torch.distributions.Beta(MIXING, MIXING).sample())

@@ -18,7 +18,7 @@ class ResidualBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut (He et al., CVPR 2016; ResNet-D's shortcut, CVPR 2019)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        """A stride of 2 halves the map; the shortcut then averages instead of dropping three of four."""
+        """A stride of 2 halves the map; the shortcut then averages instead of skipping pixels."""
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
