@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from mien.data.boxes import BOX, POINTS
 from mien.data.manifest import read_manifest
-from mien.evaluation.detection import BOX, POINTS
 from mien.pipeline.images import read_photo
 from mien.training.detection.labels import place_of_face
 

@@ -13,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mien.cli import app
+from mien.data.boxes import POINTS
 from mien.errors import DataError
 from mien.evaluation.detection import (
-    POINTS,
     average_precision,
     evaluate_detectors,
     landmark_error,
@@ -141,7 +141,7 @@ def test_landmark_error_is_a_share_of_the_eyes_distance() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("picture\na.png\n", "no column image"),
+        ("picture\na.png\n", "lacks the column image"),
         ("image,x1,y1,x2,y2\na.png,1,2,x,4\n", "x2 that is no number"),
         ("image,x1,y1,x2,y2\na.png,1,2,3,4\na.png,5,5,5,9\n", "empty or half box in line 3"),
         ("image,x1,y1,x2,y2\na.png,1,2,,\n", "empty or half box in line 2"),

@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mien.data.layout import UNREADABLE
+from mien.data.boxes import BOX, POINTS, read_box_table
 from mien.errors import DataError, ImageError
-from mien.files import path_in
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_union
 from mien.pipeline.images import Pixels, read_photo
@@ -33,14 +32,6 @@ precision."""
 
 TIMED = 100
 """Pictures that the time is measured on."""
-
-BOX = ("x1", "y1", "x2", "y2")
-POINTS = tuple(
-    f"{point}_{axis}"
-    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-    for axis in "xy"
-)
-"""Columns of the five points, ordered as in :class:`~mien.results.Face`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +102,14 @@ def read_boxes(tables: Sequence[Path], split: str | None = None) -> pd.DataFrame
     Args:
         tables: CSV files with ``image`` (relative to the file) and ``x1``, ``y1``, ``x2``, ``y2`` in pixels;
             these are empty, or the columns absent, for a picture without a face. The columns
-            :data:`POINTS` are optional.
+            :data:`~mien.data.boxes.POINTS` are optional.
         split: Only the rows with this ``split``.
 
     Raises:
         DataError: If a file cannot be used, or there is no such row.
     """
-    read = pd.concat([_read_table(path) for path in tables], ignore_index=True)
+    read = pd.concat([read_box_table(path) for path in tables], ignore_index=True)
+    read = read.reindex(columns=[*read.columns, *(c for c in (*BOX, *POINTS) if c not in read.columns)])
     if split is not None:
         read = read[read["split"] == split] if "split" in read else read[:0]
     if read.empty:
@@ -126,33 +118,6 @@ def read_boxes(tables: Sequence[Path], split: str | None = None) -> pd.DataFrame
             + f" of the split {split!r}." * bool(split)
         )
     return read.reset_index(drop=True)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except UNREADABLE:
-        raise DataError(
-            f"{path} is missing or is no table; give a CSV file with image, x1, y1, x2, y2."
-        ) from None
-    if "image" not in table:
-        raise DataError(f"{path} has no column image.")
-    table["image"] = [str(path_in(path.parent, str(image))) for image in table["image"]]
-    for column in (*BOX, *POINTS):
-        if column not in table:
-            table[column] = np.nan
-            continue
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        if (numbers.isna() & table[column].notna()).any():
-            raise DataError(f"{path} has a {column} that is no number.")
-        table[column] = numbers
-    empty = table[list(BOX)].isna()
-    wrong = (
-        empty.any(axis=1) & ~empty.all(axis=1) | (table["x2"] <= table["x1"]) | (table["y2"] <= table["y1"])
-    )
-    if wrong.any():
-        raise DataError(f"{path} has an empty or half box in line {int(np.flatnonzero(wrong)[0]) + 2}.")
-    return table
 
 
 def evaluate_detectors(

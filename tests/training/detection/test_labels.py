@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mien.data.boxes import POINTS as COLUMNS
 from mien.errors import DataError
 from mien.pipeline.detect import MienDetector
 from mien.pipeline.detect.nms import intersection_over_union
 from mien.pipeline.images import Pixels
 from mien.results import Box, Face
-from mien.training.detection.labels import POINTS as COLUMNS
 from mien.training.detection.labels import (
     box_of_points,
     cached,

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mien.data.boxes import BOX, POINTS, read_box_table
 from mien.data.duplicates import fingerprint, group_labels, near_identical
-from mien.data.layout import UNREADABLE
-from mien.data.manifest import relative_path
 from mien.data.split import split_validation
 from mien.errors import DataError
-from mien.files import contents_of, path_in, written_beside
+from mien.files import contents_of, written_beside
 from mien.pipeline.align import CANONICAL_GEOMETRY, transform_from_landmarks, transform_of_crop
 from mien.pipeline.detect import Detector
 from mien.pipeline.detect.nms import intersection_over_union
@@ -43,13 +42,6 @@ AGREED = 0.35
 
 SAME_FACE = 0.4
 """Intersection over union from which the boxes of two teachers are of one face."""
-
-POINTS = tuple(
-    f"{point}_{axis}"
-    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-    for axis in "xy"
-)
-"""Columns of the five points, as ``mien evaluate-detector`` reads them; ``boxes.csv`` may have them."""
 
 TABLES = {
     "boxes.csv": {"image", "x1", "y1", "x2", "y2"},
@@ -90,8 +82,8 @@ class PhotoTables:
     """The photos to learn from; ``image`` is an absolute path, ``split`` is ``train`` or ``validation``.
 
     Attributes:
-        boxes: One row per labelled face: image, x1, y1, x2, y2, perhaps :data:`POINTS`, split. A box that is
-            missing follows from the points.
+        boxes: One row per labelled face: image, x1, y1, x2, y2, perhaps :data:`~mien.data.boxes.POINTS`,
+            split. A box that is missing follows from the points.
         empty: One row per picture without a face: image, split.
         unlabelled: One row per photo whose faces only the teachers label: image, split.
     """
@@ -128,16 +120,8 @@ def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
 
 
 def _read_table(folder: Path, name: str) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(folder / name)
-    except UNREADABLE:
-        raise DataError(f"{folder / name} is missing or is no table; give the folder of {name}.") from None
-    if lacking := TABLES[name] - set(table.columns):
-        raise DataError(f"{folder / name} lacks the columns {', '.join(sorted(lacking))}.")
-    table["image"] = [
-        str((folder / relative_path(path_in(folder, str(image)), folder)).resolve())
-        for image in table["image"]
-    ]
+    table = read_box_table(folder / name, TABLES[name])
+    table["image"] = [str(Path(image).resolve()) for image in table["image"]]
     if "split" in table.columns:
         return table
     images = pd.DataFrame({"path": table["image"].drop_duplicates()})
@@ -331,7 +315,7 @@ def _labels_of(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """People's boxes (n, 4) and points (n, 5, 2) of one photo."""
     if "x1" not in rows.columns:
         return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32)
-    boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float32, copy=True)
+    boxes = rows[list(BOX)].to_numpy(np.float32, copy=True)
     points = np.full((len(rows), 5, 2), np.nan, np.float32)
     if set(POINTS) <= set(rows.columns):
         points = rows[list(POINTS)].to_numpy(np.float32).reshape(-1, 5, 2)
