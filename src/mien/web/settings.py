@@ -58,7 +58,7 @@ class Settings(BaseModel):
     )
     workers: int = Field(default_factory=processors, ge=1, description="Photos in work at a time.")
     queue: int = Field(
-        default=32, ge=1, description="Photos that may wait for their turn; beyond, requests get 503."
+        default=128, ge=1, description="Photos that may wait for their turn; beyond, requests get 503."
     )
     max_upload_mb: float = Field(
         default=32, gt=0, description="Largest request, all its photos together, in MB."
