@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -40,10 +40,12 @@ from mien.pipeline.images import (
     take_over,
 )
 from mien.pipeline.map_ahead import map_ahead
-from mien.pipeline.model import Model
 from mien.pipeline.quality import Quality, flags_of, intact_faces, measure
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
+
+if TYPE_CHECKING:
+    from mien.pipeline.model import Model
 
 LONGEST_SHAPE = 50
 """A photo that is more than so many times longer than wide shows no face, and is not searched for one."""
@@ -126,7 +128,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model | None = None,
+        model: "str | os.PathLike[str] | Model | None" = None,
         detector: str | Detector = DEFAULT_DETECTOR,
         *,
         coverage: float = COVERAGE,
@@ -137,6 +139,8 @@ class Predictor:
         device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
+        from mien.pipeline.model import Model  # and so ONNX Runtime, which a mere import does not need
+
         self.model = model if isinstance(model, Model) else Model(model, device=device)
         self.device = self.model.device
         self.detector = make_detector(detector, device=self.device) if isinstance(detector, str) else detector

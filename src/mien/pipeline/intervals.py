@@ -9,11 +9,13 @@ one quantile for all would hold too often at some ages and too seldom at others.
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.pipeline.metadata import IntervalCalibration
+if TYPE_CHECKING:
+    from mien.pipeline.metadata import IntervalCalibration
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,7 +77,7 @@ def mass_below(age_probabilities: npt.ArrayLike, years: npt.ArrayLike, *, age_mi
 
 
 def age_interval(
-    age_probabilities: npt.ArrayLike, calibration: IntervalCalibration, coverage: float, *, age_min: int = 0
+    age_probabilities: npt.ArrayLike, calibration: "IntervalCalibration", coverage: float, *, age_min: int = 0
 ) -> tuple[Floats, Floats]:
     """The interval of each face that holds its labelled age with a probability of at least ``coverage``.
 
@@ -103,7 +105,7 @@ def age_interval(
     return _to_years(low, cdf, age_min), _to_years(high, cdf, age_min)
 
 
-def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
+def check_coverage(coverage: float, calibration: "IntervalCalibration") -> None:
     """Refuse a coverage that the calibration does not reach.
 
     Raises:
@@ -118,7 +120,7 @@ def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
 
 def calibrate(
     age_probabilities: npt.ArrayLike, ages: npt.ArrayLike, *, age_min: int = 0
-) -> IntervalCalibration:
+) -> "IntervalCalibration":
     """Measure the half masses on faces that were not trained on (split conformal prediction).
 
     In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
@@ -143,6 +145,8 @@ def calibrate(
     scores, starts = np.abs(_reached(cdf, position) - 0.5), _bands(position - 0.5)
     band = np.searchsorted(starts, position - 0.5, side="right") - 1
     columns = [np.sort(scores[band == i]) for i in range(len(starts))]
+    from mien.pipeline.metadata import IntervalCalibration
+
     return IntervalCalibration(
         coverage=COVERAGES,
         ages=tuple(int(start) + age_min for start in starts),
