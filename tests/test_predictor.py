@@ -339,6 +339,26 @@ def test_prediction_never_imports_training(tiny_model: Path, astronaut: Path) ->
     assert python(code, str(tiny_model), str(astronaut)).stdout == "[]\n"
 
 
+def test_the_predictor_is_imported_without_what_only_its_model_needs() -> None:
+    code = (
+        "import sys; from mien import Predictor\n"
+        "print(sorted({'onnxruntime', 'pydantic', 'rich', 'typer', 'PIL.ImageDraw'} & set(sys.modules)))"
+    )
+    assert python(code).stdout == "[]\n"
+
+
+def test_one_photo_on_the_command_line_loads_no_server_and_no_progress_bar(
+    tiny_model: Path, astronaut: Path
+) -> None:
+    code = (
+        "import sys; from mien.cli import app\n"
+        "app(['predict', sys.argv[2], '--model', sys.argv[1]], standalone_mode=False)\n"
+        "print(sorted({'fastapi', 'uvicorn', 'rich.progress', 'numpy.ma', 'dlib'} & set(sys.modules)))"
+    )
+    said = python(code, str(tiny_model), str(astronaut)).stdout.splitlines()
+    assert "apparent age" in said[0] and said[1:] == ["[]"]
+
+
 def test_import_prints_nothing_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, os; environment = dict(os.environ); import mien\n"

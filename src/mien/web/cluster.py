@@ -6,8 +6,8 @@ the load asks for. Each replica is the whole application. Settings are arguments
 """
 
 import os
-from functools import partial
 
+from fastapi import FastAPI
 from ray import serve
 
 from mien.web.app import create_app
@@ -18,8 +18,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its
 
 def deployment(settings: Settings) -> serve.Application:
     """The application with these settings, to be given to ``serve.run``."""
+
+    def build() -> FastAPI:  # called in each replica; Ray wants a plain function
+        return create_app(settings)
+
     replica = serve.deployment(
-        serve.ingress(partial(create_app, settings))(),  # called in each replica
+        serve.ingress(build)(),
         name="mien",
         num_replicas="auto",
         max_ongoing_requests=settings.workers + settings.queue,
