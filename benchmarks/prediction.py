@@ -1,6 +1,8 @@
 """How long prediction takes and how much memory, each beside a reference measured in the same run.
 
 Run it on a quiet machine, with Linux: ``python benchmarks/prediction.py [--model FILE]``. Times are medians.
+``--threads`` prints another table instead: what a photo takes with one thread a run of the model, and with as
+many as there are cores, waiting idly as mien has it, or busily as ONNX Runtime does by itself.
 """
 
 import argparse
@@ -18,13 +20,17 @@ import dlib
 import numpy as np
 
 from mien import MienError, Predictor
-from mien.pipeline.images import read_photo
-from mien.pipeline.model import default_model_path, normalise
+from mien.pipeline.images import Pixels, read_photo
+from mien.pipeline.model import Model, default_model_path, normalise
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 
+ROUNDS = 7
+"""How often numbers of threads are compared, after a first time that is not counted."""
+
 LIBRARIES = "import numpy, cv2, dlib, onnxruntime"
 PREDICT = "import sys; from mien import Predictor; Predictor(sys.argv[1]).predict(sys.argv[2])"
+COMMAND = "from mien.cli import main; main()"
 MEMORY = "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 
 
@@ -74,10 +80,14 @@ def start_rows(model: str) -> list[Row]:
     load = milliseconds(lambda: python("import mien"), 7)
     load_all = milliseconds(lambda: python("from mien import Predictor"), 7)
     first = milliseconds(lambda: python(PREDICT, model, str(EXAMPLE)), 7)
+    command = milliseconds(lambda: python(COMMAND, "predict", "--model", model, str(EXAMPLE)), 7)
     return [
         Row("`import mien`, less the interpreter's start", load - bare, "`import numpy`", numpy - bare, "ms"),
-        Row("`from mien import Predictor`", load_all - bare, "its libraries", libraries - bare, "ms"),
-        Row("process start to first estimate", first, "process start to those libraries", libraries, "ms"),
+        Row("process start to `from mien import Predictor`", load_all, "to `import numpy`", numpy, "ms"),
+        Row("process start to first estimate", first, "to its libraries", libraries, "ms"),
+        Row(
+            "`mien predict` of one photo, process start to end", command, "to its libraries", libraries, "ms"
+        ),
     ]
 
 
@@ -99,11 +109,22 @@ def model_rows(predictor: Predictor, model: str) -> list[Row]:
     ]
 
 
-def photo_rows(predictor: Predictor) -> list[Row]:
-    """A 640x480 JPEG to JSON, beside dlib's detector alone on the photo as mien shows it to it."""
+def scene() -> Pixels:
+    """640x480 pixels with one face."""
     photo = np.full((480, 640, 3), 128, np.uint8)
     photo[:, 80:560] = cv2.resize(read_photo(EXAMPLE).pixels, (480, 480), interpolation=cv2.INTER_AREA)
-    data = cv2.imencode(".jpg", photo[:, :, ::-1])[1].tobytes()
+    return photo
+
+
+def jpeg(photo: Pixels) -> bytes:
+    """The photo as a file."""
+    return cv2.imencode(".jpg", photo[:, :, ::-1])[1].tobytes()
+
+
+def photo_rows(predictor: Predictor) -> list[Row]:
+    """A 640x480 JPEG to JSON, beside dlib's detector alone on the photo as mien shows it to it."""
+    photo = scene()
+    data = jpeg(photo)
     view = np.asarray(cv2.resize(photo, (1280, 960), interpolation=cv2.INTER_LINEAR), np.uint8)
     detector = dlib.get_frontal_face_detector()
     bare = milliseconds(lambda: detector.run(view, 0, 0.25), 15)
@@ -119,6 +140,41 @@ def photo_rows(predictor: Predictor) -> list[Row]:
     ]
 
 
+def thread_rows(model: str) -> list[str]:
+    """Milliseconds of the clock and of the processors that a photo takes, one at a time and of a stream."""
+    data = jpeg(scene())
+    predictors = {
+        "1": Predictor(Model(model, threads=1)),
+        "all": Predictor(Model(model, threads=0)),
+        "all, waiting busily": Predictor(_waiting_busily(model)),
+    }
+    works: dict[str, Callable[[Predictor], object]] = {
+        "one": lambda predictor: [predictor.predict(data) for _ in range(20)],
+        "of a stream": lambda predictor: list(predictor.predict_many([data] * 20)),
+    }
+    seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(ROUNDS + 1):  # in turn, so that a busy moment of the machine strikes all alike
+        for threads, predictor in predictors.items():
+            for photos, work in works.items():
+                clock, cpu = time.perf_counter(), time.process_time()
+                work(predictor)
+                took = (time.perf_counter() - clock, time.process_time() - cpu)
+                seconds.setdefault((threads, photos), []).append(took)
+    rows = []
+    for (threads, photos), times in seconds.items():
+        clock, cpu = (50 * median(column) for column in zip(*times[1:], strict=True))  # ms of one of 20
+        rows.append(f"| {threads} | {photos} | {clock:.1f} | {cpu:.1f} |")
+    return rows
+
+
+def _waiting_busily(path: str) -> Model:
+    import onnxruntime
+
+    model = Model(path)
+    model._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return model
+
+
 def memory_row(model: str) -> Row:
     """The most memory a process has held that estimates the example."""
     full = float(python(PREDICT + MEMORY, model, str(EXAMPLE))) / 1024
@@ -132,11 +188,17 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, default=default_model_path(), help="model file (default: shipped)"
     )
-    model = str(parser.parse_args().model)
+    parser.add_argument("--threads", action="store_true", help="compare numbers of threads instead")
+    arguments = parser.parse_args()
+    model = str(arguments.model)
     try:
         predictor = Predictor(model)
     except MienError as error:
         parser.error(str(error))
+    if arguments.threads:
+        print("| threads a run | photo | ms | ms of CPU |\n| --- | --- | ---: | ---: |")
+        print("\n".join(thread_rows(model)))
+        return
     print("| what | mien | reference | | ratio |\n| --- | ---: | --- | ---: | ---: |")
     for row in [*start_rows(model), *model_rows(predictor, model), *photo_rows(predictor), memory_row(model)]:
         print(row, flush=True)

@@ -1,13 +1,16 @@
 """What the server answers in how long, by number of clients, beside ``predict_many`` in the same run.
 
-Run it on a quiet machine, with Linux: ``python benchmarks/server.py [--seconds 60] [--clients 1 4 16 64]``.
+Run it on a quiet machine, with Linux: ``python benchmarks/server.py [--seconds 60] [--clients 1 8 64]``.
 The server is ``mien serve`` in a process of its own. Each client sends the same photo over one connection,
 again as soon as it has its answer; on a 503 it waits as long as the server asks, and the photo's time goes
-on. Clients and server share the machine's processors.
+on. Clients and server share the machine's processors. ``predict_many`` is measured before and after each
+number of clients, and the mean counts. Its CPU time is that of this process, the server's that of the server
+alone, without the clients.
 """
 
 import argparse
 import http.client
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from urllib.parse import urlsplit
 
 import cv2
@@ -27,6 +31,10 @@ from mien import Predictor
 from mien.pipeline.images import read_photo
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+TITLES = (
+    *("clients", "photos/s", "predict_many", "ratio", "CPU ms a photo", "predict_many"),
+    *("p50, ms", "p99, ms", "p99/p50", "200", "503", "other", "memory"),
+)
 SERVE = [sys.executable, "-c", "from mien.cli import main; main()", "serve", "--port", "0"]
 
 
@@ -107,14 +115,32 @@ def latency(address: str, count: int = 500) -> float:
     return float(np.median(seconds))
 
 
-def reference(photo: bytes, seconds: float) -> float:
-    """Photos a second of ``predict_many``."""
-    predictor = Predictor()
-    predictor.predict(photo)
-    count, start = 0, time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How photos were answered.
+
+    Attributes:
+        rate: Photos a second.
+        cpu: Milliseconds of CPU time a photo.
+    """
+
+    rate: float
+    cpu: float
+
+
+def reference(predictor: Predictor, photo: bytes, seconds: float) -> Pace:
+    """``predict_many`` on the same photo, in this process."""
+    start, cpu = time.perf_counter(), time.process_time()
+    count = 0
     while time.perf_counter() - start < seconds:
         count += sum(1 for _ in predictor.predict_many([photo] * 32))
-    return count / (time.perf_counter() - start)
+    return Pace(count / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / count)
+
+
+def processor_seconds(process: int) -> float:
+    """CPU time that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int) -> float:
@@ -123,42 +149,44 @@ def resident(process: int) -> float:
     return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
 
 
+def row(load: Load, served: Pace, around: list[Pace]) -> str:
+    """A row's figures, but for its ends; the references are those before and after."""
+    rate, cpu = (mean(getattr(pace, name) for pace in around) for name in ("rate", "cpu"))
+    p50, p99 = 1000 * np.percentile(load.seconds, [50, 99])
+    done, busy = load.statuses[200], load.statuses[503]
+    figures = [
+        *(f"{served.rate:.1f}", f"{rate:.1f}", f"{served.rate / rate:.2f}"),
+        *(f"{served.cpu:.1f}", f"{cpu:.1f}"),
+        *(f"{p50:.0f}", f"{p99:.0f}", f"{p99 / p50:.1f}"),
+        *(str(done), str(busy), str(load.statuses.total() - done - busy)),
+    ]
+    return " | ".join(figures)
+
+
 def main() -> None:
     """Measure everything and print a Markdown table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60, help="time for each number of clients")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     arguments = parser.parse_args()
-    photo = example()
-    bare = reference(photo, arguments.seconds / 2)
-    print(f"predict_many: {bare:.1f} photos/s\n")
-    titles = (
-        "clients",
-        "photos/s",
-        "ratio",
-        "p50, ms",
-        "p95, ms",
-        "p99, ms",
-        "200",
-        "503",
-        "other",
-        "memory",
-    )
-    print(f"| {' | '.join(titles)} |\n|{' ---: |' * len(titles)}")
+    photo, predictor = example(), Predictor()
+    before = [reference(predictor, photo, arguments.seconds / 4) for _ in range(2)][-1]  # the first warms up
+    print(f"| {' | '.join(TITLES)} |\n|{' ---: |' * len(TITLES)}")
     answers: set[bytes] = set()
     with server() as (address, process):
         unloaded = latency(address)
         for count in arguments.clients:
+            cpu = processor_seconds(process)
             load, rate = run_clients(address, photo, count, arguments.seconds)
-            p50, p95, p99 = 1000 * np.percentile(load.seconds, [50, 95, 99])
-            done, busy = load.statuses[200], load.statuses[503]
-            other = load.statuses.total() - done - busy
+            cpu = 1000 * (processor_seconds(process) - cpu) / load.statuses[200]
+            after = reference(predictor, photo, arguments.seconds / 4)
+            print(
+                f"| {count} | {row(load, Pace(rate, cpu), [before, after])} | {resident(process):.0f} MiB |"
+            )
             answers |= load.answers
-            times = f"{p50:.0f} | {p95:.0f} | {p99:.0f}"
-            counts = f"{done} | {busy} | {other} | {resident(process):.0f} MiB"
-            print(f"| {count} | {rate:.1f} | {rate / bare:.2f} | {times} | {counts} |", flush=True)
+            before = after
     print(f"\n/healthz over a kept-open connection, without load: {1000 * unloaded:.1f} ms at the median")
     print(f"different answers to the one photo: {len(answers)}")
 

@@ -17,11 +17,12 @@ from tiny_model import SIZE
 
 from mien import Predictor
 from mien.errors import DetectorError, ImageError, ModelError
+from mien.pipeline import map_ahead
 from mien.pipeline.align import extract_chip, transform_of_crop
 from mien.pipeline.images import EncodedPhoto, PhotoSource, Pixels, read_photo
 from mien.pipeline.intervals import median_age
 from mien.pipeline.model import Model
-from mien.predictor import CHIPS_AT_ONCE
+from mien.processors import processors
 from mien.results import Box, Face
 
 
@@ -188,20 +189,33 @@ def test_stream_keeps_order_and_reports_bad_photos(predictor: Predictor, astrona
     assert (results[0].width, results[0].height) == (512, 512)
 
 
-def test_stream_gives_what_single_photos_give(tiny_model: Path) -> None:
+def test_stream_gives_what_single_photos_give_to_the_last_digit(tiny_model: Path) -> None:
     predictor = Predictor(tiny_model, FakeDetector(Box(0, 0, 100, 100), Box(20, 20, 80, 80)))
     photos = [grey(i) for i in range(0, 250, 5)]
-    for photo, result in zip(photos, predictor.predict_many(photos), strict=True):
-        for one, other in zip(predictor.predict(photo), result.faces, strict=True):
-            assert one.age.years == pytest.approx(other.age.years, abs=1e-4)
+    assert list(predictor.predict_many(photos)) == [predictor.predict(photo) for photo in photos]
 
 
-def test_stream_runs_the_model_on_many_faces_at_once(tiny_model: Path) -> None:
+def test_stream_looks_at_as_many_photos_at_once_as_there_are_processors(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Meeting:
+        """A detector that answers only once three photos are there."""
+
+        there = threading.Barrier(3, timeout=30)
+
+        def detect(self, photo: Pixels) -> list[Face]:
+            self.there.wait()
+            return []
+
+    monkeypatch.setattr(map_ahead, "processors", lambda: 3)
+    predictor = Predictor(tiny_model, Meeting(), rotate=False)
+    assert len(list(predictor.predict_many([grey()] * 6))) == 6
+
+
+def test_the_faces_of_a_photo_go_through_the_model_at_once(tiny_model: Path) -> None:
     model = CountingModel(tiny_model)
-    predictor = Predictor(model, FakeDetector(Box(0, 0, 100, 100)))
-    assert len(list(predictor.predict_many([grey()] * 100))) == 100
-    assert sum(model.runs) == 100
-    assert max(model.runs) == CHIPS_AT_ONCE
+    Predictor(model, FakeDetector(Box(0, 0, 100, 100), Box(20, 20, 80, 80))).predict(grey())
+    assert model.runs == [2]
 
 
 def test_stream_is_lazy(tiny_model: Path) -> None:
@@ -210,7 +224,7 @@ def test_stream_is_lazy(tiny_model: Path) -> None:
     stream = predictor.predict_many(itertools.repeat(grey()))
     assert detector.seen == 0
     next(stream)
-    assert 1 <= detector.seen <= 10
+    assert 1 <= detector.seen <= 2 * processors() + 1
     stream.close()  # type: ignore[attr-defined]  # it is a generator
 
 
@@ -323,6 +337,26 @@ def test_prediction_never_imports_training(tiny_model: Path, astronaut: Path) ->
         "print(sorted(banned & set(sys.modules)))"
     )
     assert python(code, str(tiny_model), str(astronaut)).stdout == "[]\n"
+
+
+def test_the_predictor_is_imported_without_what_only_its_model_needs() -> None:
+    code = (
+        "import sys; from mien import Predictor\n"
+        "print(sorted({'onnxruntime', 'pydantic', 'rich', 'typer', 'PIL.ImageDraw'} & set(sys.modules)))"
+    )
+    assert python(code).stdout == "[]\n"
+
+
+def test_one_photo_on_the_command_line_loads_no_server_and_no_progress_bar(
+    tiny_model: Path, astronaut: Path
+) -> None:
+    code = (
+        "import sys; from mien.cli import app\n"
+        "app(['predict', sys.argv[2], '--model', sys.argv[1]], standalone_mode=False)\n"
+        "print(sorted({'fastapi', 'uvicorn', 'rich.progress', 'numpy.ma', 'dlib'} & set(sys.modules)))"
+    )
+    said = python(code, str(tiny_model), str(astronaut)).stdout.splitlines()
+    assert "apparent age" in said[0] and said[1:] == ["[]"]
 
 
 def test_import_prints_nothing_and_loads_nothing_heavy() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from mien.draw import draw_estimates
 from mien.errors import ImageError, MienError
 from mien.pipeline.images import PhotoSource, read_photo
 from mien.results import Estimate, whole_percent, whole_years
@@ -93,6 +92,8 @@ class PhotoResult(Sequence[Estimate]):
         Raises:
             ImageError: If it cannot be read, or is another photo.
         """
+        from mien.draw import draw_estimates
+
         read = read_photo(self.photo if photo is None else photo, damaged=True)
         if (read.width, read.height) != self.size:
             raise ImageError(

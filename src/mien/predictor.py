@@ -1,11 +1,10 @@
 """From photos to estimates."""
 
 import os
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -41,16 +40,12 @@ from mien.pipeline.images import (
     take_over,
 )
 from mien.pipeline.map_ahead import map_ahead
-from mien.pipeline.model import Model
 from mien.pipeline.quality import Quality, flags_of, intact_faces, measure
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
-CHIPS_AT_ONCE = 32
-"""A stream runs the model as soon as this many faces are waiting …"""
-
-PATIENCE = 0.25
-"""… or when the first photo has waited for this many seconds."""
+if TYPE_CHECKING:
+    from mien.pipeline.model import Model
 
 LONGEST_SHAPE = 50
 """A photo more than this many times as long as wide is not searched for faces."""
@@ -63,13 +58,12 @@ class _Prepared:
     """What is kept of a photo until the model has run on its faces; the pixels are not."""
 
     name: str
-    width: int = 0
-    height: int = 0
-    faces: tuple[Face, ...] = ()
-    chips: tuple[Pixels, ...] = ()
-    qualities: tuple[Quality, ...] = ()
-    damaged: bool = False
-    error: ImageError | None = None
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    chips: tuple[Pixels, ...]
+    qualities: tuple[Quality, ...]
+    damaged: bool
 
 
 class _Source:
@@ -84,7 +78,7 @@ class _Source:
         self._image_format = image_format
         self.failure: Exception | None = None
 
-    def __iter__(self) -> Iterator[PhotoSource | _Prepared]:
+    def __iter__(self) -> Iterator[PhotoSource | PhotoResult]:
         photos = iter(self._photos)
         while True:
             try:
@@ -97,7 +91,7 @@ class _Source:
             try:
                 yield take_over(photo, self._image_format)
             except ImageError as error:
-                yield _Prepared(name_of(photo), error=error)
+                yield PhotoResult.failed(name_of(photo), error)
 
 
 class Predictor:
@@ -134,7 +128,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model | None = None,
+        model: "str | os.PathLike[str] | Model | None" = None,
         detector: str | Detector = DEFAULT_DETECTOR,
         *,
         coverage: float = COVERAGE,
@@ -145,6 +139,8 @@ class Predictor:
         device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
+        from mien.pipeline.model import Model  # and so ONNX Runtime, which a mere import does not need
+
         self.model = model if isinstance(model, Model) else Model(model, device=device)
         self.device = self.model.device
         self.detector = make_detector(detector, device=self.device) if isinstance(detector, str) else detector
@@ -201,7 +197,7 @@ class Predictor:
             TypeError: If there is no option of that name.
         """
         asked = self.complete(request, **options)
-        return self._estimate([self._read_and_prepare(photo, asked, image_format)], asked)[0]
+        return self._estimate(self._read_and_prepare(photo, asked, image_format), asked)
 
     def predict_many(
         self,
@@ -213,9 +209,9 @@ class Predictor:
     ) -> Iterator[PhotoResult]:
         """Estimate every face of a stream of photos.
 
-        Photos are decoded and searched for faces by several threads, a few ahead of the results; the model
-        sees the faces of several photos at once. Neither the photos nor the results pile up in memory. An
-        array or an image may be changed or closed as soon as the next one is asked for.
+        As many photos are looked at side by side as there are processors, a few ahead of the results. Each
+        gives what :meth:`predict` gives, to the last digit. Neither the photos nor the results pile up in
+        memory. An array or an image may be changed or closed as soon as the next one is asked for.
 
         Args:
             photos: As :meth:`predict` takes them; read lazily.
@@ -260,28 +256,18 @@ class Predictor:
     def _stream(
         self, photos: Iterable[PhotoSource], asked: Request, image_format: ImageFormat
     ) -> Iterator[PhotoResult]:
-        waiting: list[_Prepared] = []
-        since = time.monotonic()
         source = _Source(photos, image_format)
-        for prepared in map_ahead(partial(self._prepare_or_fail, asked=asked), source):
-            if not waiting:
-                since = time.monotonic()
-            waiting.append(prepared)
-            chips = sum(len(p.chips) for p in waiting)
-            if chips == 0 or chips >= CHIPS_AT_ONCE or time.monotonic() - since > PATIENCE:
-                yield from self._estimate(waiting, asked)
-                waiting = []
-        yield from self._estimate(waiting, asked)
+        yield from map_ahead(partial(self._predict_or_fail, asked=asked), source)
         if source.failure is not None:
             raise source.failure
 
-    def _prepare_or_fail(self, photo: PhotoSource | _Prepared, asked: Request) -> _Prepared:
-        if isinstance(photo, _Prepared):
+    def _predict_or_fail(self, photo: PhotoSource | PhotoResult, asked: Request) -> PhotoResult:
+        if isinstance(photo, PhotoResult):
             return photo
         try:
-            return self._read_and_prepare(photo, asked)
+            return self._estimate(self._read_and_prepare(photo, asked), asked)
         except ImageError as error:
-            return _Prepared(name_of(photo), error=error)
+            return PhotoResult.failed(name_of(photo), error)
 
     def _read_and_prepare(
         self, photo: PhotoSource, asked: Request, image_format: ImageFormat = "RGB"
@@ -316,29 +302,21 @@ class Predictor:
         found = sorted(intact_faces(seen, photo), key=lambda face: -face.box.area_within(frame))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
-    def _estimate(self, photos: list[_Prepared], asked: Request) -> list[PhotoResult]:
-        """Run the model on all faces of some photos at once."""
-        chips = [chip for photo in photos for chip in photo.chips]
-        answers = iter(self._look(chips, asked))
-        results = []
-        for photo in photos:
-            estimates = tuple(
-                Estimate(
-                    face.box,
-                    face.score,
-                    *next(answers),
-                    flags_of(face, quality, damaged=photo.damaged),
-                    face.landmarks,
-                    quality.sharpness,
-                )
-                for face, quality in zip(photo.faces, photo.qualities, strict=True)
+    def _estimate(self, photo: _Prepared, asked: Request) -> PhotoResult:
+        """Run the model on all faces of a photo at once."""
+        answers = self._look(photo.chips, asked)
+        estimates = tuple(
+            Estimate(
+                face.box,
+                face.score,
+                *answer,
+                flags_of(face, quality, damaged=photo.damaged),
+                face.landmarks,
+                quality.sharpness,
             )
-            results.append(
-                PhotoResult(photo.name, photo.width, photo.height, estimates)
-                if photo.error is None
-                else PhotoResult.failed(photo.name, photo.error)
-            )
-        return results
+            for face, quality, answer in zip(photo.faces, photo.qualities, answers, strict=True)
+        )
+        return PhotoResult(photo.name, photo.width, photo.height, estimates)
 
-    def _look(self, chips: list[Pixels], asked: Request) -> list[tuple[AgeEstimate, GenderEstimate]]:
+    def _look(self, chips: Sequence[Pixels], asked: Request) -> list[tuple[AgeEstimate, GenderEstimate]]:
         return estimate_faces(self.model.metadata, *self.model.run(np.stack(chips)), asked) if chips else []

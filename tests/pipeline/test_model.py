@@ -162,3 +162,12 @@ def test_a_model_that_ships_is_known_by_its_name(name: str) -> None:
 
 def test_a_name_that_is_neither_known_nor_a_file_is_refused() -> None:
     assert sentence(Path("large")) == "There is no model file large; name a file, or small or open."
+
+
+@pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"threads": 3}, 3)])
+def test_a_run_uses_one_thread_unless_told_otherwise_and_none_waits_busily(
+    tiny_model: Path, asked: dict[str, int], threads: int
+) -> None:
+    options = Model(tiny_model, **asked)._session.get_session_options()  # type: ignore[arg-type]  # threads alone
+    assert options.intra_op_num_threads == threads
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

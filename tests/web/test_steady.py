@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import httpx
 import pytest
 from live import live, started
 
+from mien.pipeline.decode.memory import MEMORY
 from mien.pipeline.images import Pixels
 from mien.predictor import Predictor
 from mien.results import Box, Face
@@ -24,23 +25,28 @@ from mien.web.settings import Settings
 
 
 class Gate:
-    """A detector that waits until it is opened."""
+    """A detector that waits until it is opened, or until its photo is let through."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.waiting = threading.Semaphore(0)
+        self.passes = threading.Semaphore(0)
+
+    def let_through(self, photos: int) -> None:
+        self.passes.release(photos)
 
     def detect(self, photo: Pixels) -> list[Face]:
         if photo.shape[0] > 64:  # not the picture the server warms up with
             self.waiting.release()
-            self.open.wait(30)
+            while not self.open.is_set() and not self.passes.acquire(timeout=0.01):
+                pass
         return [Face(Box(0, 0, 20, 20), 1.0)]
 
 
 @contextmanager
 def gated(model: Path, **settings: float) -> Iterator[tuple[str, Gate]]:
     gate = Gate()
-    app = create_app(Settings(model=model, workers=1, **settings), Predictor(model, gate))  # type: ignore[arg-type]  # all are numbers
+    app = create_app(Settings(model=model, workers=1, **settings), Predictor(model, gate, rotate=False))  # type: ignore[arg-type]  # all are numbers
     with live(app) as address:
         try:
             yield address, gate
@@ -56,6 +62,14 @@ def get(address: str, path: str) -> httpx.Response:
     return httpx.get(address + path, timeout=30)
 
 
+def wait_for(address: str, metric: str) -> None:
+    """Return once the server says so of itself."""
+    until = time.monotonic() + 60
+    while metric not in (text := get(address, "/metrics").text):
+        assert time.monotonic() < until, text
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def photo(astronaut: Path) -> bytes:
     return astronaut.read_bytes()
@@ -67,8 +81,7 @@ def test_beyond_the_queue_the_answer_is_503_at_once_and_the_server_recovers(
     with gated(tiny_model, queue=1, max_files=1) as (address, gate), ThreadPoolExecutor(2) as clients:
         waiting = [clients.submit(post, address, photo) for _ in range(2)]
         gate.waiting.acquire()
-        while "mien_pending_photos 2.0" not in get(address, "/metrics").text:
-            time.sleep(0.01)
+        wait_for(address, "mien_pending_photos 2.0")
         refused = post(address, photo)
         assert refused.status_code == 503
         assert refused.json()["type"] == "urn:mien:problem:busy"
@@ -79,14 +92,59 @@ def test_beyond_the_queue_the_answer_is_503_at_once_and_the_server_recovers(
         assert post(address, photo).status_code == 200
 
 
+def test_sixty_four_clients_all_wait_and_are_answered_in_the_order_they_came(
+    tiny_model: Path, photo: bytes
+) -> None:
+    answered: list[int] = []
+
+    def ask(number: int) -> int:
+        status = post(address, photo).status_code
+        answered.append(number)
+        return status
+
+    with gated(tiny_model, answer_seconds=300) as (address, gate), ThreadPoolExecutor(64) as clients:
+        answers = []
+        for number in range(64):
+            answers.append(clients.submit(ask, number))
+            wait_for(address, f"mien_pending_photos {number + 1}.0")
+        held = float(get(address, "/metrics").text.partition("\nmien_held_bytes ")[2].split()[0])
+        assert 64 * len(photo) <= held < 65 * len(photo)
+        for answer in answers:
+            gate.let_through(1)
+            assert answer.result() == 200
+        assert answered == list(range(64))
+        wait_for(address, "mien_held_bytes 0.0")
+
+
+def test_a_photo_that_waits_is_not_decoded_before_its_turn(
+    tiny_model: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gated(tiny_model) as (address, gate), ThreadPoolExecutor(8) as clients:
+        wait_for(address, "mien_pending_photos 0.0")
+        held: list[int] = []
+        hold = MEMORY.hold
+
+        def hold_and_note(cost: int) -> AbstractContextManager[None]:
+            held.append(cost)
+            return hold(cost)
+
+        monkeypatch.setattr(MEMORY, "hold", hold_and_note)
+        answers = [clients.submit(post, address, photo) for _ in range(8)]
+        wait_for(address, "mien_pending_photos 8.0")
+        gate.waiting.acquire()
+        assert len(held) == 1
+        gate.open.set()
+        assert [answer.result().status_code for answer in answers] == [200] * 8
+        assert len(held) == 8
+
+
 def test_an_answer_that_takes_too_long_is_503(tiny_model: Path, photo: bytes) -> None:
     with gated(tiny_model, answer_seconds=0.05) as (address, gate):
         response = post(address, photo)
         gate.open.set()
         assert response.status_code == 503
         assert "in time" in response.json()["detail"]
-        while "mien_pending_photos 0.0" not in get(address, "/metrics").text:
-            time.sleep(0.01)
+        wait_for(address, "mien_pending_photos 0.0")
 
 
 def open_request(address: str, length: int, sent: bytes) -> socket.socket:
@@ -114,21 +172,18 @@ def test_broken_uploads_leave_nothing_behind(tiny_model: Path, photo: bytes) -> 
     with live(create_app(Settings(model=tiny_model))) as address:
         for _ in range(20):
             open_request(address, len(photo), photo[:1000]).close()
-        while "mien_held_bytes 0.0" not in get(address, "/metrics").text:
-            time.sleep(0.01)
+        wait_for(address, "mien_held_bytes 0.0")
         assert post(address, photo).status_code == 200
 
 
 def test_more_uploads_than_can_be_held_are_refused(tiny_model: Path, photo: bytes) -> None:
     with live(create_app(Settings(model=tiny_model, max_held_mb=0.15))) as address:
         with open_request(address, 140_001, b"x" * 140_000) as client:
-            while "mien_held_bytes 140000.0" not in get(address, "/metrics").text:
-                time.sleep(0.01)
+            wait_for(address, "mien_held_bytes 140000.0")
             assert post(address, photo).status_code == 503
             client.sendall(b"x")
             assert client.recv(1000)
-        while "mien_held_bytes 0.0" not in get(address, "/metrics").text:
-            time.sleep(0.01)
+        wait_for(address, "mien_held_bytes 0.0")
         assert post(address, photo).status_code == 200
 
 
@@ -211,8 +266,7 @@ def test_a_signal_ends_the_server_even_if_a_thread_is_stuck(
             process.send_signal(stop)
         else:
             with open_request(address, len(photo), photo):
-                while "mien_pending_photos 1.0" not in get(address, "/metrics").text:
-                    time.sleep(0.01)
+                wait_for(address, "mien_pending_photos 1.0")
                 process.send_signal(stop)
         process.wait(20)
 
@@ -242,10 +296,8 @@ def test_a_client_that_leaves_gives_up_its_place(tiny_model: Path, photo: bytes)
         first = clients.submit(post, address, photo)
         gate.waiting.acquire()
         with open_request(address, len(photo), photo):
-            while "mien_pending_photos 2.0" not in get(address, "/metrics").text:
-                time.sleep(0.01)
-        while "mien_pending_photos 1.0" not in get(address, "/metrics").text:
-            time.sleep(0.01)
+            wait_for(address, "mien_pending_photos 2.0")
+        wait_for(address, "mien_pending_photos 1.0")
         gate.open.set()
         assert first.result().status_code == 200
         assert 'status="499"' in get(address, "/metrics").text

@@ -91,7 +91,7 @@ def annotate_films(
     started = time.monotonic()
     if save is not None:
         check_target(save, films)
-    looker = Looker(setup, threads=0)
+    looker = Looker(setup)
     record, schema = _record(looker, every), looker.schema()
     dataset = Dataset(storage_at(folder_of(output)), record, schema)
     if is_single(output):

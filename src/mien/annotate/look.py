@@ -10,7 +10,6 @@ from mien.annotate.items import Item, printable_name
 from mien.annotate.schema import Rows, faces_schema, failed_rows
 from mien.errors import MienError
 from mien.photo_result import PhotoResult
-from mien.pipeline.model import Model
 from mien.predictor import Predictor
 from mien.request import DEFAULT_DETECTOR, Request
 from mien.results import Estimate
@@ -34,7 +33,6 @@ class Looker:
 
     Args:
         setup: What is asked.
-        threads: That the model uses; 0 for as many as there are cores.
 
     Attributes:
         request: What is asked, with the model's own values for what it left open.
@@ -45,10 +43,10 @@ class Looker:
         ValueError: If the model cannot answer what is asked.
     """
 
-    def __init__(self, setup: Setup, threads: int = 1) -> None:
+    def __init__(self, setup: Setup) -> None:
         """Load the model and the detector."""
         detector = setup.request.detector or DEFAULT_DETECTOR
-        self.predictor = Predictor(Model(setup.model, threads=threads), detector)
+        self.predictor = Predictor(setup.model, detector)
         self.request = self.predictor.complete(setup.request, detector=detector)
 
     def look(self, item: Item) -> Rows:

@@ -108,7 +108,7 @@ def annotate(
 def _checked(setup: Setup) -> tuple[Record, Any]:
     """What a collection is made with, and the schema of its faces; each worker will load its own model."""
     try:
-        looker = Looker(setup, threads=0)
+        looker = Looker(setup)
     except ValueError as refusal:
         raise AnnotationError(f"{refusal}.") from None
     return Record.of(looker), looker.schema()

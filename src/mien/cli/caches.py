@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 
 
 @contextmanager
 def temporary_caches() -> Iterator[None]:
     """Have Matplotlib keep its list of fonts in a folder that goes with the command."""
+    from tempfile import TemporaryDirectory
+
     with TemporaryDirectory(prefix="mien-") as folder:
         os.environ.setdefault("MPLCONFIGDIR", folder)
         yield

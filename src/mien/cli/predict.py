@@ -99,8 +99,6 @@ def predict(
     The exit status is 0 if all photos could be read, 1 if some could not (each is named on standard error;
     the others are still done), and 2 if the command itself is wrong.
     """
-    from mien.progress import progress
-
     photos = _expanded(photos)
     sources = _sources(photos)
     predictor = (
@@ -119,13 +117,16 @@ def predict(
         ask([])  # refuses what the model does not know before any photo is read
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
-    answers = (
+    answers: Iterator[tuple[PhotoResult, Photo | None]] = (
         ((result, None) for result in ask(sources))
         if save is None
         else _kept(ask, sources, server is not None)
     )
-    results = progress(answers, "Photos", len(photos), wanted=wanted)
-    for target, (result, photo) in zip(targets, results, strict=True):
+    if wanted:
+        from mien.progress import progress
+
+        answers = progress(answers, "Photos", len(photos))
+    for target, (result, photo) in zip(targets, answers, strict=True):
         error = result.error
         if result.faces and target is not None and photo is not None:
             error = _draw(photo, result, target)

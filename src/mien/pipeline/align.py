@@ -4,10 +4,13 @@ A transform here is a 2×3 matrix that maps pixels of the photo to fractions of 
 lie at half-integers, so a chip of side n shows the photo between transformed coordinates 0 and 1 exactly.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from mien.results import Box, Face
 
@@ -16,7 +19,8 @@ Photo = npt.NDArray[np.uint8]
 Point = tuple[float, float]
 
 
-class ChipGeometry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ChipGeometry:
     """Where a face lies in its chip, as fractions of the (square) chip's side.
 
     The canonical geometry is that of the aligned UTKFace images, which are dlib face chips. ``box`` is where
@@ -28,7 +32,7 @@ class ChipGeometry(BaseModel):
         landmarks: Five ``(x, y)`` points.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # for model files
 
     box: tuple[float, float, float, float] = (0.054, 0.040, 0.905, 0.905)
     landmarks: tuple[Point, Point, Point, Point, Point] = (

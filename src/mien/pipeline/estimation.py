@@ -1,14 +1,17 @@
 """From a model's raw answers to estimates, for prediction and evaluation alike."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.pipeline.intervals import age_interval, check_coverage, median_age
-from mien.pipeline.metadata import GenderCalibration, ModelMetadata
 from mien.request import Request
 from mien.results import AgeEstimate, GenderEstimate
+
+if TYPE_CHECKING:
+    from mien.pipeline.metadata import GenderCalibration, ModelMetadata
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,7 +19,7 @@ COVERAGE = 0.9
 """Of the age intervals where none is asked for."""
 
 
-def complete(request: Request, metadata: ModelMetadata) -> Request:
+def complete(request: Request, metadata: "ModelMetadata") -> Request:
     """Fill in what the model has its own values for, and refuse what it does not know.
 
     Args:
@@ -44,7 +47,7 @@ def complete(request: Request, metadata: ModelMetadata) -> Request:
 
 
 def estimate_faces(
-    metadata: ModelMetadata, age_probabilities: Floats, p_female: Floats, request: Request
+    metadata: "ModelMetadata", age_probabilities: Floats, p_female: Floats, request: Request
 ) -> list[tuple[AgeEstimate, GenderEstimate]]:
     """Estimates of n faces.
 
@@ -84,7 +87,7 @@ def log_odds(probability: npt.ArrayLike) -> Floats:
     return np.asarray(np.log(p / (1 - p)), np.float64)
 
 
-def calibrated_p_female(p_female: Floats, calibration: GenderCalibration) -> Floats:
+def calibrated_p_female(p_female: Floats, calibration: "GenderCalibration") -> Floats:
     """Platt-scaled probabilities (n,) from the graph's (n,)."""
     if (calibration.slope, calibration.intercept) == (1.0, 0.0):
         return p_female

@@ -8,11 +8,13 @@ one quantile for all would hold too often at some ages and too seldom at others.
 """
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.pipeline.metadata import IntervalCalibration
+if TYPE_CHECKING:
+    from mien.pipeline.metadata import IntervalCalibration
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,7 +64,7 @@ def mass_below(age_probabilities: npt.ArrayLike, years: npt.ArrayLike, *, age_mi
 
 
 def age_interval(
-    age_probabilities: npt.ArrayLike, calibration: IntervalCalibration, coverage: float, *, age_min: int = 0
+    age_probabilities: npt.ArrayLike, calibration: "IntervalCalibration", coverage: float, *, age_min: int = 0
 ) -> tuple[Floats, Floats]:
     """The interval of each face that holds its labelled age with a probability of at least ``coverage``.
 
@@ -90,7 +92,7 @@ def age_interval(
     return _to_years(low, cdf, age_min), _to_years(high, cdf, age_min)
 
 
-def check_coverage(coverage: float, calibration: IntervalCalibration) -> None:
+def check_coverage(coverage: float, calibration: "IntervalCalibration") -> None:
     """Refuse a coverage that the calibration does not reach.
 
     Raises:

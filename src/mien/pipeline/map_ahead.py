@@ -1,18 +1,19 @@
 """Work on a stream, a few items ahead."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from mien.processors import processors
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 def map_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """Like ``map``, but a few items ahead, by threads; their number bounds what is held in memory."""
-    workers = min(4, os.cpu_count() or 1)
+    """Like ``map``, but a few items ahead, by a thread a processor; that bounds what is held in memory."""
+    workers = processors()
     running: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -46,7 +46,8 @@ class Model:
         path: The file, or the name of a model that ships, ``small`` or ``open``; None for ``small``.
         device: What it runs on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for the
             first of the others that works, or else ``cpu``.
-        threads: That each run uses; 0 for as many as there are cores.
+        threads: That each run uses; 0 for as many as there are cores, which pays for one photo at a time with
+            many faces.
 
     Attributes:
         path: The file.
@@ -60,7 +61,7 @@ class Model:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu", threads: int = 0
+        self, path: str | os.PathLike[str] | None = None, *, device: Device = "cpu", threads: int = 1
     ) -> None:
         """Load the file and check it."""
         source = model_path(path) if path is not None else default_model_path()

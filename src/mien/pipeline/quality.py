@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mien.errors import ImageError
 from mien.pipeline.images import Photo, Pixels
@@ -72,9 +73,14 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
         side=(box.width + box.height) / 2,
         outside=share_outside(box, (0, 0, width, height)),
         sharpness=float(edges.var() / max(float(middle.var()), 1.0)),
-        brightness=float(np.percentile(middle, 90)),
+        brightness=_exceeded_by_a_tenth(middle),
         asymmetry=_asymmetry(face),
     )
+
+
+def _exceeded_by_a_tenth(values: npt.NDArray[np.float32]) -> float:
+    """The 90th percentile; NumPy's own would import ``numpy.ma`` first."""
+    return float(np.interp(0.9 * (values.size - 1), np.arange(values.size), np.sort(values, axis=None)))
 
 
 def share_outside(box: Box, frame: tuple[float, float, float, float]) -> float:

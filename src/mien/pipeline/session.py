@@ -16,9 +16,12 @@ from mien.pipeline.devices import CPU, REFUSALS, Accelerator, accelerators, quie
 
 
 def open_session(
-    graph: Path | bytes, threads: int = 0, device: str = "cpu"
+    graph: Path | bytes, threads: int = 1, device: str = "cpu"
 ) -> Any:  # onnxruntime has no types
     """A session that several threads may run at once.
+
+    One thread a run is mien's setting everywhere: photos are looked at side by side instead, by as many
+    threads as there are processors. What that was chosen from is in docs/prediction.md.
 
     Args:
         graph: The file, or its content.
@@ -67,6 +70,7 @@ def _open_on(accelerator: Accelerator, graph: Path | bytes, threads: int) -> Any
 def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or threads wait busily
     options.log_severity_level = 3  # errors, which are raised as well; not warnings on stderr
     return options
 

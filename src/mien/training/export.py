@@ -121,7 +121,7 @@ def _calibrate(
         The calibrated metadata, and the answers for the first table's faces.
     """
     _save(graph, metadata, file)
-    model = Model(file)
+    model = Model(file, threads=0)
     answers = [observe(model, table) for table in tables]
     every = Answers(
         np.concatenate([a.age_probabilities for a in answers]),

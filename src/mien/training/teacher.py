@@ -32,7 +32,7 @@ def open_teachers(paths: Sequence[Path]) -> list[Model]:
         ModelError: If one cannot be used.
         TrainingError: If its ages are not those a recipe estimates.
     """
-    teachers = [Model(path) for path in paths]
+    teachers = [Model(path, threads=0) for path in paths]
     for path, teacher in zip(paths, teachers, strict=True):
         low, high = teacher.metadata.age_min, teacher.metadata.age_max
         if (low, high) != (0, AGES - 1):

@@ -33,11 +33,7 @@ def create_app(settings: Settings | None = None, predictor: Predictor | None = N
         MienError: If a setting is wrong, or the model or a detector cannot be loaded.
     """
     settings = settings or load_settings()
-    return build_app(settings, Service(Engine(settings, predictor), settings))
-
-
-def build_app(settings: Settings, service: Service) -> FastAPI:
-    """Make the application around a service."""
+    service = Service(Engine(settings, predictor), settings)
     app = FastAPI(
         title="mien",
         version=version("mien"),
@@ -53,13 +49,17 @@ def build_app(settings: Settings, service: Service) -> FastAPI:
     app.state.metrics, app.state.uploads = metrics, uploads
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(app, metrics, pages.trouble)
+    _add_routes(app)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     app.include_router(api.router)
     app.include_router(docs.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/docs/assets", StaticFiles(directory=docs.ASSETS), name="docs-assets")
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
-    _add_middleware(app, settings, metrics)
-    return app
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:

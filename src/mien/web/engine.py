@@ -1,7 +1,6 @@
 """Estimates within the server's limits; blocking, thread-safe, and without a network."""
 
 import io
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
@@ -63,10 +62,6 @@ class Engine:
             ImageError: If it cannot be read or exceeds a limit.
         """
         return self._predictor.predict(photo, request)
-
-    def predict_many(self, photos: Sequence[EncodedPhoto], request: Request) -> list[PhotoResult]:
-        """Estimate the faces of several photos, which go through the model together."""
-        return list(self._predictor.predict_many(photos, request))
 
     def annotate(self, photo: EncodedPhoto, request: Request) -> bytes:
         """A JPEG of the photo with its faces marked, made from the pixels alone: without metadata.

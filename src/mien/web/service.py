@@ -137,7 +137,10 @@ class Service:
             log.error("The first, blank picture failed, so the server is not ready.", exc_info=error)
 
     def _predict_or_fail(self, photo: EncodedPhoto, request: Request) -> PhotoResult:
-        return self.engine.predict_many([photo], request)[0]
+        try:
+            return self.engine.predict(photo, request)
+        except ImageError as error:
+            return PhotoResult.failed(photo.name, error)
 
     def _count(self, result: PhotoResult) -> None:
         if self.metrics is not None:

@@ -61,7 +61,7 @@ class Settings(BaseModel):
         default_factory=processors, ge=1, description="Number of photos processed at a time."
     )
     queue: int = Field(
-        default=32, ge=1, description="Number of photos that may wait; beyond that, requests get 503."
+        default=128, ge=1, description="Number of photos that may wait; beyond that, requests get 503."
     )
     max_upload_mb: float = Field(
         default=32, gt=0, description="Largest request, all its photos together, in MB."

@@ -116,7 +116,7 @@ def _open(path: Path) -> Any:  # onnxruntime has no types
                 value.type.tensor_type.shape.dim[i].dim_param = f"{value.name}.{letter}"
     del model.graph.value_info[:]
     try:
-        session = open_session(model.SerializeToString(), threads=1)
+        session = open_session(model.SerializeToString())
     except ValueError:
         raise _not_centerface(path) from None
     channels = [output.shape[1:2] for output in session.get_outputs()]

@@ -199,8 +199,7 @@ def _open(path: Path, device: Device) -> Any:  # onnxruntime has no types
         cure = "install mien again" if path == default_detector_path() else "check the path"
         raise DetectorError(f"There is no detector file {path}; {cure}.")
     try:
-        # One thread: a stream of photos is searched by several.
-        return open_session(path, threads=1, device=device)
+        return open_session(path, device=device)
     except ValueError:
         raise DetectorError(f"{path} is not an ONNX file that can be run.") from None
 
