@@ -165,8 +165,3 @@ def _text(value: object) -> str:
 
 HELP: Mapping[str, str] = {option.name: option.metadata["help"] for option in fields(Request)}
 """What each field means, in a sentence for a person."""
-
-SCHEMA: Mapping[str, Mapping[str, Any]] = {
-    option.name: option.metadata["schema"] for option in fields(Request)
-}
-"""What JSON Schema says of each field beside its type."""
