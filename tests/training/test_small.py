@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mien.training.dataset import Batch
+from mien.training.joined import JoinedNets
 from mien.training.module import Outcome
 from mien.training.recipes import get_recipe
 from mien.training.recipes.small import ResidualBlock, SmallModule, SmallNet
@@ -143,10 +144,9 @@ class OneSided(torch.nn.Module):
 def test_the_first_net_sees_the_face_and_the_second_its_mirror_image() -> None:
     module, other = SmallModule(), SmallModule()
     module.net, other.net = OneSided(10, 20), OneSided(30, 40)  # type: ignore[assignment]  # stand-ins
-    module.join(other)
     bright_on_the_left = torch.zeros(1, 3, 4, 4)
     bright_on_the_left[..., :2] = 1
-    ages, p_female = module(bright_on_the_left)
+    ages, p_female = JoinedNets(module, other)(bright_on_the_left)
     assert (ages[0] > 0.1).nonzero().flatten().tolist() == [10, 40]
     assert float(p_female) == pytest.approx((torch.tensor([-40.0, -10.0]).sigmoid()).mean())
 

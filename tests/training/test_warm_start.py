@@ -10,6 +10,7 @@ import torch
 from mien.errors import ModelError, TrainingError
 from mien.pipeline.model import Model, default_model_path
 from mien.training.augment import to_images
+from mien.training.joined import JoinedNets
 from mien.training.onnx_graph import to_onnx
 from mien.training.recipes import Recipe
 from mien.training.recipes.small import SIDES, SmallModule
@@ -39,8 +40,7 @@ def first(chips: torch.Tensor) -> SmallModule:
 @pytest.fixture(scope="module")
 def file(first: SmallModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of that net joined with another."""
-    joined = copy.deepcopy(first)
-    joined.join(SmallModule())
+    joined = JoinedNets(copy.deepcopy(first), SmallModule())
     outputs = ["age_probabilities", "p_female"]
     graph = to_onnx(joined.eval(), torch.zeros(2, 3, SIDE, SIDE), "chips", outputs, {0: "n"})
     onnx.helper.set_model_props(graph, Model().metadata.to_properties())

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model file: graph, lossless storage, calibration, metadata, comparison."""
+"""From a checkpoint to a model file: graph, quantization, calibration, metadata, comparison."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ from mien.pipeline.intervals import median_age
 from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 from mien.pipeline.model import Model
 from mien.training.augment import to_images
-from mien.training.checkpoint import load_checkpoint
+from mien.training.joined import read_nets
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
 from mien.training.plain import make_plain
+from mien.training.quantize import Drift, measure_drift, quantize_model
 
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
@@ -49,6 +50,7 @@ class ExportReport:
             file was calibrated anew, whose graph stays as it is.
         metrics: Validation figures written into the file.
         warnings: What the model does not know, a sentence each.
+        drift: What eight bits changed; None where the file is in single precision.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class ExportReport:
     differences: tuple[float, float] | None
     metrics: dict[str, float]
     warnings: tuple[str, ...] = ()
+    drift: Drift | None = None
 
 
 def export(
@@ -66,12 +69,13 @@ def export(
     version: str | None = None,
     name: str | None = None,
     plain: bool = False,
+    quantize: bool = False,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
     Args:
-        sources: A checkpoint written by :func:`mien.training.run.train`; two of them, whose nets are to
-            answer together; or a model file (``.onnx``) that is to be calibrated anew.
+        sources: A checkpoint written by :func:`mien.training.run.train`, or a model file (``.onnx``) that is
+            to be calibrated anew; or two of either, whose nets are to answer together.
         manifests: Their ``validation`` rows calibrate the age intervals, where the age is exact, and the
             probabilities of gender, where it is known; those of the first give the file's figures. With fewer
             than ten exact ages, bins calibrate the intervals too; see
@@ -80,16 +84,19 @@ def export(
         version: Version of the weights; None for the model file's own, or 1.
         name: Name of the model; None for the model file's own, or that of the recipe.
         plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
+        quantize: Whether the net is to compute in eight bits, with scales from ``train`` rows of the
+            manifests; see :func:`mien.training.quantize.quantize`. It is calibrated as it then is.
 
     Raises:
         TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
-            validation rows, or the file's answers differ from the checkpoints' by more than 1e-3 years or
-            1e-4 in probability; no file is left then.
+            validation rows, the file's answers differ from the checkpoints' by more than 1e-3 years or
+            1e-4 in probability, or eight bits cost more than :data:`mien.training.quantize.BOUNDS`; no file
+            is left then.
         ModelError: If the model file cannot be used.
         DataError: If a manifest cannot be used or holds too few faces.
     """
     refuse_overwriting([output], [*sources, *manifests])
-    tables = [_validation_rows(manifest) for manifest in manifests]
+    tables = [_rows(manifest, "validation", "calibrate on") for manifest in manifests]
     if all(table["age_low"].isna().all() for table in tables):
         raise TrainingError(f"{manifests[0]} has no validation rows with an age to calibrate on.")
     graph, metadata, module = _read_sources(sources)
@@ -97,19 +104,26 @@ def export(
         make_plain(graph)
     given = {"version": version, "name": name}
     metadata = metadata.model_copy(update={field: text for field, text in given.items() if text is not None})
-    differences = None
+    differences = before = None
     try:
         with written_beside(output) as file:
-            metadata, answers = _calibrate(graph, metadata, tables, file)
+            _save(graph, metadata, file)
             if module is not None:
                 differences = compare(module, Model(file), _some_chips(tables[0], module.spec.size))
                 _refuse_mismatch(differences, sources)
+            if quantize:
+                before = observe(Model(file), tables[0])
+                faces = [_rows(manifest, "train", "find scales by") for manifest in manifests]
+                graph = quantize_model(graph, metadata, pd.concat(faces))
+            metadata, answers = _calibrate(graph, metadata, tables, file)
+            drift = measure_drift(metadata, tables[0], before, answers) if before is not None else None
     except OSError as error:
         raise TrainingError(
             f"{output} cannot be written ({error.strerror}); choose another --output."
         ) from None
     warnings = (*_of_ages(metadata, tables[0], answers), *_of_genders(metadata, tables[0], answers))
-    return ExportReport(output, output.stat().st_size / 1e6, differences, metadata.metrics, warnings)
+    megabytes = output.stat().st_size / 1e6
+    return ExportReport(output, megabytes, differences, metadata.metrics, warnings, drift)
 
 
 def _calibrate(
@@ -138,11 +152,11 @@ def _some_chips(table: pd.DataFrame, side: int) -> Pixels:
     return np.stack(list(read_chips(table[:COMPARED], side)))
 
 
-def _validation_rows(manifest: Path) -> pd.DataFrame:
+def _rows(manifest: Path, split: str, purpose: str) -> pd.DataFrame:
     rows = read_manifest(manifest)
-    rows = rows[rows["split"] == "validation"].reset_index(drop=True)
+    rows = rows[rows["split"] == split].reset_index(drop=True)
     if rows.empty:
-        raise TrainingError(f"{manifest} has no row of the split 'validation' to calibrate on.")
+        raise TrainingError(f"{manifest} has no row of the split {split!r} to {purpose}.")
     need_crops(rows, manifest)
     return rows
 
@@ -155,16 +169,8 @@ def _read_sources(
         metadata = Model(sources[0]).metadata  # which refuses what is no model file
         return onnx.load(sources[0]), metadata, None
     if len(sources) > 2:
-        raise TrainingError(f"{len(sources)} checkpoints are too many for one model file; give one or two.")
-    (module, note), *others = (load_checkpoint(source) for source in sources)
-    for other, its_note in others:
-        if its_note["recipe"] != note["recipe"]:
-            raise TrainingError(
-                f"{sources[0]} and {sources[1]} are of the recipes {note['recipe']!r} and "
-                f"{its_note['recipe']!r}; only checkpoints of one recipe can be joined."
-            )
-        module.join(other)
-        note = note | {"training_data": dict.fromkeys([*note["training_data"], *its_note["training_data"]])}
+        raise TrainingError(f"{len(sources)} nets are too many for one model file; give one or two.")
+    module, note = read_nets(sources)
     example = torch.zeros(2, 3, module.spec.size, module.spec.size)
     graph = to_onnx(module, example, "chips", ["age_probabilities", "p_female"], {0: "n"})
     return graph, _metadata(module, note), module

@@ -152,14 +152,6 @@ class FaceModule(OneCycleModule):
         """
         raise NotImplementedError
 
-    def join(self, other: "FaceModule") -> None:
-        """Let a second net of the same recipe, trained apart, answer too; a recipe may know how.
-
-        Raises:
-            TrainingError: If this one does not.
-        """
-        raise TrainingError("checkpoints of this recipe cannot be joined; give a single one.")
-
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images in [0, 1], (n, 3, s, s), to the net's input."""
         if self.spec.channel_order == "BGR":

@@ -1,4 +1,4 @@
-"""Nets as ONNX graphs: batch norms as scale and shift, kernels as bytes where that loses nothing."""
+"""Nets as ONNX graphs, batch norms as scale and shift."""
 
 import copy
 import logging
@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
-from mien.training.byte_kernels import store_kernels
 
 
 class Affine(nn.Module):
     """A batch norm in evaluation mode: scale and shift by channel.
 
-    Kept apart from the convolution, whose weights so stay as they were trained; ONNX Runtime fuses the
-    two when it loads the file.
+    Kept apart from the convolution, whose weights so stay as they were trained, for runs that go on from the
+    file; ONNX Runtime fuses the two when it loads it.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -57,7 +56,7 @@ class Graph(nn.Module):
 def to_onnx(
     module: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str], axes: dict[int, str]
 ) -> onnx.ModelProto:
-    """A module's graph; kernels that were rounded to bytes are stored as such, losslessly.
+    """A module's graph.
 
     Args:
         module: Maps one tensor to a tuple of tensors.
@@ -83,7 +82,6 @@ def to_onnx(
         raise TrainingError("the graph could not be exported.")
     graph: onnx.ModelProto = program.model_proto
     _forget_origin(graph.graph)
-    store_kernels(graph.graph)
     onnx.checker.check_model(graph)
     return graph
 

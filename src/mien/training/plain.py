@@ -1,26 +1,39 @@
 """Model files for other programs: the same net in widely supported operators.
 
-mien's files hold kernels as bytes, and nodes as PyTorch's exporter writes them. ONNX Runtime and OpenVINO
-take both. OpenCV 4's ``dnn`` takes neither, and what converts files to half precision stumbles over them.
+mien's files compute in eight bits or hold kernels as bytes, and have nodes as PyTorch's exporter writes them.
+ONNX Runtime and OpenVINO take all of that. OpenCV 4's ``dnn`` does not, and what converts files to half
+precision stumbles over it.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from mien.errors import TrainingError
 from mien.files import refuse_overwriting, written_beside
 from mien.pipeline.model import Model
+from mien.training.folding import Array, fold_constants, is_quantized, replace
 
 MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE = 1e-3, 1e-4
+MAX_ROUNDING = (0.5, 0.05)
+"""The same, in years and in p(female), of a source in eight bits, whose activations are then not rounded."""
+
 FACES = 16
 """Pictures of noise on which a converted file is compared."""
 
-OPSET_13 = {"Add", "AveragePool", "Conv", "Div", "Flatten", "Gather", "Gemm", "GlobalAveragePool", "Mul"} | {
+OPSET_13 = {
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Conv",
+    "Div",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "Mul",
+} | {
     "Relu",
     "Sigmoid",
     "Slice",
@@ -28,8 +41,6 @@ OPSET_13 = {"Add", "AveragePool", "Conv", "Div", "Flatten", "Gather", "Gemm", "G
     "Squeeze",
 }
 """Operators that compute the same from version 13 of ONNX on, as far as mien's graphs use them."""
-
-Array = npt.NDArray[Any]
 
 
 def convert(source: Path, output: Path) -> tuple[float, float]:
@@ -44,19 +55,20 @@ def convert(source: Path, output: Path) -> tuple[float, float]:
 
     Raises:
         ModelError: If the source cannot be used.
-        TrainingError: If the answers differ by more than 1e-3 years or 1e-4 in probability, or the file
-            cannot be written; no file is left then.
+        TrainingError: If the answers differ by more than 1e-3 years or 1e-4 in probability (half a year or
+            0.05 where the source is in eight bits), or the file cannot be written; no file is left then.
         MienError: If the output is the source.
     """
     refuse_overwriting([output], [source])
     model = Model(source)  # which refuses what is no model file
     graph = onnx.load(source)
+    bounds = MAX_ROUNDING if is_quantized(graph) else (MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE)
     make_plain(graph)
     try:
         with written_beside(output) as file:
             onnx.save(graph, file)
             differences = _compare(model, Model(file))
-            if not (differences[0] <= MAX_AGE_DIFFERENCE and differences[1] <= MAX_PROBABILITY_DIFFERENCE):
+            if not (differences[0] <= bounds[0] and differences[1] <= bounds[1]):  # refuses NaN as well
                 raise TrainingError(
                     f"the plain graph differs from {source} by {differences[0]:.2g} years and "
                     f"{differences[1]:.2g} in probability; nothing was written."
@@ -71,25 +83,26 @@ def convert(source: Path, output: Path) -> tuple[float, float]:
 def make_plain(model: onnx.ModelProto) -> None:
     """Rewrite a graph, in place, without what other programs do not know.
 
-    Kernels become single precision. A global average becomes one node, a backward slice of the input a
-    gathering, and the choice of one column a slice. What is left is said to be of opset 13, if it is.
+    Kernels become single precision, and activations in eight bits are clipped instead. A global average
+    becomes one node, a backward slice of the input a gathering, and the choice of one column a slice. What is
+    left is said to be of opset 13, if it is.
     """
     graph = model.graph
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = fold_constants(graph)
     makers = {output: node for node in graph.node for output in node.output}
     widths = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input
     }
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if not _fold(node, constants):
-            nodes += (
-                _flattened(node, makers)
-                or _mirrored(node, constants, widths)
-                or _column(node, constants)
-                or [node]
-            )
-    _replace(graph, nodes, constants)
+        nodes += (
+            _clipped(node, makers, constants)
+            or _flattened(node, makers)
+            or _mirrored(node, constants, widths)
+            or _column(node, constants)
+            or [node]
+        )
+    replace(graph, nodes, constants)
     if OPSET_13.issuperset(node.op_type for node in graph.node):
         del model.opset_import[:]
         model.opset_import.extend([onnx.helper.make_opsetid("", 13)])
@@ -97,15 +110,18 @@ def make_plain(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model)
 
 
-def _fold(node: onnx.NodeProto, constants: dict[str, Array]) -> bool:
-    """Compute a stored kernel."""
-    if node.op_type not in ("Cast", "Mul") or any(name not in constants for name in node.input):
-        return False
-    values = [constants[name] for name in node.input]
-    constants[node.output[0]] = (
-        values[0] * values[1] if node.op_type == "Mul" else values[0].astype(np.float32)
-    )
-    return True
+def _clipped(
+    node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], constants: dict[str, Array]
+) -> list[onnx.NodeProto]:
+    """In the place of rounding to a byte and back, what it does to numbers out of range, such as below 0."""
+    rounding = makers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+    if rounding is None or rounding.op_type != "QuantizeLinear":
+        return []
+    scale, zero = (constants[name] for name in rounding.input[1:3])
+    ends = [f"{node.output[0]}.{end}" for end in ("min", "max")]
+    for name, byte in zip(ends, (0, 255), strict=True):
+        constants[name] = ((byte - zero.astype(np.float32)) * scale).astype(np.float32)
+    return [onnx.helper.make_node("Clip", [rounding.input[0], *ends], [node.output[0]])]
 
 
 def _flattened(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
@@ -148,21 +164,6 @@ def _column(node: onnx.NodeProto, constants: dict[str, Array]) -> list[onnx.Node
         onnx.helper.make_node("Slice", [node.input[0], start, end, along], [column]),
         onnx.helper.make_node("Squeeze", [column, along], [node.output[0]]),
     ]
-
-
-def _replace(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], constants: dict[str, Array]) -> None:
-    """Put nodes and tensors in the place of a graph's, as far as its outputs need them."""
-    needed = {output.name for output in graph.output}
-    kept = []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.append(node)
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(
-        numpy_helper.from_array(values, name) for name, values in constants.items() if name in needed
-    )
 
 
 def _compare(one: Model, other: Model) -> tuple[float, float]:

@@ -4,6 +4,7 @@ Model files and dlib's nets hold them so, which is all that prediction needs. To
 taken apart again: the statistics of its input, and what it does beyond them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -11,33 +12,47 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import TrainingError
-from mien.training.byte_kernels import stored_weights
+from mien.training.folding import fold_constants
 
 MODULE = "module"
 """What a model file calls the module whose weights it holds."""
 
+NETS = ("net", "mirror_net")
+"""What that module calls its nets: that of the face, and where there are two, that of its mirror image."""
 
-def start_from_model_file(module: nn.Module, net: nn.Module, path: Path, images: Tensor) -> None:
-    """Give a net the weights of a model file; it then answers as the file does.
+
+def start_from_model_file(net: nn.Module, path: Path, images: Tensor, names: Sequence[str] = NETS) -> None:
+    """Give a net the weights of a model file, its norms with statistics; it then answers as the file does.
 
     Args:
-        module: What was exported; ``net`` is a part of it.
-        net: The part that holds the weights.
-        path: A model file of the same recipe, known to be one.
+        net: What the file was exported from, or its like.
+        path: Known to be a model file; in eight bits or not.
         images: Normalised faces (n, 3, side, side) from which the norms' statistics are taken; some hundreds.
+        names: Of nets in the module that was exported; the first that fits is taken.
 
     Raises:
-        TrainingError: If its weights do not fit the net.
+        TrainingError: If none fits.
     """
-    prefix = next(f"{MODULE}.{name}." for name, part in module.named_modules() if part is net)
-    weights = {
-        name.removeprefix(prefix): values for name, values in stored_weights(onnx.load(path).graph).items()
-    }
-    try:
-        net.load_state_dict(_with_unit_norms(net, _affine(net, weights)))
-    except (KeyError, RuntimeError):
-        raise TrainingError(f"{path} does not fit this recipe; give a file exported from it.") from None
+    load_net(net, path, names)
     _find_statistics(net, images)
+
+
+def load_net(net: nn.Module, path: Path, names: Sequence[str] = NETS) -> None:
+    """Give a net the weights of a model file, as :func:`start_from_model_file` does, without statistics."""
+    constants = fold_constants(onnx.load(path).graph)
+    for name in names:
+        prefix = f"{MODULE}.{name}."
+        weights = {
+            own.removeprefix(prefix): torch.from_numpy(values.copy())
+            for own, values in constants.items()
+            if own.startswith(prefix)
+        }
+        try:
+            net.load_state_dict(_with_unit_norms(net, _affine(net, weights)))
+        except (KeyError, RuntimeError):
+            continue
+        return
+    raise TrainingError(f"{path} does not fit this recipe; give a file exported from it.")
 
 
 def start_from_trunk(trunk: nn.Module, weights: dict[str, Tensor], images: Tensor) -> None:
@@ -57,12 +72,15 @@ def _norms(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 def _affine(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A model file's weights by the names that the net itself gives them."""
-    named = {
-        f"{name}.{own}": weights[f"{name}.{filed}"].flatten()
-        for name in _norms(net)
-        for own, filed in (("weight", "scale"), ("bias", "shift"))
-    }
+    """A model file's weights by the names that the net itself gives them.
+
+    A file in eight bits has the norms' scales in the kernels.
+    """
+    named = {}
+    for name in _norms(net):
+        shift = weights[f"{name}.shift"].flatten()
+        named[f"{name}.bias"] = shift
+        named[f"{name}.weight"] = weights.get(f"{name}.scale", torch.ones_like(shift)).flatten()
     return weights | named
 
 

@@ -1,7 +1,11 @@
 """From a checkpoint to the detector's file: graph, metadata, comparison."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,9 +15,11 @@ from torch import nn
 
 from mien.errors import TrainingError
 from mien.files import refuse_overwriting, written_beside
-from mien.pipeline.detect.mien import DetectorMetadata
+from mien.pipeline.detect.mien import DetectorMetadata, MienDetector
 from mien.training.checkpoint import read_checkpoint
+from mien.training.detection.labels import read_boxes
 from mien.training.detection.module import Deployed, DetectorModule
+from mien.training.detection.quantize import DetectorDrift, measure_drift, quantize_detector
 from mien.training.detection.run import RECIPE
 from mien.training.onnx_graph import to_onnx
 
@@ -28,42 +34,101 @@ class DetectorReport:
     Attributes:
         path: The file written.
         megabytes: Its size in 10^6 bytes.
-        score_difference: Largest difference of a score from the checkpoint's.
-        pixel_difference: Largest difference of a coordinate, where the score is above a tenth.
+        score_difference: Largest difference of a score from the checkpoint's, in single precision; None where
+            the source was a file.
+        pixel_difference: Likewise of a coordinate, where the score is above a tenth.
+        drift: What eight bits changed; None where the file is in single precision.
     """
 
     path: Path
     megabytes: float
-    score_difference: float
-    pixel_difference: float
+    score_difference: float | None
+    pixel_difference: float | None
+    drift: DetectorDrift | None = None
 
 
 def export_detector(
-    checkpoint: Path,
+    source: Path,
     output: Path,
     *,
-    threshold: float,
-    unsure_below: float = 0.0,
+    threshold: float | None = None,
+    unsure_below: float | None = None,
     small_penalty: float = 0.0,
     nms_iou: float = 0.4,
-    version: str = "1",
+    version: str | None = None,
+    quantize: Sequence[Path] = (),
 ) -> DetectorReport:
     """Write the detector's file and prove that it answers as the checkpoint does.
 
     Args:
-        checkpoint: Written by :func:`~mien.training.detection.run.train_detector`.
+        source: A checkpoint written by :func:`~mien.training.detection.run.train_detector`, or a detector's
+            file, which then keeps what it says of itself and is not told anew.
         output: The ``.onnx`` file to write.
-        threshold: Least score of a face.
-        unsure_below: Score below which a face is marked as unsure, and looked for in turned photos.
+        threshold: Least score of a face; 0.5 unless given.
+        unsure_below: Score below which a face is marked as unsure, and looked for in turned photos; 0 unless
+            given.
         small_penalty: Subtracted from the scores' log odds on the finest level, where nearly all that is
             taken for a face by mistake is found; so one threshold fits faces of all sizes.
         nms_iou: Overlap from which two boxes are of one face.
-        version: Version of the weights.
+        version: Version of the weights; 1 unless given.
+        quantize: Folders of photos as for :func:`~mien.training.detection.run.train_detector`, on which the
+            net is brought to eight bits and compared with itself; none for single precision.
 
     Raises:
-        TrainingError: If the checkpoint is not one of a detector, or the file's answers differ from its.
+        TrainingError: If the checkpoint is not one of a detector, the file's answers differ from its, or
+            eight bits cost more than :data:`mien.training.detection.quantize.BOUNDS`; no file is left then.
+        DetectorError: If the detector's file cannot be used.
+        DataError: If a table of the folder cannot be used.
     """
-    refuse_overwriting([output], [checkpoint])
+    refuse_overwriting([output], [source])
+    given: dict[str, Any] = {"threshold": threshold, "unsure_below": unsure_below, "version": version}
+    given = {name: value for name, value in given.items() if value is not None}
+    differences: tuple[float | None, float | None] = None, None
+    drift = None
+    if source.suffix == ".onnx":
+        if small_penalty:
+            raise TrainingError("--small-penalty is for checkpoints; give the checkpoint of that detector.")
+        metadata, deployed = MienDetector(source).metadata, None  # refuses what is no detector
+        graph = onnx.load(source)
+    else:
+        deployed, metadata = _deploy(source, small_penalty, nms_iou)
+        graph = to_onnx(deployed, torch.zeros(2, 3, 96, 128), "image", OUTPUTS, {0: "n", 2: "h", 3: "w"})
+    metadata = metadata.model_copy(update=given)
+    try:
+        with written_beside(output) as file:
+            _save(graph, metadata, file)
+            if deployed is not None:
+                score, pixel = differences = _compare(deployed, file)
+                if not (score <= MAX_SCORE_DIFFERENCE and pixel <= MAX_PIXEL_DIFFERENCE):  # refuses NaN too
+                    raise TrainingError(f"the exported graph differs from {source}; nothing was written.")
+            if quantize:
+                drift = _quantize(graph, metadata, file, quantize)
+    except OSError as error:
+        raise TrainingError(
+            f"{output} cannot be written ({error.strerror}); choose another --output."
+        ) from None
+    return DetectorReport(output, output.stat().st_size / 1e6, *differences, drift)
+
+
+def _quantize(
+    graph: onnx.ModelProto, metadata: DetectorMetadata, file: Path, folders: Sequence[Path]
+) -> DetectorDrift:
+    """Write a graph anew, in eight bits."""
+    tables = read_boxes(folders)
+    with TemporaryDirectory() as place:
+        before = Path(place) / "before.onnx"
+        shutil.copyfile(file, before)
+        _save(quantize_detector(graph, tables), metadata, file)
+        return measure_drift(before, file, tables)
+
+
+def _save(graph: onnx.ModelProto, metadata: DetectorMetadata, file: Path) -> None:
+    onnx.helper.set_model_props(graph, {"mien": metadata.model_dump_json()})
+    onnx.save(graph, file)
+
+
+def _deploy(checkpoint: Path, small_penalty: float, nms_iou: float) -> tuple[nn.Module, DetectorMetadata]:
+    """The net of a checkpoint as it is exported, and what its file says of it."""
     content = read_checkpoint(checkpoint)
     if content["mien"]["recipe"] != RECIPE:
         raise TrainingError(f"{checkpoint} is no checkpoint of 'mien train-detector'.")
@@ -76,30 +141,16 @@ def export_detector(
     assert isinstance(finest, nn.Conv2d) and finest.bias is not None
     finest.bias.data[0] -= small_penalty
     deployed = Deployed(module.eval()).eval()
-    graph = to_onnx(deployed, torch.zeros(2, 3, 96, 128), "image", OUTPUTS, {0: "n", 2: "h", 3: "w"})
-    metadata = DetectorMetadata(
+    return deployed, DetectorMetadata(
         kind="detector",
         name="mien",
-        version=version,
+        version="1",
         licence="Weights follow the terms of what they were trained on: research use, non-commercial.",
         training_data=tuple(content["mien"]["training_data"]),
-        threshold=threshold,
-        unsure_below=unsure_below,
+        threshold=0.5,
         nms_iou=nms_iou,
         metrics={},
     )
-    onnx.helper.set_model_props(graph, {"mien": metadata.model_dump_json()})
-    try:
-        with written_beside(output) as file:
-            onnx.save(graph, file)
-            score, pixel = _compare(deployed, file)
-            if not (score <= MAX_SCORE_DIFFERENCE and pixel <= MAX_PIXEL_DIFFERENCE):  # refuses NaN as well
-                raise TrainingError(f"the exported graph differs from {checkpoint}; nothing was written.")
-    except OSError as error:
-        raise TrainingError(
-            f"{output} cannot be written ({error.strerror}); choose another --output."
-        ) from None
-    return DetectorReport(output, output.stat().st_size / 1e6, score, pixel)
 
 
 def _compare(deployed: nn.Module, file: Path) -> tuple[float, float]:

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.training.byte_kernels import round_kernels
 from mien.training.detection.losses import assign, detection_losses
 from mien.training.detection.net import DetectorNet, decode, flatten, positions
 from mien.training.detection.scenes import Scenes
@@ -30,7 +28,7 @@ class DetectorModule(OneCycleModule):
 
     def start_from(self, path: Path, images: Tensor) -> None:
         """Go on from a detector's file; its norms take their statistics from scenes (n, side, side, 3)."""
-        start_from_model_file(Deployed(self), self.net, path, (_images(images) - MEAN) / STD)
+        start_from_model_file(self.net, path, (_images(images) - MEAN) / STD, ["detector.net"])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """RGB images (n, 3, h, w) from 0 to 255 to score logits (n, k), boxes (n, k, 4), points (n, k, 10).
@@ -67,10 +65,6 @@ class DetectorModule(OneCycleModule):
             rise=0.1,
             fused=False,  # its gradients are clipped
         )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Round kernels to bytes: a file of a quarter of the size holds the very same weights."""
-        round_kernels(checkpoint["state_dict"])
 
 
 class Deployed(nn.Module):

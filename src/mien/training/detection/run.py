@@ -115,7 +115,7 @@ def train_detector(
             gradient_clip_val=5.0,
         )
         tables = read_boxes(folders)
-        _write_validation(tables, output / "validation.csv")
+        write_validation(tables, output / "validation.csv")
         training, validation = (
             _sources(tables, manifests, teachers, output / "cache", split)
             for split in ("train", "validation")
@@ -144,8 +144,8 @@ def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLo
     )
 
 
-def _write_validation(tables: PhotoTables, path: Path) -> None:
-    """Leave the pictures that judge the run as ``mien evaluate-detector`` takes them."""
+def write_validation(tables: PhotoTables, path: Path) -> None:
+    """Leave the pictures that judge a run as ``mien evaluate-detector`` takes them."""
     judged = tables.of("validation")
     table = pd.concat([judged.boxes.dropna(subset=["x1"]), judged.empty])
     with written_beside(path) as partial:

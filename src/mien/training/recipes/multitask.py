@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mien.data.sources import RACES
 from mien.pipeline.model import Model
 from mien.training.augment import ChipAugmentation, to_images
-from mien.training.byte_kernels import round_kernels
 from mien.training.dataset import Batch
 from mien.training.losses import age_loss, gender_loss, race_loss
 from mien.training.module import AGES, FaceModule, InputSpec, Outcome
@@ -48,6 +47,15 @@ class ThreeHeads(nn.Module):
         return out[:, :AGES], out[:, AGES], out[:, AGES + 1 :]
 
 
+Answers = tuple[Tensor, Tensor, Tensor]
+
+
+def mean_answers(one: Answers, other: Answers) -> tuple[Tensor, Tensor]:
+    """The mean age probabilities (n, 117) and p(female) (n,) of two times what :class:`ThreeHeads` gives."""
+    ages = (one[0].softmax(1) + other[0].softmax(1)) / 2
+    return ages, (one[1].sigmoid() + other[1].sigmoid()) / 2
+
+
 class MultiTaskModule(FaceModule):
     """Training of :class:`ThreeHeads`: AdamW, one cycle, images growing with the epochs.
 
@@ -76,7 +84,6 @@ class MultiTaskModule(FaceModule):
         """
         super().__init__(spec)
         self.net = net
-        self.mirror_net: ThreeHeads | None = None
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
         self.augmentation = ChipAugmentation()
         self.gentle_augmentation = ChipAugmentation(gentle=True)
@@ -90,24 +97,16 @@ class MultiTaskModule(FaceModule):
         """Start from a model file of this recipe; if it holds two nets, from the first."""
         Model(path)  # says what is wrong with a file that is not ours
         images = self.normalise(to_images(chips, self.spec.size))
-        start_from_model_file(self, self.net, path, images)
+        start_from_model_file(self.net, path, images)
         self.continued = True
 
     def trunks(self) -> list[nn.Module]:
         """The one that all heads share."""
         return [self.net.trunk]
 
-    def join(self, other: FaceModule) -> None:
-        """Use another run's net for the mirror image: the errors of two nets are less correlated."""
-        assert isinstance(other, MultiTaskModule)
-        self.mirror_net = other.net
-
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,); means of two, one mirrored."""
-        mirror_net = self.net if self.mirror_net is None else self.mirror_net
-        (age, female, _), (age_mirrored, female_mirrored, _) = self.net(images), mirror_net(images.flip(3))
-        ages = (age.softmax(1) + age_mirrored.softmax(1)) / 2
-        return ages, (female.sigmoid() + female_mirrored.sigmoid()) / 2
+        """Normalised images to age probabilities (n, 117) and p(female) (n,); means with the mirror image."""
+        return mean_answers(self.net(images), self.net(images.flip(3)))
 
     def side(self) -> int:
         """Side of this epoch's images in pixels; the input's own outside of training."""
@@ -143,7 +142,7 @@ class MultiTaskModule(FaceModule):
             return own._replace(losses=losses)
         return self._compare(self.net(images), batch)
 
-    def _compare(self, answers: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Outcome:
+    def _compare(self, answers: Answers, batch: Batch) -> Outcome:
         age_logits, female, race_logits = answers
         losses = {
             "age_loss": age_loss(age_logits, batch.age_low, batch.age_high, batch.taught_ages),
@@ -186,9 +185,8 @@ class MultiTaskModule(FaceModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Round kernels to bytes: a file of a quarter of the size holds the very same weights."""
+        """What a resumed run has to know beside its weights."""
         checkpoint |= {"continued": self.continued, "group_losses": self.group_losses}
-        round_kernels(checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A resumed run keeps to its schedule."""

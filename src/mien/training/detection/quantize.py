@@ -1,0 +1,106 @@
+"""The detector in eight bits, and what they change of what it finds."""
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import onnx
+import pandas as pd
+
+from mien.errors import TrainingError
+from mien.evaluation import detection
+from mien.pipeline.detect.mien import MienDetector
+from mien.pipeline.detect.preprocessing import resize, to_tensor
+from mien.pipeline.images import read_photo
+from mien.training.detection.labels import PhotoTables
+from mien.training.detection.run import write_validation
+from mien.training.quantize import quantize
+
+PICTURES = 256
+"""Training pictures that show what values occur."""
+
+SIDE = 640
+"""Their longest side in pixels, that of the detector."""
+
+IN_FLOAT = (".stem.0.", ".heads.")
+"""Parts of the names of kernels that stay in single precision: the first layer, which is quicker so, since
+photos then need not be rounded, and the heads, whose outputs are places."""
+
+
+def quantize_detector(graph: onnx.ModelProto, tables: PhotoTables) -> onnx.ModelProto:
+    """A detector's graph in eight bits.
+
+    Args:
+        graph: In single precision.
+        tables: Their ``train`` pictures are looked at.
+
+    Raises:
+        TrainingError: If the net is in eight bits already, or there are no such pictures.
+    """
+    train = tables.of("train")
+    images = pd.concat([train.boxes, train.empty])["image"].drop_duplicates()
+    if images.empty:
+        raise TrainingError(
+            "There are no training pictures to find scales by; give a folder with more of them."
+        )
+    chosen = images.sample(min(PICTURES, len(images)), random_state=0)
+    views = (resize(read_photo(image).pixels, SIDE)[0] for image in chosen)
+    return quantize(graph, map(to_tensor, views), IN_FLOAT)
+
+
+class DetectorDrift(NamedTuple):
+    """What eight bits change on pictures that were not trained on.
+
+    Attributes:
+        recall: Share found of the faces at least 32 pixels high: how much smaller it is.
+        average_precision: Likewise.
+        false_per_picture: Boxes in a picture without a face: how many more.
+    """
+
+    recall: float
+    average_precision: float
+    false_per_picture: float
+
+    def __str__(self) -> str:
+        """A sentence's middle."""
+        return (
+            f"{-100 * self.recall:+.2f} points of faces found, "
+            f"{-100 * self.average_precision:+.2f} points of average precision, "
+            f"{self.false_per_picture:+.4f} boxes in a picture without a face"
+        )
+
+
+BOUNDS = DetectorDrift(recall=0.01, average_precision=0.01, false_per_picture=0.02)
+"""The most that eight bits may cost."""
+
+
+def measure_drift(before: Path, after: Path, tables: PhotoTables) -> DetectorDrift:
+    """Compare a detector in eight bits with itself in single precision.
+
+    Args:
+        before: Its file in single precision.
+        after: Its file in eight bits.
+        tables: Their ``validation`` pictures judge.
+
+    Raises:
+        TrainingError: If something is beyond :data:`BOUNDS`.
+        DataError: If there are no such pictures.
+    """
+    with TemporaryDirectory() as place:
+        path = Path(place) / "validation.csv"
+        write_validation(tables, path)
+        table = detection.read_boxes([path])
+    makers = {"before": partial(MienDetector, before), "after": partial(MienDetector, after)}
+    scores = detection.evaluate_detectors(table, makers).scores
+    one, other = scores["before"], scores["after"]
+    drift = DetectorDrift(
+        (one.recall or 0.0) - (other.recall or 0.0),
+        (one.average_precision or 0.0) - (other.average_precision or 0.0),
+        (other.false_per_picture or 0.0) - (one.false_per_picture or 0.0),
+    )
+    if not all(change <= bound for change, bound in zip(drift, BOUNDS, strict=True)):
+        raise TrainingError(
+            f"eight bits change too much ({drift}); nothing was written, leave out --quantize."
+        )
+    return drift
