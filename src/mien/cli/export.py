@@ -45,6 +45,15 @@ def export(
             "manifests set the scales; the net is compared with the one in single precision.",
         ),
     ] = False,
+    logit_adjustment: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How far to correct for ages that are rare among the train rows: 0 not at all, 1 fully. "
+            "Rare ages gain accuracy, and frequent ones lose some.",
+        ),
+    ] = 0.0,
     model_version: Annotated[
         str | None, typer.Option(help="Version of the weights.", show_default="the model file's own, or 1")
     ] = None,
@@ -59,14 +68,29 @@ def export(
         raise typer.BadParameter(
             "--plain is for programs that do not compute in eight bits: give one of the two."
         )
-    if plain and not manifests and name is None and all(path.suffix == ".onnx" for path in sources):
+    if (
+        plain
+        and not manifests
+        and name is None
+        and not logit_adjustment
+        and all(path.suffix == ".onnx" for path in sources)
+    ):
         _make_plain(sources, output, model_version)
         return
     if not sources or not manifests:
         raise typer.BadParameter("give SOURCE and --manifest; only --plain, for a model file, does without.")
     from mien.training.export import export as run
 
-    report = run(sources, manifests, output, version=model_version, name=name, plain=plain, quantize=quantize)
+    report = run(
+        sources,
+        manifests,
+        output,
+        version=model_version,
+        name=name,
+        plain=plain,
+        quantize=quantize,
+        logit_adjustment=logit_adjustment,
+    )
     typer.echo(f"{report.path}: {report.megabytes:.1f} MB")
     if report.differences is not None:
         years, probability = report.differences

@@ -25,6 +25,7 @@ from mien.pipeline.metadata import IntervalCalibration, ModelMetadata
 from mien.pipeline.model import Model
 from mien.training.augment import to_images
 from mien.training.joined import read_nets
+from mien.training.logit_adjustment import adjust_ages, age_frequencies
 from mien.training.module import AGES, FaceModule
 from mien.training.onnx_graph import to_onnx
 from mien.training.plain import make_plain
@@ -70,6 +71,7 @@ def export(
     name: str | None = None,
     plain: bool = False,
     quantize: bool = False,
+    logit_adjustment: float = 0.0,
 ) -> ExportReport:
     """Write a calibrated model file; from checkpoints, prove that it answers as they do.
 
@@ -86,6 +88,8 @@ def export(
         plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
         quantize: Whether the net is to compute in eight bits, with scales from ``train`` rows of the
             manifests; see :func:`mien.training.quantize.quantize`. It is calibrated as it then is.
+        logit_adjustment: How far to correct for ages that are rare among the ``train`` rows, from 0 to 1; see
+            :func:`mien.training.logit_adjustment.adjust_ages`.
 
     Raises:
         TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
@@ -111,6 +115,9 @@ def export(
             if module is not None:
                 differences = compare(module, Model(file), _some_chips(tables[0], module.spec.size))
                 _refuse_mismatch(differences, sources)
+            if logit_adjustment:
+                adjust_ages(graph, _frequencies(manifests), logit_adjustment)
+                _save(graph, metadata, file)
             if quantize:
                 before = observe(Model(file), tables[0])
                 faces = [_rows(manifest, "train", "find scales by") for manifest in manifests]
@@ -146,6 +153,15 @@ def _calibrate(
     metadata = metadata.model_copy(update={"metrics": _metrics(metadata, tables[0], answers[0])})
     _save(graph, metadata, file)
     return metadata, answers[0]
+
+
+def _frequencies(manifests: Sequence[Path]) -> npt.NDArray[np.float64]:
+    """Of the exact ages among the training rows of all manifests."""
+    rows = pd.concat([_rows(manifest, "train", "count ages in") for manifest in manifests])
+    ages = rows["age_low"][exact_ages(rows)]
+    if ages.empty:
+        raise TrainingError(f"{manifests[0]} has no training rows with an exact age to count.")
+    return age_frequencies(ages, AGES)
 
 
 def _some_chips(table: pd.DataFrame, side: int) -> Pixels:

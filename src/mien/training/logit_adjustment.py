@@ -1,0 +1,68 @@
+"""Logit adjustment: ages are estimated as if all were equally frequent among the training labels.
+
+A net leans to the ages that are frequent among its labels, and away from the rare ones. Dividing its
+probabilities by a power of the frequencies reduces that (Menon et al., "Long-tail learning via logit
+adjustment", ICLR 2021, section 4.1). It is a trade: rare ages gain accuracy, and frequent ones lose some.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+Floats = npt.NDArray[np.float64]
+
+OUTPUT = "age_probabilities"
+SMOOTHING = 3.0
+"""Standard deviation in years of the kernel that smooths the frequencies: labels are often rounded ages."""
+
+
+def age_frequencies(ages: Sequence[float] | Floats, support: int) -> Floats:
+    """Smoothed shares of the ages 0 to ``support - 1`` among labels.
+
+    Args:
+        ages: In years.
+        support: Number of ages.
+
+    Returns:
+        (support,), of sum 1. Ages that no label has get the share of one label in the neighbourhood.
+
+    Example:
+        >>> age_frequencies([30.0] * 90 + [60.0] * 9, 117).argmax()
+        np.int64(30)
+    """
+    years = np.clip(np.round(np.asarray(ages, np.float64)), 0, support - 1).astype(int)
+    counts = np.bincount(years, minlength=support) + 1.0
+    reach = np.arange(-4 * int(SMOOTHING), 4 * int(SMOOTHING) + 1)
+    kernel = np.exp(-((reach / SMOOTHING) ** 2) / 2)
+    smooth = np.convolve(np.pad(counts, reach[-1], mode="symmetric"), kernel / kernel.sum(), "valid")
+    return np.asarray(smooth / smooth.sum(), np.float64)
+
+
+def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) -> None:
+    """Divide a graph's age probabilities by a power of the frequencies, and normalise them again.
+
+    Args:
+        graph: With the output ``age_probabilities`` (n, ages); changed in place.
+        frequencies: (ages,), positive.
+        strength: The power. 0 changes nothing; 1 corrects for the frequencies in full.
+    """
+    weights = frequencies**-strength
+    weights = numpy_helper.from_array((weights / weights.max()).astype(np.float32)[None], "age_weights")
+    axes = numpy_helper.from_array(np.array([1], np.int64), "age_axes")
+    before, weighted, total = (f"{OUTPUT}_{part}" for part in ("unadjusted", "weighted", "total"))
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == OUTPUT:
+                    names[i] = before
+    graph.graph.initializer.extend([weights, axes])
+    graph.graph.node.extend(
+        [
+            helper.make_node("Mul", [before, "age_weights"], [weighted]),
+            helper.make_node("ReduceSum", [weighted, "age_axes"], [total], keepdims=1),
+            helper.make_node("Div", [weighted, total], [OUTPUT]),
+        ]
+    )
