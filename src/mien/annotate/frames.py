@@ -1,7 +1,7 @@
 """The frames of a film or a camera: upright, one at a time, with their times."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,13 +111,14 @@ class Film:
             return f"{self.name} breaks off after {times} seconds; copy it again."
         return None
 
-    def frames(self, every: float) -> Iterator[Frame]:
+    def frames(self, every: float, pass_over: Callable[[], None] = lambda: None) -> Iterator[Frame]:
         """Frames, the first at or after each multiple of a time.
 
         Frames that are damaged are left out. A film that breaks off ends there.
 
         Args:
             every: In seconds; 0 for all frames.
+            pass_over: Called at each frame in between.
 
         Raises:
             ImageError: If it cannot be read.
@@ -126,6 +127,8 @@ class Film:
         for index, time, frame in self.decoded():
             if pace.is_due(time):
                 yield Frame(index, time, self.upright(frame))
+            else:
+                pass_over()
 
     def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
         """Index, time and picture of each frame that is whole, as it was coded: see :meth:`upright`.

@@ -149,7 +149,7 @@ def evaluate(
         ]
     run_here = [source for source in sources if isinstance(source, Predictor)]
     for predictor in run_here[:1]:
-        tell_device(device, predictor)
+        tell_device(device, predictor.device)
     if lay_into is not None:
         names = short_names([path or Path("included") for path in models])
         _lay(
