@@ -104,7 +104,7 @@ def test_the_report_has_a_row_for_each_cell(laid: tuple[str, str], tmp_path: Pat
 
 def test_models_are_judged_by_laid_faces(laid: tuple[str, str]) -> None:
     faces, empty = laid
-    command = ["evaluate", "--manifest", faces, "--lay-into", empty, "--side", "320", "--share", "0.5"]
+    command = ["evaluate", "--manifest", faces, "--paste-into", empty, "--side", "320", "--share", "0.5"]
     answer = CliRunner().invoke(app, [*command, "--model", "small", "--model", "open"])
     assert answer.exit_code == 0, answer.output
     errors = answer.output.split("| age error, searched for |")[1].split("\n\n")[0]
@@ -116,9 +116,9 @@ def test_models_are_judged_by_laid_faces(laid: tuple[str, str]) -> None:
 )
 def test_faces_that_are_laid_have_no_other_figures(laid: tuple[str, str], other: list[str]) -> None:
     faces, empty = laid
-    answer = CliRunner().invoke(app, ["evaluate", "--manifest", faces, "--lay-into", empty, *other])
+    answer = CliRunner().invoke(app, ["evaluate", "--manifest", faces, "--paste-into", empty, *other])
     assert answer.exit_code == 2
-    assert "--lay-into" in answer.output
+    assert "--paste-into" in answer.output
 
 
 def test_a_row_has_a_detector_and_a_size_and_a_column_a_share() -> None:

@@ -165,7 +165,7 @@ def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twi
     if first is None:
         raise AnnotationError(
             f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another "
-            "ending of photos. Films are named one by one, or by a pattern such as 'films/*.mp4'."
+            "ending of photos."
         )
     return chain([first], items)
 

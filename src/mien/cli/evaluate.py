@@ -66,13 +66,13 @@ def evaluate(
             "is evaluated with a calibration on the others.",
         ),
     ] = False,
-    lay_into: Annotated[
+    paste_into: Annotated[
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Table of pictures, as 'mien evaluate-detector' reads it: lay the faces, which are crops, "
-            "into those without a face, search for them there, and give the age errors by size and share of "
-            "the frame instead.",
+            help="Table of pictures, as 'mien evaluate-detector' reads it: paste the faces, which are crops, "
+            "into those without a face, search for them there, and measure the age errors by size and share "
+            "of the frame instead.",
         ),
     ] = None,
     side: Sides = None,
@@ -107,12 +107,12 @@ def evaluate(
     if len(manifest) * len(models) > 1 and predictions is not None:
         raise typer.BadParameter("--predictions takes one manifest and one model.")
     refuse_overwriting([predictions], [*manifest, *models])
-    if lay_into is not None and (len(manifest) > 1 or predictions or worst or recalibrate):
+    if paste_into is not None and (len(manifest) > 1 or predictions or worst or recalibrate):
         raise typer.BadParameter(
-            "--lay-into takes one manifest, without --predictions, --worst and --recalibrate."
+            "--paste-into takes one manifest, without --predictions, --worst and --recalibrate."
         )
-    if lay_into is not None and (faces == Faces.detect or any(map(_is_stored, models))):
-        raise typer.BadParameter("--lay-into lays aligned faces, for models to look at.")
+    if paste_into is not None and (faces == Faces.detect or any(map(_is_stored, models))):
+        raise typer.BadParameter("--paste-into pastes aligned faces, for models to look at.")
 
     def run(manifest: Path, source: "Path | Predictor", report: Path | None) -> "Evaluation":
         from mien.evaluation import evaluate as run_one
@@ -150,10 +150,17 @@ def evaluate(
     run_here = [source for source in sources if isinstance(source, Predictor)]
     for predictor in run_here[:1]:
         tell_device(device, predictor.device)
-    if lay_into is not None:
+    if paste_into is not None:
         names = short_names([path or Path("included") for path in models])
         _lay(
-            manifest[0], lay_into, dict(zip(names, run_here, strict=True)), split, limit, side, share, report
+            manifest[0],
+            paste_into,
+            dict(zip(names, run_here, strict=True)),
+            split,
+            limit,
+            side,
+            share,
+            report,
         )
         return
     if len(manifest) * len(models) == 1:

@@ -20,7 +20,7 @@ Sides = Annotated[
         metavar="PX",
         min=32,
         max=4000,
-        help="Of the pictures with laid faces; repeat it for several.",
+        help="Side of the pictures with pasted faces; repeat it for several.",
         show_default="320, 640, 1280",
     ),
 ]
@@ -31,11 +31,11 @@ Shares = Annotated[
         metavar="SHARE",
         min=0.01,
         max=4,
-        help="Of the picture's side that a laid face takes; repeat it for several.",
+        help="Share of the picture's side that a pasted face takes; repeat it for several.",
         show_default="15 from 0.05 to 1.5",
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Number of faces that are laid.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Number of faces to paste.")]
 LIMIT = 200
 
 
