@@ -21,7 +21,7 @@ OPTIONS: dict[str, Any] = {"detector": "mien", "coverage": 0.9, "thresholds": []
 
 
 def record(model: str = "abc", **options: Any) -> Record:
-    return Record(OPTIONS | options, model, None, {"mien": "0"})
+    return Record(OPTIONS | options, model, None, {"mien": "0"}, "cpu")
 
 
 def collection(place: Path | str, made: Record | None = None) -> Dataset:

@@ -1,12 +1,14 @@
 """Films through ``mien annotate``: who is followed, and what becomes of films that are odd or broken."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from annotate_fakes import copies
 from film_fakes import MAN, WOMAN, crossing, panned, portrait, scene, write_film, write_sound
 from PIL import Image
 from pyarrow import dataset
@@ -240,7 +243,8 @@ def test_a_camera_is_done_when_it_is_stopped(mien: Run, monkeypatch: pytest.Monk
                 os.kill(os.getpid(), signal.SIGINT)
             yield frame
 
-    monkeypatch.setattr(Film, "live", True)
+    for module in ("film_reader", "film_run", "frames"):
+        monkeypatch.setattr(f"mien.annotate.{module}.is_camera", lambda place: True)
     monkeypatch.setattr(Film, "open", lambda film: av.open(film.place))
     monkeypatch.setattr(Film, "frames", until_stopped)
     done = mien("clip.mp4", "--output", "out")
@@ -248,6 +252,52 @@ def test_a_camera_is_done_when_it_is_stopped(mien: Run, monkeypatch: pytest.Monk
     [film], [track] = rows("photos"), rows("tracks")
     assert film["photo"].startswith("clip.mp4@20")
     assert (film["frames"], track["frames"]) == (4, 4)
+
+
+def test_a_film_that_hangs_is_a_row_and_the_rest_goes_on(mien: Run) -> None:
+    os.mkfifo("endless.mp4")  # nobody writes into it, so reading it does not end
+    write_film(Path("whole.mp4"), panned(frames=6))
+    done = mien("endless.mp4", "whole.mp4", "--output", "out", "--time-limit", "2s")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "mien: endless.mp4 gave no frame for 2 s; encode it anew, or leave it out.\n",
+    )
+    assert [film["frames"] for film in rows("photos")] == [None, 2]
+
+
+def test_a_film_that_ends_its_process_is_a_row_and_the_rest_goes_on(mien: Run) -> None:
+    os.mkfifo("deadly.mp4")
+    write_film(Path("whole.mp4"), panned(frames=6))
+
+    def kill_reader() -> None:
+        with Path("deadly.mp4").open("wb"):  # waits for the reader
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    killer = threading.Thread(target=kill_reader)
+    killer.start()
+    done = mien("deadly.mp4", "whole.mp4", "--output", "out")
+    killer.join()
+    assert done.exit_code == 1
+    assert done.stderr.startswith("mien: deadly.mp4 ended the process that read it; ")
+    assert [film["frames"] for film in rows("photos")] == [None, 2]
+
+
+def test_a_folder_of_films_is_annotated_as_films(mien: Run) -> None:
+    Path("films", "deep").mkdir(parents=True)
+    for name in ("b.mp4", "deep/a.mkv"):
+        write_film(Path("films", name), panned(frames=6))
+    Path("films", "notes.txt").touch()
+    assert mien("films", "--output", "out").exit_code == 0
+    assert [film["photo"] for film in rows("photos")] == ["films/b.mp4", "films/deep/a.mkv"]
+
+
+def test_a_folder_of_photos_names_the_films_that_it_leaves_out(mien: Run) -> None:
+    write_film(copies(Path("trip"), 2) / "clip.mp4", panned(frames=6))
+    done = mien("trip", "--output", "out")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("mien: trip holds a film, trip/clip.mp4, which photos leave out; ")
+    assert len(rows("photos")) == 2
 
 
 def test_a_single_file_has_the_faces(mien: Run) -> None:
@@ -261,13 +311,14 @@ REFUSED = [
     (["nothing.mp4"], "nothing.mp4 does not exist; check the name of the film."),
     (["99"], "/dev/video99 does not exist; check the name of the camera."),
     (["none-*.mp4"], "Nothing matches none-*.mp4; check the pattern."),
-    (["clip.mp4", "."], "clip.mp4 is a film and . is not"),
+    (["clip.mp4", "photos"], "clip.mp4 is of films and photos is not"),
+    (["clip.mp4", "--time-limit", "0"], "nothing can be done in no time; write 120s."),
     (["clip.mp4", "--save", "clip.mp4"], "clip.mp4 is read and would be written over"),
     (["clip.mp4", "--save", "clip.gif"], "clip.gif has to end in .mp4, .mkv, .mov, .m4v or .webm."),
     (["clip.mp4", "clip.mkv", "--save", "marked.mp4"], "--save writes one film"),
     (["clip.mp4", "--engine", "ray"], "films are annotated on this machine"),
     (["clip.mp4", "--every", "soon"], "'soon' is no time; write 0.2s or 200ms"),
-    ([".", "--every", "1s"], "there is none among the"),
+    (["photos", "--every", "1s"], "there is none among the"),
 ]
 
 
@@ -277,6 +328,7 @@ def test_wrong_use_is_one_sentence(mien: Run, arguments: list[str], sentence: st
 
     Path("clip.mp4").touch()
     Path("clip.mkv").touch()
+    copies(Path("photos"), 1)
     done = mien(*arguments, "--output", "out")
     said = str(done.exception) if isinstance(done.exception, MienError) else done.stderr
     assert sentence in " ".join(said.replace("│", " ").split())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from film_fakes import panned, write_film
 from hypothesis import HealthCheck, given, settings
@@ -56,3 +57,15 @@ def test_every_frame_of_a_whole_film_is_there(films: dict[str, bytes], tmp_path:
     times = [frame.time for frame in film.frames(0)]
     assert times == pytest.approx([i / 25 for i in range(12)], abs=0.002)
     assert film.note() is None
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_frame_can_be_sought(films: dict[str, bytes], tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"whole.{ending}"
+    path.write_bytes(films[ending])
+    film = Film(str(path))
+    frames = list(film.frames(0))
+    sought = list(film.frames_at([frames[7].time, 99.0, frames[2].time]))
+    assert [frame.index for frame in sought] == [0, 2]
+    assert np.array_equal(sought[0].pixels, frames[7].pixels)
+    assert np.array_equal(sought[1].pixels, frames[2].pixels)

@@ -1,6 +1,8 @@
 """``mien summarize``: one page about an annotated collection."""
 
+import base64
 import csv
+import io
 import json
 import re
 import shutil
@@ -10,14 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from annotate_fakes import PHOTOS
+from film_fakes import MAN, WOMAN, portrait, scene, write_film
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from mien import Request
 from mien.annotate import Setup, annotate
 from mien.annotate.age_mass import AGES, fitted_masses
+from mien.annotate.film_run import annotate_films
 from mien.annotate.schema import faces_schema
 from mien.annotate.summarize import CHIPS
 from mien.cli import app
@@ -254,14 +259,50 @@ def test_a_fit_has_the_median_and_the_interval_of_the_estimate(
     assert last - first == pytest.approx(coverage, abs=0.05)
 
 
-def test_films_count_each_person_once(collection: Path) -> None:
-    record = json.loads((collection / "run.json").read_text())
-    record["options"]["every"] = 0.2
-    (collection / "run.json").write_text(json.dumps(record))
-    assert "No face was found" in page_of(collection)
-    part = next(part for part in (collection / "faces").iterdir() if len(parquet.read_table(part)))
-    (collection / "tracks").mkdir()
-    parquet.write_table(parquet.read_table(part).slice(0, 1), collection / "tracks" / part.name)
-    page = page_of(collection)
-    assert figure(page, "People") == "1"
+@pytest.fixture
+def films(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The annotation of a film with a woman, and after a cut with a man, and of a broken one."""
+    monkeypatch.chdir(tmp_path)
+    bright = Image.new("RGB", (640, 360), (230, 230, 230))
+    bright.paste(portrait(MAN), (200, 60))
+    write_film(Path("clip.mp4"), [*[scene((portrait(WOMAN), 200, 60))] * 25, *[bright] * 25])
+    Path("broken.mp4").write_bytes(b"no film")
+    annotate_films(["broken.mp4", "clip.mp4"], "out", Setup(Request(), str(tiny_model)), quiet=True)
+    return Path("out")
+
+
+def test_films_count_each_person_once(films: Path) -> None:
+    page = page_of(films)
+    assert figure(page, "People") == "2"
+    assert figure(page, "Films") == "2"
+    assert "broken.mp4 is damaged, cut short or no film" in page
+
+
+def test_people_in_films_are_shown_at_their_best(films: Path) -> None:
+    page = page_of(films)
+    shown = re.findall(r'base64,([^"]+)".*?clip.mp4, ([\d.]+) s', page, re.DOTALL)
+    assert sorted(float(time) < 1 for _, time in shown) == [False, True]
+    for jpeg, time in shown:
+        face = Image.open(io.BytesIO(base64.b64decode(jpeg))).convert("L").resize((32, 32))
+        right, wrong = (WOMAN, MAN) if float(time) < 1 else (MAN, WOMAN)
+        assert likeness(face, right) > 0.8 > likeness(face, wrong)
+
+
+def likeness(face: Image.Image, name: str) -> float:
+    """Correlation with a portrait, at the best of some crops."""
+    whole = portrait(name).convert("L")
+    crops = (
+        whole.resize((32, 32), box=(x, y, x + side, y + side))
+        for side in range(100, whole.width, 12)
+        for x in range(0, whole.width - side, 8)
+        for y in range(0, whole.height - side, 8)
+    )
+    given = np.asarray(face, float).ravel()
+    return max(float(np.corrcoef(given, np.asarray(crop, float).ravel())[0, 1]) for crop in crops)
+
+
+def test_films_that_are_gone_are_no_error(films: Path) -> None:
+    Path("clip.mp4").unlink()
+    page = page_of(films)
     assert "data:image" not in page
+    assert "No film is in its place any more" in page

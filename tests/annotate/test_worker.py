@@ -25,6 +25,16 @@ def test_a_photo_that_ends_the_process_is_a_row_and_the_rest_goes_on() -> None:
     assert errors["deadly"].startswith("deadly ended the process")
 
 
+def test_a_photo_that_takes_too_long_is_a_row_and_the_rest_goes_on() -> None:
+    worker = Worker(Trap, time_limit=1)
+    found = worker.look(photos("a", "endless", "b", "deadly", "endless too", "c"))
+    worker.close()
+    assert [row.name for row in found] == ["a", "endless", "b", "deadly", "endless too", "c"]
+    errors = {row.name: str(row.photo["error"]) for row in found if row.failed}
+    assert sorted(errors) == ["deadly", "endless", "endless too"]
+    assert errors["endless"] == "endless took longer than 1 s; save it anew, or leave it out."
+
+
 def test_workers_that_cannot_start_blame_no_photo() -> None:
     worker = Worker(NeverStarts)
     with pytest.raises(MienError, match="cannot be started"):

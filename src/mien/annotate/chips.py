@@ -1,13 +1,14 @@
-"""A contact sheet: small pictures of some faces, from the photos that are still there."""
+"""A contact sheet: small pictures of some faces, from the photos and films that are still there."""
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
+from mien.annotate.frames import Film
 from mien.annotate.items import item_at
 from mien.errors import MienError
 from mien.pipeline.images import Pixels, read_photo
@@ -38,8 +39,8 @@ class Chip:
 def cut_chips(faces: Iterable[Mapping[str, Any]], most: int) -> list[Chip]:
     """Pictures of faces, so many at most, the youngest first.
 
-    They are taken in the order in which they come. A photo that is gone, or is no photo any more, is passed
-    over.
+    They are taken in the order in which they come. A photo or a film that is gone, or is none any more, is
+    passed over.
     """
     photos: dict[str, list[Mapping[str, Any]]] = {}
     for face in faces:
@@ -51,14 +52,28 @@ def cut_chips(faces: Iterable[Mapping[str, Any]], most: int) -> list[Chip]:
     return sorted(chips[:most], key=lambda chip: float(chip.face["age"]))
 
 
-def _cut(name: str, faces: Iterable[Mapping[str, Any]]) -> Iterator[Chip]:
+def _cut(name: str, faces: Sequence[Mapping[str, Any]]) -> Iterator[Chip]:
     try:
-        pixels = read_photo(item_at(name).source(), damaged=True).pixels
+        for face, pixels in _seen(name, faces):
+            if (picture := _picture(pixels, face["box"])) is not None:
+                yield Chip(face, picture)
     except MienError:
         return
-    for face in faces:
-        if (picture := _picture(pixels, face["box"])) is not None:
-            yield Chip(face, picture)
+
+
+def _seen(name: str, faces: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Pixels]]:
+    """Each face with the photo, or the frame of a film, that shows it.
+
+    Raises:
+        MienError: If it cannot be read.
+    """
+    if "best_time" not in faces[0]:
+        pixels = read_photo(item_at(name).source(), damaged=True).pixels
+        yield from ((face, pixels) for face in faces)
+        return
+    people = sorted(faces, key=lambda person: float(person["best_time"]))
+    for frame in Film(name).frames_at(person["best_time"] for person in people):
+        yield people[frame.index], frame.pixels
 
 
 def _picture(pixels: Pixels, box: list[float]) -> str | None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from mien.annotate.child import TIME_LIMIT
 from mien.annotate.items import Names
 from mien.annotate.local import batches
 from mien.annotate.schema import Rows
@@ -37,9 +38,9 @@ HANDFUL = 1000
 class _Annotator:
     """An actor of Ray: holds a worker, so that a photo that ends the worker does not end the actor."""
 
-    def __init__(self, load: Load, folder: str) -> None:
+    def __init__(self, load: Load, time_limit: float, folder: str) -> None:
         _enter(folder)
-        self._worker = Worker(load)
+        self._worker = Worker(load, time_limit)
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
         return {"rows": [pickle.dumps(self._worker.look(pickle.loads(items))) for items in batch["items"]]}
@@ -61,7 +62,11 @@ class _Reader:
 
 
 def look_on_cluster(
-    sources: Iterable[Source], done: Names, load: Load, workers: int | None
+    sources: Iterable[Source],
+    done: Names,
+    load: Load,
+    workers: int | None,
+    time_limit: float = TIME_LIMIT,
 ) -> Generator[list[Rows]]:
     """Look at photos with all of a cluster: Ray reads, spreads the work over actors, and replaces what dies.
 
@@ -72,6 +77,7 @@ def look_on_cluster(
         done: Photos to leave out.
         load: Makes what looks at photos, in each worker.
         workers: Actors at most; None for as many as the cluster has, or gets, processors for.
+        time_limit: Seconds that a photo may take.
 
     Yields:
         The rows of some photos, in the order in which they are done.
@@ -97,7 +103,7 @@ def look_on_cluster(
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
         rows = rows.map_batches(
             _Annotator,
-            fn_constructor_args=(load, folder),
+            fn_constructor_args=(load, time_limit, folder),
             batch_size=1,
             compute=pool,
             num_cpus=0.95,

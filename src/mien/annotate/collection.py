@@ -81,7 +81,8 @@ class Collection:
             DataError: If a part, or the file, cannot be read or is no table of faces.
         """
         if self.storage is not None:
-            yield from self._parts("tracks" if self.films else "faces", FACES)
+            table, more = ("tracks", ["best_time"]) if self.films else ("faces", [])
+            yield from self._parts(table, [*FACES, *more])
             return
         with _said(self.place), open_binary(local_path(self.place)) as file:
             if self.place.lower().endswith(".parquet"):

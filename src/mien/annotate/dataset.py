@@ -37,6 +37,7 @@ class Dataset:
         storage: Where they are.
         record: What they are made with.
         faces: Schema of ``faces``.
+        photos: Schema of ``photos``.
 
     Attributes:
         done: Names of the photos that are done.
@@ -44,14 +45,16 @@ class Dataset:
         parts: Names of the parts.
     """
 
-    def __init__(self, storage: Storage, record: Record, faces: pa.Schema) -> None:
+    def __init__(
+        self, storage: Storage, record: Record, faces: pa.Schema, photos: pa.Schema = PHOTOS
+    ) -> None:
         """Nothing is read yet."""
         self.storage = storage
         self.done = Names()
         self.counts = Counts()
         self.parts: list[str] = []
         self._record = record
-        self._schema = faces
+        self._faces, self._photos = faces, photos
         self._waiting: list[Rows] = []
         self._began = self._written = time.monotonic()
 
@@ -105,21 +108,22 @@ class Dataset:
             with self.writing("make room there and run the same command again, which goes on from here", 1):
                 name = f"part-{self._next():06d}.parquet"
                 faces = [face for photo in self._waiting for face in photo.faces]
-                self._write(f"faces/{name}", to_table(faces, self._schema))
-                self._write(f"photos/{name}", to_table([photo.photo for photo in self._waiting], PHOTOS))
+                self._write(f"faces/{name}", to_table(faces, self._faces))
+                self._write(
+                    f"photos/{name}", to_table([photo.photo for photo in self._waiting], self._photos)
+                )
                 self.parts.append(name)
                 self._waiting = []  # before anything else can fail, since the rows are written
                 self._write_record()
                 self.storage.renew()
         self._written = time.monotonic()
 
-    def add_film(self, row: Mapping[str, Any], tables: Mapping[str, Path], schema: pa.Schema) -> None:
+    def add_film(self, row: Mapping[str, Any], tables: Mapping[str, Path]) -> None:
         """Take a film that was looked at: a part of each table, already written.
 
         Args:
             row: Of the film, in ``photos``.
             tables: The files of ``faces`` and ``tracks``.
-            schema: Of the row.
 
         Raises:
             AnnotationError: If they cannot be written.
@@ -129,7 +133,7 @@ class Dataset:
             for table, path in tables.items():
                 with pa.memory_map(str(path)) as file:
                     self.storage.write(f"{table}/{name}", file.read_buffer())
-            self._write(f"photos/{name}", to_table([row], schema))
+            self._write(f"photos/{name}", to_table([row], self._photos))
             self.parts.append(name)
             self.done.add(row["photo"])
             self.counts.add(row["faces"], failed=False)

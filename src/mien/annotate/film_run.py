@@ -9,8 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mien.annotate.child import TIME_LIMIT
 from mien.annotate.dataset import Dataset
+from mien.annotate.film_reader import FilmReader
 from mien.annotate.film_tables import FILMS, FilmTables
+from mien.annotate.films import is_camera
 from mien.annotate.frames import Film
 from mien.annotate.items import printable_name
 from mien.annotate.look import Looker, Setup
@@ -40,6 +43,7 @@ class FilmSummary:
 
     Attributes:
         output: Where the tables are.
+        device: What the model ran on.
         before: Films that were done already.
         counts: Of the whole collection; a film counts as a photo.
         frames: That were looked at.
@@ -50,6 +54,7 @@ class FilmSummary:
     """
 
     output: str
+    device: str
     before: int
     counts: Counts
     frames: int = 0
@@ -66,6 +71,7 @@ def annotate_films(
     *,
     every: float = 0.2,
     save: Path | None = None,
+    time_limit: float = TIME_LIMIT,
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> FilmSummary:
@@ -80,6 +86,7 @@ def annotate_films(
         setup: What is asked of each frame.
         every: Seconds between the frames that are looked at; 0 for all frames.
         save: Also write the film there, with its people marked; for one film alone.
+        time_limit: Seconds in which the next frame of a film has to be decoded.
         retry_failed: Whether to look again at films that could not be read.
         quiet: Whether to show no progress.
 
@@ -93,14 +100,17 @@ def annotate_films(
         check_target(save, films)
     looker = Looker(setup)
     record, schema = _record(looker, every), looker.schema()
-    dataset = Dataset(storage_at(folder_of(output)), record, schema)
+    dataset = Dataset(storage_at(folder_of(output)), record, schema, FILMS)
     if is_single(output):
         refuse_strangers(output, dataset)
     signals = Signals()
-    with signals.heeded(), dataset.opened(retry_failed=retry_failed):
-        run = _Run(
-            looker, dataset, every, signals, FilmSummary(output, dataset.counts.photos, dataset.counts), quiet
-        )
+    with (
+        FilmReader(every, time_limit) as reader,
+        signals.heeded(),
+        dataset.opened(retry_failed=retry_failed),
+    ):
+        summary = FilmSummary(output, record.device, dataset.counts.photos, dataset.counts)
+        run = _Run(looker, dataset, every, signals, summary, reader, quiet)
         try:
             for film in films:
                 if film not in dataset.done and not signals.received:
@@ -112,9 +122,9 @@ def annotate_films(
                 write_single(output, dataset, schema)
         except KeyboardInterrupt:
             raise _stopped(signals.received) from None
-        run.summary.failures = list(dataset.failures(NAMED))
-    run.summary.seconds = time.monotonic() - started
-    return run.summary
+        summary.failures = list(dataset.failures(NAMED))
+    summary.seconds = time.monotonic() - started
+    return summary
 
 
 @dataclass(slots=True)
@@ -126,6 +136,7 @@ class _Run:
     every: float
     signals: Signals
     summary: FilmSummary
+    reader: FilmReader
     quiet: bool
     renewed: float = 0.0
 
@@ -133,38 +144,39 @@ class _Run:
         """Look at a film, and write its tables; or the reason why it cannot be read."""
         start = time.perf_counter()
         try:
-            film = Film(place)
-            with self.signals.deferred() if film.live else nullcontext():
-                self._look(film, start)
+            self.reader.open(place)
+            with self.signals.deferred() if is_camera(place) else nullcontext():
+                self._look(start)
         except KeyboardInterrupt:
-            if not film.live:
+            if not is_camera(place):
                 raise
         except ImageError as error:
             self.dataset.add([failed_rows(printable_name(place), str(error), time.perf_counter() - start)])
             self.dataset.commit()
             return
-        if (note := film.note()) is not None:
+        if (note := self.reader.film.note()) is not None:
             self.summary.notes.append(note)
 
-    def _look(self, film: Film, start: float) -> None:
+    def _look(self, start: float) -> None:
         schema = self.looker.schema()
         with (
             self.dataset.storage.scratch() as folder,
             self.dataset.writing(),
-            FilmTables(folder, schema, film.name) as tables,
+            FilmTables(folder, schema, self.reader.film.name) as tables,
         ):
-            row = self._fill(tables, film) | {"seconds": time.perf_counter() - start}
+            row = self._fill(tables) | {"seconds": time.perf_counter() - start}
             self.summary.frames += row["frames"]
             self.summary.people += tables.tracks
             with self.signals.deferred():
-                self.dataset.add_film(row, tables.files, FILMS)
+                self.dataset.add_film(row, tables.files)
 
-    def _fill(self, tables: FilmTables, film: Film) -> dict[str, Any]:
+    def _fill(self, tables: FilmTables) -> dict[str, Any]:
         """Write a film's tables, and give its row in ``photos``."""
+        film = self.reader.film
         spacing = max(self.every, film.spacing)
         tracks, moments, frames, size = Tracks(spacing), deque[Moment](), 0, (0, 0)
         request = replace(self.looker.request, distribution=True)
-        results = self.looker.predictor.predict_many(self._pictures(film, moments), request)
+        results = self.looker.predictor.predict_many(self._pictures(moments), request)
         with progress_bar(wanted=not self.quiet) as bar:
             task = bar.add_task(f"Frames of {film.name}", total=film.seconds and film.seconds // spacing + 1)
             for result in results:
@@ -184,11 +196,11 @@ class _Run:
         counts = {"faces": tables.faces, "frames": frames}
         return {"photo": film.name, "width": width, "height": height, "error": None, **counts}
 
-    def _pictures(self, film: Film, moments: deque[Moment]) -> Iterator[Pixels]:
+    def _pictures(self, moments: deque[Moment]) -> Iterator[Pixels]:
         """The frames to look at; what is known of each beside its picture goes to ``moments``."""
         cuts = Cuts()
-        for frame in film.frames(self.every):
-            if film.live and self.signals.received:
+        for frame in self.reader.frames():
+            if self.reader.film.live and self.signals.received:
                 return
             moments.append(Moment(frame.index, frame.time, cuts.between(frame.pixels)))
             yield frame.pixels

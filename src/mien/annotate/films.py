@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mien.annotate.items import ends_in, printable_name
 from mien.annotate.locations import local_path
+from mien.annotate.sources import FolderSource
 from mien.errors import DataError
 
 FILM_ENDINGS = (
@@ -40,24 +41,57 @@ def find_films(sources: Sequence[str]) -> list[str]:
     """The films and cameras that the sources of a command stand for; none where they are of photos.
 
     Args:
-        sources: As given: films, patterns of films, cameras.
+        sources: As given: films, patterns of films, folders that hold films and no photo, cameras.
 
     Raises:
         DataError: If some are films and others are not, a film does not exist, or a pattern matches none.
     """
-    films = [source for source in sources if is_camera(source) or is_film(source)]
+    films = [source for source in sources if is_camera(source) or is_film(source) or _holds_films(source)]
     if not films:
         return []
     if len(films) < len(sources):
         other = printable_name(next(source for source in sources if source not in films))
         raise DataError(
-            f"{printable_name(films[0])} is a film and {other} is not; annotate films and photos by two "
+            f"{printable_name(films[0])} is of films and {other} is not; annotate films and photos by two "
             "commands, each with its own --output."
         )
     return list(dict.fromkeys(place for film in films for place in _places(film)))
 
 
+def films_left_out(sources: Sequence[str]) -> Iterator[str]:
+    """A sentence for each folder of photos that holds films as well."""
+    for source in sources:
+        films = list(_films_in(source))
+        if films:
+            more = f"{len(films):,} films, such as" if len(films) > 1 else "a film,"
+            yield (
+                f"{printable_name(source)} holds {more} {printable_name(films[0])}, which photos leave out; "
+                "annotate films by a command of their own, by name or by a pattern such as 'films/**/*.mp4'."
+            )
+
+
+def _holds_films(source: str) -> bool:
+    """Whether a source is a folder with films and no photo."""
+    if not _is_folder(source) or any(FolderSource(local_path(source)).items(lambda _: True)):
+        return False
+    return any(_films_in(source))
+
+
+def _films_in(source: str) -> Iterator[str]:
+    """The films in a folder and its subfolders."""
+    if _is_folder(source):
+        items = FolderSource(os.path.normpath(local_path(source)), FILM_ENDINGS).items(lambda _: True)
+        yield from (item.place for item in items if item.place is not None)
+
+
+def _is_folder(source: str) -> bool:
+    return os.path.isdir(local_path(source))
+
+
 def _places(film: str) -> Iterator[str]:
+    if _is_folder(film):
+        yield from _films_in(film)
+        return
     camera = is_camera(film)
     place = f"/dev/video{film}" if camera and film.isdecimal() else local_path(film)
     if os.path.exists(place):

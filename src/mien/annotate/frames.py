@@ -1,8 +1,8 @@
 """The frames of a film or a camera: upright, one at a time, with their times."""
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +23,10 @@ SHORT = 0.95
 
 TOLERANCE = 1e-4
 """Seconds by which a time may miss a multiple, since films count in ticks."""
+
+BACK = (0.0, 1.0, 10.0)
+"""Seconds before a frame from which it is decoded, where it did not come from less: some formats are sought
+by guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +115,14 @@ class Film:
             return f"{self.name} breaks off after {times} seconds; copy it again."
         return None
 
-    def frames(self, every: float) -> Iterator[Frame]:
+    def frames(self, every: float, pass_over: Callable[[], None] = lambda: None) -> Iterator[Frame]:
         """Frames, the first at or after each multiple of a time.
 
         Frames that are damaged are left out. A film that breaks off ends there.
 
         Args:
             every: In seconds; 0 for all frames.
+            pass_over: Called at each frame in between.
 
         Raises:
             ImageError: If it cannot be read.
@@ -126,6 +131,45 @@ class Film:
         for index, time, frame in self.decoded():
             if pace.is_due(time):
                 yield Frame(index, time, self.upright(frame))
+            else:
+                pass_over()
+
+    def frames_at(self, times: Iterable[float]) -> Iterator[Frame]:
+        """The frames at some times, each sought by itself; one that is not found there is left out.
+
+        Args:
+            times: In seconds from the first frame, as frames have them. The index of what comes is that of
+                its time.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        with closing(self.open()) as container:
+            stream = container.streams.video[0]
+            start = next((time for time, _ in self._timed(container, stream)), 0.0)
+            for index, time in enumerate(times):
+                for back in BACK:
+                    frame = self._sought(container, stream, start, time, back)
+                    if frame is not None:
+                        yield Frame(index, time, self.upright(frame))
+                        break
+
+    def _sought(
+        self, container: InputContainer, stream: VideoStream, start: float, time: float, back: float
+    ) -> av.VideoFrame | None:
+        """The frame at a time, decoded from so many seconds before it on; None where it does not come."""
+        with suppress(av.FFmpegError):
+            container.seek(int((start + time - back) / (stream.time_base or 1)), stream=stream)
+            for found, frame in self._timed(container, stream):
+                if found - start >= time - TOLERANCE:
+                    return frame if found - start <= time + TOLERANCE else None
+        return None
+
+    def _timed(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
+        """The frames that are whole and have a time, from where the container stands."""
+        for frame in self._decode(container, stream):
+            if not frame.is_corrupt and frame.time is not None:
+                yield frame.time, frame
 
     def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
         """Index, time and picture of each frame that is whole, as it was coded: see :meth:`upright`.

@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from queue import SimpleQueue
 
+from mien.annotate.child import TIME_LIMIT
 from mien.annotate.items import Item
 from mien.annotate.schema import Rows
 from mien.annotate.worker import Load, Worker
@@ -31,13 +32,16 @@ def batches(items: Iterable[Item], most: int = PHOTOS) -> Iterator[list[Item]]:
         yield batch
 
 
-def look_locally(items: Iterable[Item], load: Load, workers: int) -> Generator[list[Rows]]:
+def look_locally(
+    items: Iterable[Item], load: Load, workers: int, time_limit: float = TIME_LIMIT
+) -> Generator[list[Rows]]:
     """Look at photos with all cores.
 
     Args:
         items: The photos, read lazily.
         load: Makes what looks at the photos, in each worker.
         workers: Processes.
+        time_limit: Seconds that a photo may take.
 
     Yields:
         The rows of some photos, in the order in which they are done.
@@ -57,7 +61,7 @@ def look_locally(items: Iterable[Item], load: Load, workers: int) -> Generator[l
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         for _ in range(workers):
-            worker = Worker(load)
+            worker = Worker(load, time_limit)
             stack.callback(worker.close)  # before the threads end, which wait for the workers
             idle.put(worker)
         running: set[Future[list[Rows]]] = set()

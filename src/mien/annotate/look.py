@@ -10,6 +10,7 @@ from mien.annotate.items import Item, printable_name
 from mien.annotate.schema import Rows, faces_schema, failed_rows
 from mien.errors import MienError
 from mien.photo_result import PhotoResult
+from mien.pipeline.device_names import Device
 from mien.predictor import Predictor
 from mien.request import DEFAULT_DETECTOR, Request
 from mien.results import Estimate
@@ -22,10 +23,12 @@ class Setup:
     Attributes:
         request: What is asked.
         model: Path of a model file; None for the one that ships.
+        device: What each process runs it on; see :class:`~mien.Predictor`.
     """
 
     request: Request
     model: str | None = None
+    device: Device = "cpu"
 
 
 class Looker:
@@ -39,14 +42,14 @@ class Looker:
         predictor: Asked of each photo.
 
     Raises:
-        MienError: If the model or the detector cannot be loaded.
+        MienError: If the model or the detector cannot be loaded, or the device not be used.
         ValueError: If the model cannot answer what is asked.
     """
 
     def __init__(self, setup: Setup) -> None:
         """Load the model and the detector."""
         detector = setup.request.detector or DEFAULT_DETECTOR
-        self.predictor = Predictor(setup.model, detector)
+        self.predictor = Predictor(setup.model, detector, device=setup.device)
         self.request = self.predictor.complete(setup.request, detector=detector)
 
     def look(self, item: Item) -> Rows:

@@ -59,12 +59,14 @@ class Record:
         model: SHA-256 of the model's file.
         detector: SHA-256 of the detector's file; None for a detector without one.
         versions: Of the packages that a result depends on.
+        device: What the model runs on; another one may go on with it.
     """
 
     options: Mapping[str, Any]
     model: str
     detector: str | None
     versions: Mapping[str, str]
+    device: str
 
     @classmethod
     def of(cls, looker: Looker) -> "Record":
@@ -75,6 +77,7 @@ class Record:
             _hash(looker.predictor.model.path),
             None if detector is None else _hash(detector),
             {name: import_module(module).__version__ for name, module in PACKAGES.items()},
+            looker.predictor.device,
         )
 
     def to_json(self, counts: Counts, *, finished: bool) -> bytes:
@@ -84,7 +87,7 @@ class Record:
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def check_against(self, earlier: bytes, output: str) -> None:
-        """Refuse to add to a collection what was made with something else; versions may differ.
+        """Refuse to add to a collection what was made with something else; versions and devices may differ.
 
         Args:
             earlier: The file's content.

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
+from mien.annotate.child import TIME_LIMIT
 from mien.annotate.dataset import Dataset
 from mien.annotate.items import Item
 from mien.annotate.local import look_locally
@@ -38,6 +39,7 @@ class Summary:
         counts: Of the whole collection.
         seconds: That the run took.
         failures: Names and errors of the first photos that failed.
+        device: What the model ran on.
     """
 
     output: str
@@ -45,6 +47,7 @@ class Summary:
     counts: Counts
     seconds: float
     failures: Sequence[tuple[str, str]]
+    device: str
 
 
 def annotate(
@@ -55,6 +58,7 @@ def annotate(
     engine: Engine = "local",
     workers: int | None = None,
     separator: bytes = b"\n",
+    time_limit: float = TIME_LIMIT,
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> Summary:
@@ -69,6 +73,7 @@ def annotate(
         engine: ``local`` for the cores of this machine, ``ray`` for a cluster.
         workers: Processes at most; None for one a core.
         separator: Between the entries of lists.
+        time_limit: Seconds that a photo may take; then its process is ended, and its row has an error.
         retry_failed: Whether to look again at photos that could not be read.
         quiet: Whether to show no progress.
 
@@ -89,7 +94,8 @@ def annotate(
         try:
             with dataset.opened(retry_failed=retry_failed):
                 before = replace(dataset.counts)
-                look = partial(_look, engine, found, items, dataset, partial(Looker, setup), workers)
+                load = partial(Looker, setup)
+                look = partial(_look, engine, found, items, dataset, load, workers, time_limit)
                 with Monitor(found, before, wanted=not quiet) as monitor, closing(look()) as results:
                     for rows in results:
                         with signals.deferred():
@@ -102,7 +108,8 @@ def annotate(
                 failures = list(dataset.failures(NAMED))
         except KeyboardInterrupt:
             raise _stopped(dataset, signals.received) from None
-    return Summary(output, before.photos, dataset.counts, time.monotonic() - started, failures)
+    seconds = time.monotonic() - started
+    return Summary(output, before.photos, dataset.counts, seconds, failures, record.device)
 
 
 def _checked(setup: Setup) -> tuple[Record, Any]:
@@ -129,13 +136,14 @@ def _look(
     dataset: Dataset,
     load: partial[Looker],
     workers: int | None,
+    time_limit: float,
 ) -> Generator[list[Rows]]:
     if engine == "ray":
         from mien.annotate.cluster import look_on_cluster
 
-        return look_on_cluster(found, dataset.done, load, workers)
+        return look_on_cluster(found, dataset.done, load, workers, time_limit)
     wanted = (item for item in items if item.name not in dataset.done)
-    return look_locally(wanted, load, workers or processors())
+    return look_locally(wanted, load, workers or processors(), time_limit)
 
 
 def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twice: bool) -> Iterator[Item]:
@@ -157,7 +165,7 @@ def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twi
     if first is None:
         raise AnnotationError(
             f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another "
-            "ending of photos. Films are named one by one, or by a pattern such as 'films/*.mp4'."
+            "ending of photos."
         )
     return chain([first], items)
 

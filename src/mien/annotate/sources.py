@@ -54,9 +54,14 @@ class FolderSource:
     """The photos in a folder and its subfolders, by the endings of their names; hidden ones are passed over.
 
     Links to folders are followed, but no folder is read twice.
+
+    Attributes:
+        folder: Its path.
+        endings: Of the names.
     """
 
     folder: str
+    endings: tuple[str, ...] = PHOTO_ENDINGS
 
     def count(self) -> int:
         """See :class:`Source`."""
@@ -74,7 +79,8 @@ class FolderSource:
             folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
             if real not in seen:
                 seen.add(real)
-                yield from (item_at(os.path.join(root, name)) for name in sorted(files) if is_photo(name))
+                found = (name for name in sorted(files) if ends_in(name, self.endings))
+                yield from (item_at(os.path.join(root, name)) for name in found)
             while failed:
                 yield _unreadable(failed.pop())
         yield from map(_unreadable, failed)

@@ -46,9 +46,8 @@ def summarize(output: str, page: Path, *, table: Path | None = None, chips: bool
     """
     refuse_overwriting([page, table], [Path(output)])
     collection = open_collection(output)
-    shown = chips and not collection.films
-    tally = count_collection(collection, 2 * CHIPS if shown else 0)
-    sheet = cut_chips(tally.sample, CHIPS) if shown else []
+    tally = count_collection(collection, 2 * CHIPS if chips else 0)
+    sheet = cut_chips(tally.sample, CHIPS)
     _write(page, render_page(collection, tally, sheet, chips=chips))
     if table is not None:
         rows = io.StringIO()

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mien.annotate.age_mass import AGES, Floats, age_masses
-from mien.annotate.collection import FACES, Collection
+from mien.annotate.collection import Collection
 from mien.annotate.items import Names
 from mien.annotate.record import Counts
 
@@ -106,7 +106,8 @@ def count_collection(collection: Collection, sampled: int) -> Tally:
         _add_photos(tally, photos)
     for faces in collection.faces():
         _add_masses(tally, faces)
-        for row in faces.select(FACES).to_pylist():
+        columns = [name for name in faces.column_names if name != "distribution"]
+        for row in faces.select(columns).to_pylist():
             if collection.storage is None:
                 _add_unknown_photo(tally, row["photo"], known)
             _add_face(tally, row)

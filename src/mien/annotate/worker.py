@@ -1,13 +1,10 @@
 """A process that looks at photos; whatever a photo does to it, the rest goes on."""
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from typing import Protocol, TypeAlias
 
+from mien.annotate.child import TIME_LIMIT, Child, Died, Hung, be_quiet
 from mien.annotate.items import Item
 from mien.annotate.schema import Rows, failed_rows
 from mien.errors import MienError
@@ -24,97 +21,96 @@ Load: TypeAlias = Callable[[], Looks]
 """Called in the worker's process, so it has to be picklable."""
 
 
-class _Died(Exception):
-    """The process ended while it had work."""
-
-
 class Worker:
-    """One process with one model and one thread, started when it is needed and anew when it has died.
+    """One process with one model and one thread, started when it is needed and anew when it has ended.
 
     Args:
         load: Makes what looks at the photos.
+        time_limit: Seconds that a photo may take.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, time_limit: float = TIME_LIMIT) -> None:
         """Nothing is started yet."""
         self._load = load
+        self._time_limit = time_limit
         self._closed = False
-        self._process: SpawnProcess | None = None
-        self._connection: Connection | None = None
+        self._child: Child | None = None
 
     def look(self, batch: Sequence[Item]) -> list[Rows]:
-        """Look at photos. If the process dies, each is tried alone, and what kills it again has an error.
+        """Look at photos.
+
+        A photo that takes too long, or at which the process dies twice, has an error; the rest goes on.
 
         Raises:
             MienError: If no process can be started.
         """
-        try:
-            return self._ask(batch)
-        except _Died:
-            pass
-        rows = []
-        for item in batch:
-            self._make_sure()
+        rows: list[Rows] = []
+        while len(rows) < len(batch):
             try:
-                rows += self._ask([item])
-            except _Died:
-                rows.append(failed_rows(item.name, _died(item)))
+                for row in self._ask(batch[len(rows) :]):
+                    rows.append(row)
+            except Hung:
+                rows.append(self._hung(batch[len(rows)]))
+            except Died:
+                rows.append(self._again(batch[len(rows)]))
         return rows
 
     def close(self) -> None:
         """End the process for good, in the middle of its work if need be, which another thread waits for."""
         self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
+        if self._child is not None:
+            self._child.end()
 
-    def _ask(self, batch: Sequence[Item]) -> list[Rows]:
-        if self._connection is None:
-            self._connection = self._start()
+    def _ask(self, batch: Sequence[Item]) -> Iterator[Rows]:
+        """The rows of the photos, each as soon as it is there."""
         try:
-            self._connection.send(batch)
-            rows: list[Rows] = self._connection.recv()
-        except (EOFError, OSError):
-            self._connection.close()
-            self._connection = None
-            raise _Died from None
-        return rows
+            child = self._child or self._start()
+            child.send(batch)
+            for _ in batch:
+                yield child.receive(self._time_limit)
+        except (Died, Hung):
+            self._child = None
+            raise
 
-    def _make_sure(self) -> None:
-        """See that a process stands, before a photo is blamed for its end."""
+    def _again(self, item: Item) -> Rows:
+        """Look at a photo at which the process died, once more in a new one."""
         try:
-            self._ask([])
-        except _Died:
+            self._start()
+        except Died:
             raise MienError(
                 "The processes that look at photos cannot be started; free some memory, or give fewer "
                 "--workers."
             ) from None
+        try:
+            return next(self._ask([item]))
+        except Hung:
+            return self._hung(item)
+        except Died:
+            return failed_rows(item.name, _died(item))
 
-    def _start(self) -> Connection:
+    def _hung(self, item: Item) -> Rows:
+        error = f"{item.name} took longer than {self._time_limit:g} s; save it anew, or leave it out."
+        return failed_rows(item.name, error, self._time_limit)
+
+    def _start(self) -> Child:
         if self._closed:
-            raise _Died
-        context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's dead threads
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._load), daemon=True)
-        self._process.start()
-        theirs.close()  # so that its end is seen here
-        return ours
+            raise Died
+        self._child = child = Child(_serve, self._load)
+        child.receive(None)  # it is loaded
+        return child
 
 
 def _serve(connection: Connection, load: Load) -> None:
-    """What the process does, until the one that started it closes the connection, or dies."""
+    """Look at photos as they come."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
     looker = load()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries say of a broken photo is in its row
-    try:
-        while True:
-            connection.send([looker.look(item) for item in connection.recv()])
-    except (EOFError, OSError):
-        return
+    be_quiet()
+    connection.send(None)
+    while True:
+        for item in connection.recv():
+            connection.send(looker.look(item))
 
 
 def _died(item: Item) -> str:

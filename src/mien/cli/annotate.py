@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import ModelFile, takes_request
+from mien.cli.options import Device, DeviceName, ModelFile, takes_request, tell_device
 from mien.cli.predict import printable
 from mien.request import Request
 
@@ -39,6 +39,17 @@ def seconds(text: str) -> float:
     return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
+def time_limit_of(text: str) -> float:
+    """A time that is one.
+
+    >>> time_limit_of("2s")
+    2.0
+    """
+    if not (found := seconds(text)):
+        raise typer.BadParameter("nothing can be done in no time; write 120s.")
+    return found
+
+
 @takes_request
 def annotate(
     sources: Annotated[
@@ -47,8 +58,8 @@ def annotate(
             metavar="SOURCE",
             help="Folders, photos, patterns such as 'photos/**/*.jpg', .zip and .tar archives, Parquet "
             "files with photos, addresses (s3://, gs://), @LIST for a file with one path per line, "
-            "or - for a list on standard input. Also films (clip.mp4) and cameras (0 for the first "
-            "one).",
+            "or - for a list on standard input. Also films (clip.mp4), folders of films, and cameras (0 for "
+            "the first one).",
         ),
     ],
     output: Annotated[
@@ -96,8 +107,19 @@ def annotate(
             dir_okay=False,
         ),
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=time_limit_of,
+            help="That a photo may take, or a film to its next frame, such as 30s. What takes longer gets an "
+            "error in its row, and the rest goes on.",
+            show_default="120s",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     model: ModelFile = None,
+    device: DeviceName = Device.cpu,
 ) -> None:
     """Estimate every face of a collection of photos, and write tables (extra mien[annotate]).
 
@@ -112,15 +134,17 @@ def annotate(
     if sources.count("-") > 1:
         raise typer.BadParameter("'-' (standard input) can be read only once.", param_hint="SOURCE")
     from mien.annotate import run
-    from mien.annotate.films import find_films
+    from mien.annotate.child import TIME_LIMIT
+    from mien.annotate.films import films_left_out, find_films
     from mien.annotate.look import Setup
     from mien.annotate.summary import describe
 
-    setup = Setup(request, None if model is None else str(model))
+    setup = Setup(request, None if model is None else str(model), device.value)
+    limit = TIME_LIMIT if time_limit is None else time_limit
     if films := find_films(sources):
         if engine is Engine.ray:
             raise typer.BadParameter("films are annotated on this machine.", param_hint="--engine")
-        _annotate_films(films, output, setup, every, save, retry_failed, quiet)
+        _annotate_films(films, output, setup, every, save, limit, retry_failed, quiet)
         return
     if every is not None or save is not None:
         hint = "--every" if save is None else "--save"
@@ -132,9 +156,13 @@ def annotate(
         engine=engine.value,
         workers=workers,
         separator=b"\0" if null else b"\n",
+        time_limit=limit,
         retry_failed=retry_failed,
         quiet=quiet,
     )
+    tell_device(device, summary.device)
+    for note in films_left_out(sources):
+        typer.echo(f"mien: {printable(note)}", err=True)
     _conclude(summary.failures, summary.counts, () if quiet else describe(summary))
 
 
@@ -144,6 +172,7 @@ def _annotate_films(
     setup: "Setup",
     every: float | None,
     save: Path | None,
+    time_limit: float,
     retry_failed: bool,
     quiet: bool,
 ) -> None:
@@ -152,10 +181,18 @@ def _annotate_films(
     every = EVERY if every is None else every
     try:
         summary = annotate_films(
-            films, output, setup, every=every, save=save, retry_failed=retry_failed, quiet=quiet
+            films,
+            output,
+            setup,
+            every=every,
+            save=save,
+            time_limit=time_limit,
+            retry_failed=retry_failed,
+            quiet=quiet,
         )
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
+    tell_device(Device(setup.device), summary.device)
     for note in summary.notes:
         typer.echo(f"mien: {printable(note)}", err=True)
     _conclude(summary.failures, summary.counts, () if quiet else describe_films(summary))

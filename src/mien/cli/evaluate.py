@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.caches import temporary_caches
+from mien.cli.laid import LIMIT, Limit, Shares, Sides, lay_faces
 from mien.cli.options import DetectorName, Device, DeviceName, Faces, Rotate, tell_device
 from mien.cli.predict import printable
 from mien.files import refuse_overwriting
@@ -65,6 +66,18 @@ def evaluate(
             "is evaluated with a calibration on the others.",
         ),
     ] = False,
+    paste_into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Table of pictures, as 'mien evaluate-detector' reads it: paste the faces, which are crops, "
+            "into those without a face, search for them there, and measure the age errors by size and share "
+            "of the frame instead.",
+        ),
+    ] = None,
+    side: Sides = None,
+    share: Shares = None,
+    limit: Limit = LIMIT,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="CSV", help="Write the predictions to this file, one row per face."),
@@ -94,6 +107,12 @@ def evaluate(
     if len(manifest) * len(models) > 1 and predictions is not None:
         raise typer.BadParameter("--predictions takes one manifest and one model.")
     refuse_overwriting([predictions], [*manifest, *models])
+    if paste_into is not None and (len(manifest) > 1 or predictions or worst or recalibrate):
+        raise typer.BadParameter(
+            "--paste-into takes one manifest, without --predictions, --worst and --recalibrate."
+        )
+    if paste_into is not None and (faces == Faces.detect or any(map(_is_stored, models))):
+        raise typer.BadParameter("--paste-into pastes aligned faces, for models to look at.")
 
     def run(manifest: Path, source: "Path | Predictor", report: Path | None) -> "Evaluation":
         from mien.evaluation import evaluate as run_one
@@ -116,6 +135,7 @@ def evaluate(
             watch=lambda stream, total: progress(stream, "Faces", total),
         )
 
+    from mien.evaluation.comparison import short_names
     from mien.predictor import Predictor
 
     with TemporaryDirectory() as folder:
@@ -129,7 +149,20 @@ def evaluate(
         ]
     run_here = [source for source in sources if isinstance(source, Predictor)]
     for predictor in run_here[:1]:
-        tell_device(device, predictor)
+        tell_device(device, predictor.device)
+    if paste_into is not None:
+        names = short_names([path or Path("included") for path in models])
+        _lay(
+            manifest[0],
+            paste_into,
+            dict(zip(names, run_here, strict=True)),
+            split,
+            limit,
+            side,
+            share,
+            report,
+        )
+        return
     if len(manifest) * len(models) == 1:
         evaluation = run(manifest[0], sources[0], report)
         _print_scores(evaluation)
@@ -164,6 +197,29 @@ def _model_file(model: Path | None, manifests: Sequence[Path], folder: Path) -> 
     file = folder / f"{model.stem}.onnx"
     export([model], manifests, file)
     return file
+
+
+def _lay(
+    manifest: Path,
+    pictures: Path,
+    predictors: "Mapping[str, Predictor]",
+    split: str | None,
+    limit: int,
+    sides: list[int] | None,
+    shares: list[float] | None,
+    report: Path | None,
+) -> None:
+    from mien.evaluation.detection import read_boxes
+    from mien.pipeline.detect import TurningDetector
+
+    looks = {
+        predictor.model: {
+            name: TurningDetector(predictor.detector) if predictor.rotate else predictor.detector
+        }
+        for name, predictor in predictors.items()
+    }
+    table = read_boxes([pictures])
+    lay_faces(manifest, table, looks, split=split, limit=limit, sides=sides, shares=shares, report=report)
 
 
 def _warn_of_photos(evaluations: Sequence["Evaluation"], predictor: "Predictor") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.caches import temporary_caches
+from mien.cli.laid import LIMIT, Limit, Shares, Sides, lay_faces
 from mien.cli.predict import printable
 
 if TYPE_CHECKING:
@@ -70,10 +71,15 @@ def evaluate_detector(
             metavar="DEGREES", help="Rotate the pictures with pasted faces; repeat it for several angles."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of faces to paste.")] = 200,
+    side: Sides = None,
+    share: Shares = None,
+    limit: Limit = LIMIT,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write detectors.json, detectors.md and a plot to this folder."),
+        typer.Option(
+            metavar="DIR",
+            help="Write detectors.json, detectors.md and a plot to this folder, or single-faces.md and .csv.",
+        ),
     ] = None,
 ) -> None:
     """Measure and compare how well detectors find labelled faces.
@@ -85,7 +91,7 @@ def evaluate_detector(
     """
     from mien.evaluation.detection import evaluate_detectors, read_boxes
     from mien.evaluation.detection_report import to_markdown, write_report
-    from mien.pipeline.detect import make_detector
+    from mien.pipeline.detect import TurningDetector, make_detector
     from mien.progress import progress
 
     makers = {
@@ -93,7 +99,23 @@ def evaluate_detector(
     }
     table = read_boxes(boxes, split)
     if one_face or faces:
-        _single_faces(table, {name: make() for name, make in makers.items()}, faces, split, angle, limit)
+        turning = {name: TurningDetector(make()) for name, make in makers.items()}
+        if faces is None:
+            _one_face(table, turning, report)
+            return
+        from mien.pipeline.model import Model
+
+        lay_faces(
+            faces,
+            table,
+            {Model(): turning},
+            split=split,
+            limit=limit,
+            sides=side,
+            shares=share,
+            angles=angle or (0.0,),
+            report=report,
+        )
         return
     evaluation = evaluate_detectors(
         table,
@@ -111,26 +133,13 @@ def evaluate_detector(
         raise typer.Exit(1)
 
 
-def _single_faces(
-    table: "pd.DataFrame",
-    detectors: "Mapping[str, Detector]",
-    faces: Path | None,
-    split: str | None,
-    angles: list[float] | None,
-    limit: int,
-) -> None:
+def _one_face(table: "pd.DataFrame", detectors: "Mapping[str, Detector]", report: Path | None) -> None:
     """Print how often one face is found once, with photos turned as ``mien predict`` turns them."""
-    from mien.data.manifest import read_manifest
-    from mien.evaluation.detection_single import count_in_pictures, count_laid, laid_table, pictures_table
-    from mien.pipeline.detect import TurningDetector
-    from mien.pipeline.model import Model
+    from mien.evaluation.detection_single import count_in_pictures
+    from mien.evaluation.detection_single_report import pictures_table, write_single_report
 
-    turning = {name: TurningDetector(detector) for name, detector in detectors.items()}
-    if faces is None:
-        typer.echo(pictures_table(list(count_in_pictures(list(dict.fromkeys(table["image"])), turning))))
-        return
-    rows = read_manifest(faces)
-    rows = rows[rows["age"].notna() & ((rows["split"] == split) | (split is None))]
-    rows = rows.sample(min(limit, len(rows)), random_state=0)
-    empty = list(dict.fromkeys(table["image"][table["x1"].isna()]))
-    typer.echo(laid_table(list(count_laid(rows, empty, turning, Model(), angles=angles or (0.0,)))))
+    counted = pictures_table(list(count_in_pictures(list(dict.fromkeys(table["image"])), detectors)))
+    typer.echo(counted)
+    if report is not None:
+        write_single_report(report, counted, [])
+        typer.echo(f"Report: {report}", err=True)

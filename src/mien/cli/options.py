@@ -6,14 +6,11 @@ from dataclasses import fields
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from mien.request import DEFAULT_DETECTOR, HELP, Request
-
-if TYPE_CHECKING:
-    from mien.predictor import Predictor
 
 NAMES = {"thresholds": "threshold"}
 """Flags that are not called as the field of a request is: one that is repeated names one value."""
@@ -78,10 +75,10 @@ ModelFile = Annotated[
 ]
 
 
-def tell_device(asked: Device, predictor: "Predictor") -> None:
+def tell_device(asked: Device, taken: str) -> None:
     """Say what ``auto`` took."""
     if asked == Device.auto:
-        typer.echo(f"mien: the model runs on {predictor.device}.", err=True)
+        typer.echo(f"mien: the model runs on {taken}.", err=True)
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

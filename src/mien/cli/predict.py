@@ -147,7 +147,7 @@ def _predictor(model: Path | None, device: Device, request: Request) -> "Predict
     from mien.predictor import Predictor
 
     predictor = Predictor(model, request.detector or DEFAULT_DETECTOR, device=device.value)
-    tell_device(device, predictor)
+    tell_device(device, predictor.device)
     return predictor
 
 

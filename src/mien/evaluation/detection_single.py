@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from mien.errors import DataError
-from mien.evaluation.markdown import markdown_table
 from mien.pipeline.align import (
     CANONICAL_GEOMETRY,
     Transform,
@@ -41,6 +40,9 @@ OF_FACE = 0.5
 CHIPS_AT_ONCE = 64
 
 Ages = npt.NDArray[np.float64]
+
+Cell: TypeAlias = "tuple[str, int, float, float, SingleFaces]"
+"""Name of the detector, side of the picture, share, angle, and what was found."""
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ def count_laid(
     sides: Sequence[int] = LAID_SIDES,
     shares: Sequence[float] = SHARES,
     angles: Sequence[float] = (0.0,),
-) -> Iterator[tuple[str, int, float, float, SingleFaces]]:
+) -> Iterator[Cell]:
     """Boxes of aligned faces that were laid into pictures without a face, and age errors through them.
 
     Args:
@@ -176,7 +178,6 @@ def _lay_all(
         yield lay_face(read_photo(str(path)).pixels, str(framing), background, share, angle)
 
 
-@lru_cache(maxsize=256)
 def _background(path: str, side: int) -> Pixels:
     photo = read_photo(path).pixels
     edge = min(photo.shape[:2])
@@ -226,37 +227,3 @@ def _ages(model: Model, chips: Sequence[Pixels]) -> Ages:
         answers = model.run(np.stack(chips[start : start + CHIPS_AT_ONCE]))
         years += [age.years for age, _ in estimate_faces(model.metadata, *answers, Request())]
     return np.array(years)
-
-
-def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
-    """Markdown: the share of pictures with exactly one box, one row per detector, a column a side."""
-    sides = sorted({side for _, side, _ in rows})
-    shares = {(name, side): f"{100 * found.one:.1f}%" for name, side, found in rows}
-    names = list(dict.fromkeys(name for name, _, _ in rows))
-    return markdown_table(
-        ["detector", *(f"{side} px" for side in sides)],
-        [[name, *(shares[name, side] for side in sides)] for name in names],
-    )
-
-
-def laid_table(rows: Sequence[tuple[str, int, float, float, SingleFaces]]) -> str:
-    """Markdown: a row for each detector, side, share and angle."""
-    head = ["detector", "side", "share", "angle", "exactly one", "missed", "more", "MAE given", "MAE found"]
-    return markdown_table(head, [_laid_row(*row) for row in rows])
-
-
-def _laid_row(name: str, side: int, share: float, angle: float, found: SingleFaces) -> list[str]:
-    counts = np.array(found.counts)
-    means = [
-        f"{np.mean(errors):.2f}" if errors else "" for errors in (found.given_errors, found.found_errors)
-    ]
-    return [
-        name,
-        f"{side} px",
-        f"{share:g}",
-        f"{angle:g}°",
-        f"{100 * found.one:.1f}%",
-        str((counts == 0).sum()),
-        str((counts > 1).sum()),
-        *means,
-    ]
