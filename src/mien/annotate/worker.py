@@ -103,11 +103,8 @@ class Worker:
 
 def _serve(connection: Connection, load: Load) -> None:
     """What the process does, until the one that started it closes the connection, or dies."""
-    import cv2
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    cv2.setNumThreads(1)
     looker = load()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries say of a broken photo is in its row
     try:
