@@ -145,8 +145,9 @@ def test_coverage_of_one_call_overrides_the_predictors(predictor: Predictor, ast
 
 def test_thresholds_are_answered_by_the_mass_from_each_age_on(tiny_model: Path, astronaut: Path) -> None:
     model = Model(tiny_model)
-    [face] = Predictor(model).predict(astronaut, faces="aligned", thresholds=[40, 18, 18])
-    chip = extract_chip(read_photo(astronaut).pixels, transform_of_crop(512, 512), SIZE)
+    photo = read_photo(astronaut)
+    [face] = Predictor(model).predict(photo, faces="aligned", thresholds=[40, 18, 18])
+    chip = extract_chip(photo.pixels, transform_of_crop(512, 512), SIZE)
     mass = model.run(chip[None])[0][0]
     assert [threshold for threshold, _ in face.age.at_least] == [18, 40]
     assert [p for _, p in face.age.at_least] == pytest.approx([mass[18:].sum(), mass[40:].sum()])

@@ -69,8 +69,9 @@ class Engine:
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
+        result = self._predictor.predict(photo, request)
         with self.reading(photo) as decoded:
-            drawing = draw_estimates(decoded.pixels, self._predictor.predict(decoded, request))
+            drawing = draw_estimates(decoded.pixels, result)
         buffer = io.BytesIO()
         drawing.save(buffer, "JPEG", quality=92)
         return buffer.getvalue()
