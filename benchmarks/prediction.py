@@ -28,7 +28,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 ROUNDS = 7
 """How often numbers of threads are compared, after a first time that is not counted."""
 
-LIBRARIES = "import numpy, cv2, dlib, onnxruntime"
+LIBRARIES = "import numpy, PIL.Image, pydantic, onnxruntime"
 PREDICT = "import sys; from mien import Predictor; Predictor(sys.argv[1]).predict(sys.argv[2])"
 COMMAND = "from mien.cli import main; main()"
 MEMORY = "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

@@ -1,15 +1,20 @@
-"""How large the shipped models are: bytes, weights, and the multiplications of one face or photo.
+"""How large mien is: the shipped models, and what an installation takes.
 
 ``python benchmarks/size.py [FILE...]`` prints a row for each model file, the shipped ones unless told
-otherwise. Multiply-adds (MAC) are those of convolutions and matrix products, which are nearly all there is.
+otherwise: bytes, weights, and the multiplications of one face or photo. Multiply-adds (MAC) are those of
+convolutions and matrix products, which are nearly all there is. Then the bytes that each package of the base
+installation takes in the environment that the program runs in.
 """
 
 import sys
+from importlib.metadata import distribution
 from math import prod
 from pathlib import Path
 
 import onnx
 from onnx import numpy_helper, shape_inference
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from mien.pipeline.detect.mien import default_detector_path
 from mien.pipeline.model import SHIPPED, model_path
@@ -55,8 +60,25 @@ def multiply_adds(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) ->
     return total
 
 
+def needed(package: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """A package and all that it needs in this environment, extras left out."""
+    known |= {canonicalize_name(package)}
+    for line in distribution(package).requires or ():
+        requirement = Requirement(line)
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and canonicalize_name(requirement.name) not in known:
+            known |= needed(requirement.name, known)
+    return known
+
+
+def installed_bytes(package: str) -> int:
+    """Those of all files of a package."""
+    paths = (Path(str(file.locate())) for file in distribution(package).files or ())
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     files = [Path(name) for name in sys.argv[1:]] or [
         *map(model_path, SHIPPED),
         default_detector_path(),
@@ -65,6 +87,10 @@ def main() -> None:
     print("|---|" + "---:|" * (len(HEAD) - 1))
     for path in files:
         print(f"| {' | '.join(row(path))} |")
+    sizes = sorted(((installed_bytes(name), name) for name in needed("mien")), reverse=True)
+    print("\n| package | size |\n|---|---:|")
+    for size, name in [*sizes, (sum(size for size, _ in sizes), "all")]:
+        print(f"| {name} | {size / 1e6:.1f} MB |")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,19 @@ def test_save_draws_into_a_new_folder(mien: Mien, astronaut: Path, empty: Path, 
         assert drawn.size == (512, 512)
 
 
+def test_a_large_photo_gets_the_same_answer_with_and_without_save(
+    mien: Mien, astronaut: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "large.jpg"
+    with Image.open(astronaut) as image:
+        image.resize((2600, 2600)).save(photo)
+    alone, drawn = mien(photo, "--json"), mien(photo, "--json", "--save", tmp_path / "drawn")
+    assert alone.exit_code == drawn.exit_code == 0
+    assert alone.stdout == drawn.stdout
+    with Image.open(tmp_path / "drawn" / "large-faces.jpg") as image:
+        assert image.size == (2600, 2600)
+
+
 def test_save_never_overwrites_a_photo(mien: Mien, astronaut: Path, tmp_path: Path) -> None:
     photos = [tmp_path / name for name in ("a/x.jpg", "b/x.jpg", "x-faces.jpg")]
     for photo in photos:

@@ -145,8 +145,9 @@ def test_coverage_of_one_call_overrides_the_predictors(predictor: Predictor, ast
 
 def test_thresholds_are_answered_by_the_mass_from_each_age_on(tiny_model: Path, astronaut: Path) -> None:
     model = Model(tiny_model)
-    [face] = Predictor(model).predict(astronaut, faces="aligned", thresholds=[40, 18, 18])
-    chip = extract_chip(read_photo(astronaut).pixels, transform_of_crop(512, 512), SIZE)
+    photo = read_photo(astronaut)
+    [face] = Predictor(model).predict(photo, faces="aligned", thresholds=[40, 18, 18])
+    chip = extract_chip(photo.pixels, transform_of_crop(512, 512), SIZE)
     mass = model.run(chip[None])[0][0]
     assert [threshold for threshold, _ in face.age.at_least] == [18, 40]
     assert [p for _, p in face.age.at_least] == pytest.approx([mass[18:].sum(), mass[40:].sum()])
@@ -333,7 +334,7 @@ def test_prediction_never_imports_training(tiny_model: Path, astronaut: Path) ->
     code = (
         "import sys, mien, mien.draw, mien.cli.predict\n"
         "assert len(mien.Predictor(sys.argv[1]).predict(sys.argv[2])) == 1\n"
-        "banned = {'torch', 'lightning', 'kornia', 'pandas', 'sklearn', 'matplotlib', 'mien.training'}\n"
+        "banned = {'torch', 'lightning', 'pandas', 'sklearn', 'matplotlib', 'cv2', 'mien.training'}\n"
         "print(sorted(banned & set(sys.modules)))"
     )
     assert python(code, str(tiny_model), str(astronaut)).stdout == "[]\n"
@@ -357,6 +358,19 @@ def test_one_photo_on_the_command_line_loads_no_server_and_no_progress_bar(
     )
     said = python(code, str(tiny_model), str(astronaut)).stdout.splitlines()
     assert "apparent age" in said[0] and said[1:] == ["[]"]
+
+
+def test_only_the_workshop_needs_opencv(yunet: Path, astronaut: Path) -> None:
+    code = (
+        "import importlib, pkgutil, sys; sys.modules['cv2'] = None; import mien\n"
+        "workshop = {'training', 'evaluation', 'data', 'pyinstaller', '__main__'}\n"
+        "for module in pkgutil.walk_packages(mien.__path__, 'mien.'):\n"
+        "    if module.name.split('.')[1] not in workshop:\n"
+        "        importlib.import_module(module.name)\n"
+        "for detector in ('mien', f'yunet:{sys.argv[1]}'):\n"
+        "    print(len(mien.Predictor(detector=detector).predict(sys.argv[2])))"
+    )
+    assert python(code, str(yunet), str(astronaut)).stdout == "1\n1\n"
 
 
 def test_import_prints_nothing_and_loads_nothing_heavy() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,7 +14,6 @@ from mien.photo_result import PhotoResult
 from mien.pipeline.align import (
     CANONICAL_GEOMETRY,
     Transform,
-    extract_chip,
     transform_of_crop,
     transform_of_face,
 )
@@ -36,11 +35,18 @@ from mien.pipeline.images import (
     Pixels,
     check_image_format,
     name_of,
-    reading,
+    open_photo,
     take_over,
 )
 from mien.pipeline.map_ahead import map_ahead
-from mien.pipeline.quality import Quality, flags_of, intact_faces, measure
+from mien.pipeline.prepared import Prepared, cut_out
+from mien.pipeline.quality import flags_of, intact_faces
+from mien.pipeline.reduction import (
+    SEEN,
+    face_in_whole,
+    reduction_to_cut,
+    reduction_to_see,
+)
 from mien.request import DEFAULT_DETECTOR, Options, Request
 from mien.results import AgeEstimate, Box, Estimate, Face, GenderEstimate
 
@@ -51,19 +57,6 @@ LONGEST_SHAPE = 50
 """A photo more than this many times as long as wide is not searched for faces."""
 
 _ONE_PHOTO = (str, bytes, bytearray, memoryview, os.PathLike, EncodedPhoto, Photo, Image.Image)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What is kept of a photo until the model has run on its faces; the pixels are not."""
-
-    name: str
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-    chips: tuple[Pixels, ...]
-    qualities: tuple[Quality, ...]
-    damaged: bool
 
 
 class _Source:
@@ -105,7 +98,8 @@ class Predictor:
         coverage: Of the age intervals where a request names none.
         gender_threshold: Where a request names none; None for the model's own.
         rotate: False to look at no photo turned, whatever a request says.
-        max_pixels: Photos with more are refused.
+        max_pixels: Photos with more are refused. A JPEG may have four times as many, since it is decoded at a
+            half, a quarter or an eighth of its sides.
         max_faces: Photos with more faces are refused; None for any number.
         device: What the model and mien's own detector run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
             ``openvino``; ``auto`` for the first of the others that works, or else ``cpu``. A loaded model
@@ -271,20 +265,25 @@ class Predictor:
 
     def _read_and_prepare(
         self, photo: PhotoSource, asked: Request, image_format: ImageFormat = "RGB"
-    ) -> _Prepared:
-        with reading(photo, max_pixels=self.max_pixels, damaged=True, image_format=image_format) as decoded:
-            return self._prepare(decoded, asked)
-
-    def _prepare(self, photo: Photo, asked: Request) -> _Prepared:
-        """Find the faces of a photo and cut their chips."""
-        found, transforms = self._find(photo, asked)
+    ) -> Prepared:
+        """Find the faces of a photo, and cut their chips, reading no more pixels than that needs."""
         size = self.model.metadata.input_size
-        chips = tuple(extract_chip(photo.pixels, transform, size) for transform in transforms)
-        qualities = tuple(
-            measure(face, chip, photo.width, photo.height) for face, chip in zip(found, chips, strict=True)
-        )
-        damaged = photo.intact is not None
-        return _Prepared(photo.name, photo.width, photo.height, found, chips, qualities, damaged)
+        opened = open_photo(photo, max_pixels=self.max_pixels, image_format=image_format)
+        with opened.reading(opened.reduction(self._reduction(opened.size, asked)), damaged=True) as seen:
+            found, transforms = self._find(seen, asked)
+            closer = opened.reduction(reduction_to_cut(transforms, size))
+            if closer >= seen.reduction:
+                return cut_out(seen, found, transforms, size)
+        del seen  # its pixels
+        with opened.reading(closer, damaged=True) as closely:
+            return cut_out(closely, found, transforms, size)
+
+    def _reduction(self, size: tuple[int, int], asked: Request) -> float:
+        """How many times smaller a photo may be, with these sides, for its faces to be found."""
+        if asked.faces == "aligned":
+            whole = transform_of_crop(*size, asked.framing)
+            return reduction_to_cut([whole], SEEN * self.model.metadata.input_size)
+        return reduction_to_see(size, self._detectors.get(asked.detector, asked.longest_side))
 
     def _find(self, photo: Photo, asked: Request) -> tuple[tuple[Face, ...], list[Transform]]:
         if asked.faces == "aligned":
@@ -293,7 +292,8 @@ class Predictor:
         if max(photo.width, photo.height) > LONGEST_SHAPE * min(photo.width, photo.height):
             return (), []
         detector = TilingDetector(self._detectors.get(asked.detector, asked.longest_side))
-        seen = (TurningDetector(detector) if asked.rotate else detector).detect(photo.pixels)
+        looking = TurningDetector(detector) if asked.rotate else detector
+        seen = [face_in_whole(face, photo.reduction) for face in looking.detect(photo.pixels)]
         if self.max_faces is not None and len(seen) > self.max_faces:
             raise PhotoTooLargeError(
                 f"The photo has {len(seen)} faces; {self.max_faces} at most are looked at, so cut it up."
@@ -302,7 +302,7 @@ class Predictor:
         found = sorted(intact_faces(seen, photo), key=lambda face: -face.box.area_within(frame))
         return tuple(found), [transform_of_face(face, CANONICAL_GEOMETRY) for face in found]
 
-    def _estimate(self, photo: _Prepared, asked: Request) -> PhotoResult:
+    def _estimate(self, photo: Prepared, asked: Request) -> PhotoResult:
         """Run the model on all faces of a photo at once."""
         answers = self._look(photo.chips, asked)
         estimates = tuple(

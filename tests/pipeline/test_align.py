@@ -121,7 +121,7 @@ def test_odd_crops_give_a_chip(shape: tuple[int, int]) -> None:
 def test_enlarging_interpolates_between_pixels() -> None:
     steps = np.repeat(np.array([0, 100, 200], np.uint8)[None, :, None], 3, axis=0).repeat(3, axis=2)
     chip = extract_chip(steps, transform_of_crop(3, 3), 30)[15, :, 0].astype(int)
-    assert np.diff(chip[5:25]) == pytest.approx(np.full(19, 10), abs=2)  # OpenCV 4 rounds positions
+    assert np.diff(chip[5:25]) == pytest.approx(np.full(19, 10), abs=1)
 
 
 def test_a_chip_of_a_turned_face_is_interpolated_too() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from mien.errors import DetectorError
 from mien.pipeline.detect import CenterFaceDetector, Detector, DlibDetector, YuNetDetector, make_detector
+from mien.pipeline.detect.nms import choose_faces
 from mien.pipeline.detect.pool import Pool
 from mien.pipeline.images import Pixels, read_photo
 from mien.results import Box
@@ -89,9 +90,7 @@ def test_threads_get_what_one_thread_gets(detector: Detector, photo: Pixels) -> 
     for found, expected in zip(together, alone, strict=True):
         assert len(found) == len(expected)
         for face, other in zip(found, expected, strict=True):
-            assert astuple(face.box) == pytest.approx(
-                astuple(other.box), abs=1e-4
-            )  # OpenCV 4 rounds otherwise
+            assert astuple(face.box) == pytest.approx(astuple(other.box), abs=1e-4)
 
 
 @pytest.mark.parametrize("detector", ["yunet", "centerface"], indirect=True)
@@ -132,6 +131,29 @@ def test_a_file_that_is_not_centerface_is_refused(tmp_path: Path, tiny_model: Pa
     for path in (text, tiny_model):
         with pytest.raises(DetectorError, match="is not CenterFace"):
             CenterFaceDetector(path=path)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (333, 217), (512, 512)])
+def test_yunet_answers_as_opencv_does(yunet: Path, photo: Pixels, shape: tuple[int, int]) -> None:
+    """On a photo that needs no resizing, with the faces of a crowd at several places."""
+    import cv2
+
+    crowd = np.tile(photo[40:200, 140:300][::2, ::2], (7, 7, 1))[: shape[0], : shape[1]]
+    crowd = np.ascontiguousarray(crowd)
+    threshold, every, most = 0.6, 1.0, 5000
+    opencv = cv2.FaceDetectorYN.create(str(yunet), "", shape[::-1], threshold, every, most)
+    _, rows = opencv.detect(np.ascontiguousarray(crowd[..., ::-1]))
+    corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
+    expected = choose_faces(
+        corners, rows[:, 14], rows[:, 4:14], size=shape, scale=1, nms_iou=0.3, unsure_below=0.9
+    )
+    found = YuNetDetector(yunet, threshold=threshold).detect(crowd)
+    assert len(found) == len(expected) > 4
+    for face, other in zip(found, expected, strict=True):
+        assert astuple(face.box) == pytest.approx(astuple(other.box), abs=1e-2)
+        assert np.array(face.landmarks) == pytest.approx(np.array(other.landmarks), abs=1e-2)
+        assert face.score == pytest.approx(other.score, abs=1e-4)
+        assert face.unsure == other.unsure
 
 
 def test_yunet_prints_nothing(yunet: Path, photo: Pixels, capfd: pytest.CaptureFixture[str]) -> None:

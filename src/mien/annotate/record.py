@@ -20,7 +20,6 @@ PACKAGES = {
     "onnxruntime": "onnxruntime",
     "numpy": "numpy",
     "pillow": "PIL",
-    "opencv-python-headless": "cv2",
     "pyarrow": "pyarrow",
 }
 """Those that a result depends on, and their modules: they may have come under another name, or frozen."""

@@ -7,14 +7,15 @@ import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from norfair import Detection, Tracker
+from PIL import Image
 
 from mien.fusion import Fusion
 from mien.photo_result import PhotoResult
 from mien.pipeline.images import Pixels
+from mien.pipeline.resampling import resize
 from mien.results import Box, Estimate
 
 Floats = npt.NDArray[np.float64]
@@ -95,8 +96,8 @@ class Cuts:
         A change counts as far as it is larger than the one before, so that a moving camera is no cut; so does
         FFmpeg's filter ``scdet``.
         """
-        grey = cv2.cvtColor(cv2.resize(pixels, VIEW, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        view, before = grey.astype(np.float64) / 255, self._view
+        grey = Image.fromarray(resize(pixels, *VIEW)).convert("L")
+        view, before = np.asarray(grey, np.float64) / 255, self._view
         change = 0.0 if before is None else float(np.abs(view - before).mean())
         jump, self._view, self._change = change - self._change, view, change
         return min(change, jump) > CUT

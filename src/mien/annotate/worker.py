@@ -102,9 +102,6 @@ class Worker:
 
 def _serve(connection: Connection, load: Load) -> None:
     """Look at photos as they come."""
-    import cv2
-
-    cv2.setNumThreads(1)
     looker = load()
     be_quiet()
     connection.send(None)

@@ -302,7 +302,7 @@ def _kept(
         except ImageError as error:
             yield PhotoResult.failed(name, error), None
             continue
-        [result] = ask([data if remote else photo])
+        [result] = ask([data])
         yield result, photo
 
 

@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mien.errors import ImageError
-from mien.pipeline.images import read_photo
+from mien.pipeline.images import Pixels, read_photo
+from mien.pipeline.resampling import resize
 from mien.progress import progress
 
 THUMBNAIL = 24
@@ -116,17 +117,13 @@ def without_chains(pairs: Pairs, hashes: Sequence[str]) -> Pairs:
     return np.asarray(kept, np.intp).reshape(-1, 2)
 
 
-def thumbnail(data: bytes) -> Vector | None:
-    """A picture file's bytes as a grey 24x24 vector of mean 0 and norm 1.
-
-    Returns:
-        (576,) vector, 0 if the picture is flat; None if OpenCV cannot decode it.
-    """
-    try:
-        grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
-    except cv2.error:  # empty, or larger than OpenCV's limit
-        return None
-    return None if grey is None else _normalised(grey)
+def thumbnail(pixels: Pixels) -> Vector:
+    """A picture as a grey 24x24 vector of mean 0 and norm 1: (576,); 0 if it is flat."""
+    grey = Image.fromarray(resize(pixels, THUMBNAIL, THUMBNAIL)).convert("L")
+    vector = np.asarray(grey, np.float32).ravel()
+    vector = vector - vector.mean()
+    norm = float(np.linalg.norm(vector))
+    return np.asarray(vector / norm if norm > 0 else vector, np.float32)
 
 
 def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NEAR_IDENTICAL) -> Pairs:
@@ -188,15 +185,4 @@ def _fingerprint(path: str) -> tuple[str, Vector, str]:
         pixels = read_photo(path).pixels
     except ImageError as error:
         return digest, empty, str(error)
-    vector = None if data is None else thumbnail(data)
-    if vector is None:  # a format that OpenCV lacks
-        vector = _normalised(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8))
-    return digest, vector, ""
-
-
-def _normalised(grey: npt.NDArray[np.integer | np.floating]) -> Vector:
-    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    vector = np.asarray(small).ravel().astype(np.float32)
-    vector -= vector.mean()
-    norm = float(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector
+    return digest, thumbnail(pixels), ""

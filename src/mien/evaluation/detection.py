@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -165,14 +164,9 @@ def evaluate_detectors(
                     _compare(findings[name], pair, pixels, marked)
             yield
 
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        stream = look()
-        for _ in watch(stream, len(groups)) if watch else stream:
-            pass
-    finally:
-        cv2.setNumThreads(threads)
+    stream = look()
+    for _ in watch(stream, len(groups)) if watch else stream:
+        pass
     marked = pd.concat(seen) if seen else table[:0]
     empty = sum(not len(rows) for rows in seen)
     scores = {name: _score(found, marked, empty, by) for name, found in findings.items()}

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.pipeline.resampling import invert, resize, warp
 from mien.results import Box, Face
 
 Transform = npt.NDArray[np.float64]
@@ -122,20 +122,14 @@ def extract_chip(photo: Photo, transform: Transform, size: int) -> Photo:
         (size, size, 3) RGB, resampled without aliasing.
     """
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ inverse.T
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ invert(transform).T
     height, width = photo.shape[:2]
     x1, y1 = np.clip(np.floor(corners.min(0)) - 2, 0, (width - 1, height - 1)).astype(int)
     x2, y2 = np.clip(np.ceil(corners.max(0)) + 2, (x1 + 1, y1 + 1), (width, height)).astype(int)
     region = photo[y1:y2, x1:x2]
     if scale < 1:  # bilinear sampling would alias: average over areas first
-        new = (max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale)))
-        region = np.asarray(cv2.resize(region, new, interpolation=cv2.INTER_AREA), np.uint8)
+        region = resize(region, *(max(1, round(side * scale)) for side in region.shape[1::-1]))
     sx, sy = region.shape[1] / (x2 - x1), region.shape[0] / (y2 - y1)
     matrix = transform * size
     matrix = np.column_stack([matrix[:, :2] / (sx, sy), matrix[:, 2] + matrix[:, :2] @ (x1, y1)])
-    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # to OpenCV's pixel centres at integers
-    chip = cv2.warpAffine(
-        region, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(chip, np.uint8)
+    return warp(region, matrix, size)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -39,23 +39,63 @@ class Photo:
     Attributes:
         name: The path as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
         pixels: (height, width, 3) upright RGB.
-        intact: Of a damaged photo, the part that could be read, as (x1, y1, x2, y2) in pixels; None where all
-            of it could.
+        intact: Of a damaged photo, the part that could be read, as (x1, y1, x2, y2) in pixels of the whole
+            photo; None where all of it could.
+        reduction: How many times fewer pixels there are, each way, than the whole photo has.
+        size: Width and height of the whole photo in pixels; None for those of ``pixels``.
     """
 
     name: str
     pixels: Pixels
     intact: tuple[int, int, int, int] | None = None
+    reduction: int = 1
+    size: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
-        """Width in pixels."""
-        return int(self.pixels.shape[1])
+        """Width of the whole photo in pixels."""
+        return self.size[0] if self.size else int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        """Height in pixels."""
-        return int(self.pixels.shape[0])
+        """Height of the whole photo in pixels."""
+        return self.size[1] if self.size else int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenPhoto:
+    """A photo of which no more than the header was read yet.
+
+    Attributes:
+        name: As of :class:`Photo`.
+        size: Its two sides in pixels; which of them is the width is known when it is read.
+    """
+
+    name: str
+    size: tuple[int, int]
+    _source: Photo | Picture
+
+    def reduction(self, most: float) -> int:
+        """How many times smaller it can be read, each way: the greatest that is at most ``most``.
+
+        It is greater where the whole photo has more pixels than the limit.
+        """
+        return self._source.reduction if isinstance(self._source, Photo) else self._source.reduction(most)
+
+    @contextmanager
+    def reading(self, reduction: int = 1, *, damaged: bool = False) -> Iterator[Photo]:
+        """Read it and count it among those in work for the length of the block; see :func:`reading`.
+
+        Args:
+            reduction: How many times smaller; one that :meth:`reduction` gave, or 1.
+            damaged: As of :func:`read_photo`.
+        """
+        if isinstance(self._source, Photo):
+            yield self._source
+            return
+        self._source.check(reduction)
+        with MEMORY.hold(self._source.cost(reduction)):
+            yield _decode(self._source, reduction, damaged)
 
 
 class BinaryFile(Protocol):
@@ -128,15 +168,20 @@ def reading(
     that does not fit waits. No other may be read within the block. Arguments and errors are those of
     :func:`read_photo`.
     """
+    opened = open_photo(source, max_pixels=max_pixels, image_format=image_format)
+    with opened.reading(damaged=damaged) as photo:
+        yield photo
+
+
+def open_photo(
+    source: PhotoSource, *, max_pixels: int = MAX_PIXELS, image_format: ImageFormat = "RGB"
+) -> OpenPhoto:
+    """Read a photo's header. Arguments and errors are those of :func:`read_photo`."""
     check_image_format(image_format)
-    if isinstance(source, Photo):
-        yield source
-    elif isinstance(source, np.ndarray):
-        yield Photo(name_of(source), from_array(source, image_format))
-    else:
-        picture = _open(source, max_pixels)
-        with MEMORY.hold(picture.cost):
-            yield _decode(picture, damaged)
+    if isinstance(source, np.ndarray):
+        source = Photo(name_of(source), from_array(source, image_format))
+    opened = source if isinstance(source, Photo) else _open(source, max_pixels)
+    return OpenPhoto(opened.name, (opened.width, opened.height), opened)
 
 
 def take_over(source: PhotoSource, image_format: ImageFormat = "RGB") -> PhotoSource:
@@ -148,7 +193,7 @@ def take_over(source: PhotoSource, image_format: ImageFormat = "RGB") -> PhotoSo
         ImageError: If it is one of them that cannot be read.
     """
     if isinstance(source, Photo):
-        return Photo(source.name, source.pixels.copy(), source.intact)
+        return replace(source, pixels=source.pixels.copy())
     if isinstance(source, np.ndarray):
         return Photo(name_of(source), from_array(source.copy(), image_format))
     if isinstance(source, Image.Image):
@@ -202,11 +247,16 @@ def _too_long(name: str) -> PhotoTooLargeError:
     return PhotoTooLargeError(f"{name} is larger than {MAX_BYTES // 2**20} MB; export it as JPEG first.")
 
 
-def _decode(picture: Picture, damaged: bool) -> Photo:
-    decoded = picture.decode()
+def _decode(picture: Picture, reduction: int, damaged: bool) -> Photo:
+    decoded = picture.decode(reduction)
     if decoded.intact is not None and not damaged:
         raise ImageError(f"{picture.name} is damaged or cut short; copy or download it again.")
-    return Photo(picture.name, decoded.pixels, decoded.intact)
+    if reduction == 1:
+        return Photo(picture.name, decoded.pixels, decoded.intact)
+    size = (picture.height, picture.width) if decoded.sideways else (picture.width, picture.height)
+    x1, y1, x2, y2 = (reduction * end for end in decoded.intact or (0, 0, 0, 0))
+    intact = (x1, y1, min(x2, size[0]), min(y2, size[1])) if decoded.intact else None
+    return Photo(picture.name, decoded.pixels, intact, reduction, size)
 
 
 def name_of(source: object) -> str:

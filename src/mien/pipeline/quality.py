@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.errors import ImageError
 from mien.pipeline.images import Photo, Pixels
+from mien.pipeline.resampling import resize
 from mien.results import Box, Face
+
+Floats = npt.NDArray[np.float32]
 
 SMALL_FACE = 32
 """Side in pixels (mean of the box's width and height) below which a face is ``small_face``."""
@@ -66,9 +69,9 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
         height: Likewise.
     """
     box = face.box
-    grey = cv2.cvtColor(cv2.resize(chip, (VIEW, VIEW), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    middle = grey[MIDDLE, MIDDLE].astype(np.float32)
-    edges = cv2.Laplacian(grey.astype(np.float32), cv2.CV_32F)[MIDDLE, MIDDLE]
+    view = resize(chip, VIEW, VIEW)
+    grey = np.asarray(Image.fromarray(view).convert("L"), np.float32)
+    middle, edges = grey[MIDDLE, MIDDLE], _laplacian(grey)[MIDDLE, MIDDLE]
     return Quality(
         side=(box.width + box.height) / 2,
         outside=share_outside(box, (0, 0, width, height)),
@@ -81,6 +84,12 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
 def _exceeded_by_a_tenth(values: npt.NDArray[np.float32]) -> float:
     """The 90th percentile; NumPy's own would import ``numpy.ma`` first."""
     return float(np.interp(0.9 * (values.size - 1), np.arange(values.size), np.sort(values, axis=None)))
+
+
+def _laplacian(values: Floats) -> Floats:
+    """What the four neighbours of each value differ from it; the rim is wrong."""
+    rolled = [np.roll(values, step, axis) for step in (1, -1) for axis in (0, 1)]
+    return np.asarray(sum(rolled) - 4 * values, np.float32)
 
 
 def share_outside(box: Box, frame: tuple[float, float, float, float]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from mien.draw import draw_estimates
 from mien.errors import ServerError
 from mien.photo_result import PhotoResult
-from mien.pipeline.images import EncodedPhoto, Photo, reading
+from mien.pipeline.images import EncodedPhoto, Photo, open_photo
 from mien.predictor import Predictor
 from mien.request import Request
 from mien.web.settings import Settings
@@ -69,8 +69,9 @@ class Engine:
         Raises:
             ImageError: If it cannot be read or exceeds a limit.
         """
+        result = self._predictor.predict(photo, request)
         with self.reading(photo) as decoded:
-            drawing = draw_estimates(decoded.pixels, self._predictor.predict(decoded, request))
+            drawing = draw_estimates(decoded.pixels, result)
         buffer = io.BytesIO()
         drawing.save(buffer, "JPEG", quality=92)
         return buffer.getvalue()
@@ -82,9 +83,16 @@ class Engine:
             self._predictor.predict(blank, self.complete(Request(detector=name)))
         self._predictor.predict(blank, faces="aligned")
 
-    def reading(self, photo: EncodedPhoto) -> AbstractContextManager[Photo]:
-        """Read a photo within the limits; it counts as in work until the block ends."""
-        return reading(photo, max_pixels=self.settings.max_pixels, damaged=True)
+    def reading(self, photo: EncodedPhoto, side: int | None = None) -> AbstractContextManager[Photo]:
+        """Read a photo within the limits; it counts as in work until the block ends.
+
+        Args:
+            photo: The photo.
+            side: Longer side in pixels that is needed of it; None for the whole photo.
+        """
+        opened = open_photo(photo, max_pixels=self.settings.max_pixels)
+        reduction = opened.reduction(max(opened.size) / side) if side else 1
+        return opened.reading(reduction, damaged=True)
 
 
 def _predictor(settings: Settings) -> Predictor:

@@ -2,7 +2,7 @@
 
 import io
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -16,6 +16,9 @@ from mien.web.engine import Engine
 
 SIDE = 1600
 """Longest side in pixels of a photo's copy for the page."""
+
+READ = 2 * SIDE
+"""Longer side in pixels that is read of a photo, at least, so that its faces can be shown larger."""
 
 CHIP_SIDE = 192
 """Side of a face's picture, likewise."""
@@ -53,9 +56,10 @@ def view_of(engine: Engine, photo: EncodedPhoto, result: PhotoResult) -> PhotoVi
     """
     if result.error is not None:
         return PhotoView(photo.name, result.to_json())
-    with engine.reading(photo) as read:
-        picture, marked = Image.fromarray(read.pixels), draw_estimates(read.pixels, result.faces)
-        chips = tuple(_data_address(_cut_out(picture, face.box)) for face in result.faces)
+    with engine.reading(photo, READ) as read:
+        faces = [replace(face, box=_reduced(face.box, read.reduction)) for face in result.faces]
+        picture, marked = Image.fromarray(read.pixels), draw_estimates(read.pixels, faces)
+        chips = tuple(_data_address(_cut_out(picture, face.box)) for face in faces)
         return PhotoView(photo.name, result.to_json(), _data_address(picture), _data_address(marked), chips)
 
 
@@ -65,8 +69,12 @@ def upright_copy(engine: Engine, photo: EncodedPhoto) -> bytes:
     Raises:
         ImageError: If the photo cannot be read.
     """
-    with engine.reading(photo) as read:
+    with engine.reading(photo, SIDE) as read:
         return _jpeg(Image.fromarray(read.pixels))
+
+
+def _reduced(box: Box, reduction: int) -> Box:
+    return Box(*(end / reduction for end in box))
 
 
 def _cut_out(picture: Image.Image, box: Box) -> Image.Image:

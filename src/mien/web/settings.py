@@ -70,7 +70,10 @@ class Settings(BaseModel):
         default=512, gt=0, description="Uploads held in memory at once, in MB; beyond that, requests get 503."
     )
     max_megapixels: float = Field(
-        default=50, gt=0, le=100, description="Largest photo, in millions of pixels."
+        default=50,
+        gt=0,
+        le=100,
+        description="Largest photo, in millions of pixels; a JPEG may have four times as many.",
     )
     max_files: int = Field(default=16, ge=1, description="Largest number of photos in one request.")
     max_faces: int = Field(default=100, ge=1, description="Largest number of faces in one photo.")

@@ -169,8 +169,8 @@ HELP: Final = {
     "browser.",
     "formats": "Photos",
     "formats_text": "JPEG, PNG, WebP, HEIC, AVIF, GIF (its first frame), TIFF and BMP, in any orientation. "
-    "On this server, a photo may have up to {size} and {pixels} megapixels, and up to {count} photos may be "
-    "sent at a time.",
+    "On this server, a photo may have up to {size} and {pixels} megapixels, a JPEG four times as many. Up to "
+    "{count} photos may be sent at a time.",
     "good": "A good photo",
     "good_look": "The face looks roughly into the camera and stands upright.",
     "good_size": "The face is at least {pixels} pixels wide; more is better.",

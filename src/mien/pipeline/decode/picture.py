@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -32,6 +32,15 @@ BYTES_A_PIXEL = 10
 BYTES_A_WEBP_PIXEL = 18
 """Pillow decodes WebP into several whole copies."""
 
+BYTES_A_PROGRESSIVE_PIXEL = 6
+"""What libjpeg holds of a whole progressive picture, however small it is decoded."""
+
+JPEG_REDUCTIONS: tuple[int, ...] = (1, 2, 4, 8)
+"""libjpeg decodes a picture at these parts of its sides, which takes less time and memory."""
+
+BEYOND = 4
+"""A picture that is decoded at a part of its size may have so many times the pixels of another."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
@@ -39,25 +48,51 @@ class Picture:
 
     Attributes:
         name: To call it by.
-        width: In pixels, as they will be decoded.
+        width: In pixels, as the file stores them.
         height: Likewise.
-        cost: Bytes of memory that decoding it and looking at it take, about.
+        reductions: How many times smaller it can be decoded, each way, the least first.
+        max_pixels: More are not decoded.
     """
 
     name: str
     width: int
     height: int
-    cost: int
-    _decode: Callable[[], Decoded]
+    reductions: tuple[int, ...]
+    max_pixels: int
+    _bytes: int
+    _bytes_a_pixel: int
+    _decode: Callable[[int], Decoded]
 
-    def decode(self) -> Decoded:
-        """The upright pixels.
+    def reduction(self, most: float) -> int:
+        """The greatest that is at most ``most``; a greater one where the limit on pixels asks for it."""
+        possible = [r for r in self.reductions if self.pixels(r) <= self.max_pixels]
+        return max((r for r in possible if r <= most), default=min(possible, default=1))
+
+    def pixels(self, reduction: int) -> int:
+        """How many are decoded."""
+        return -(-self.width // reduction) * -(-self.height // reduction)
+
+    def cost(self, reduction: int) -> int:
+        """Bytes of memory that decoding it and looking at it take, about."""
+        return self._bytes + self.pixels(reduction) * self._bytes_a_pixel
+
+    def check(self, reduction: int) -> None:
+        """See whether it may be decoded.
+
+        Raises:
+            PhotoTooLargeError: If that would give too many pixels.
+        """
+        if self.pixels(reduction) > self.max_pixels:
+            raise _too_many_pixels(self.name, self.max_pixels)
+
+    def decode(self, reduction: int = 1) -> Decoded:
+        """The upright pixels, so many times fewer each way.
 
         Raises:
             ImageError: If nothing can be read of it.
         """
         with _failures(self.name, MAX_PIXELS):
-            return self._decode()
+            return self._decode(reduction)
 
 
 def open_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -75,7 +110,8 @@ def open_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     if not data:
         raise ImageError(f"{name} is empty; copy or download it again.")
     kind = format_of(data, name)
-    with _failures(name, max_pixels):
+    most = min(max_pixels, MAX_PIXELS) * (BEYOND if kind == "JPEG" else 1)
+    with _failures(name, most):
         return _OPENERS.get(kind, partial(_open, kind=kind))(data, name, max_pixels)
 
 
@@ -89,7 +125,7 @@ def open_image(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> P
     if image.format == "EPS":
         raise ImageError(f"{name} is a PostScript file (EPS); export it as JPEG or PNG.")
 
-    def decode() -> Decoded:
+    def decode(_: int) -> Decoded:
         image.load()
         return upright(image, converter(image), orientation_of(image))
 
@@ -99,7 +135,7 @@ def open_image(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> P
 def _open(data: bytes, name: str, max_pixels: int, kind: str, coding: Coding | None = None) -> Picture:
     image = _pillow(data, kind)
 
-    def decode() -> Decoded:
+    def decode(_: int) -> Decoded:
         rows = load_what_there_is(image)
         whole = rows == (0, image.height)
         return upright(image, converter(image, coding), orientation_of(image), None if whole else rows)
@@ -126,7 +162,7 @@ def _open_heif(data: bytes, name: str, max_pixels: int) -> Picture:
 
     picture = HeifPicture(data)
 
-    def decode() -> Decoded:
+    def decode(_: int) -> Decoded:
         convert = picture.load()
         return upright(picture, convert, 1)
 
@@ -153,36 +189,43 @@ def _open_jpeg(data: bytes, name: str, max_pixels: int) -> Picture:
         )
     image = _pillow(data, "JPEG")
 
-    def decode() -> Decoded:
+    def decode(reduction: int) -> Decoded:
         if data.rfind(jpeg.END, jpeg.first_scan(data)) < 0:
-            return _mend_jpeg(data)
+            return _mend_jpeg(data, reduction)
         try:
-            image.load()
+            whole = _jpeg(data, reduction)
         except OSError:
-            return _mend_jpeg(data)
-        return upright(image, converter(image), orientation_of(image))
+            return _mend_jpeg(data, reduction)
+        return upright(whole, converter(whole), orientation_of(whole))
 
     return _picture(image, name, len(data), max_pixels, decode)
 
 
-def _mend_jpeg(data: bytes) -> Decoded:
+def _jpeg(data: bytes, reduction: int) -> ImageFile.ImageFile:
+    """A JPEG picture, decoded at a part of its size."""
+    image = _pillow(data, "JPEG")
+    if reduction > 1:
+        image.draft(None, (image.width // reduction, image.height // reduction))
+    image.load()
+    return image
+
+
+def _mend_jpeg(data: bytes, reduction: int) -> Decoded:
     """What there is of a JPEG picture without its end: the pixels that stay, whatever stands for the rest."""
     part, ended, coarse = jpeg.picture_of(data)
     if ended:
         raise OSError("the end mark is there, so the data before it are wrong")
-    image = _pillow(part + jpeg.FILLERS[0], "JPEG")
-    image.load()
+    image = _jpeg(part + jpeg.FILLERS[0], reduction)
     orientation = orientation_of(image)
-    pixels = upright(image, converter(image), orientation).pixels
+    decoded = upright(image, converter(image), orientation)
     if coarse:  # all of it is there, without the last scans
-        return Decoded(pixels, (0, 0, pixels.shape[1], pixels.shape[0]))
-    other = _pillow(part + jpeg.FILLERS[1], "JPEG")
-    other.load()
-    end = _first_difference(as_stored(pixels, orientation), other, converter(other))
+        return replace(decoded, intact=(0, 0, *decoded.pixels.shape[1::-1]))
+    other = _jpeg(part + jpeg.FILLERS[1], reduction)
+    end = _first_difference(as_stored(decoded.pixels, orientation), other, converter(other))
     if end == 0:
         raise OSError("no row is whole")
     whole = end == image.height
-    return Decoded(pixels, None if whole else rectangle((0, end), *image.size, orientation))
+    return replace(decoded, intact=None if whole else rectangle((0, end), *image.size, orientation))
 
 
 def _first_difference(pixels: Pixels, image: Image.Image, convert: Convert) -> int:
@@ -200,19 +243,26 @@ def _pillow(data: bytes, kind: str) -> ImageFile.ImageFile:
     return image
 
 
-def _picture(image: Any, name: str, size: int, max_pixels: int, decode: Callable[[], Decoded]) -> Picture:
-    width, height = image.size
-    if width * height > min(max_pixels, MAX_PIXELS):
-        raise _too_many_pixels(name, max_pixels)
-    if width * height == 0:
+def _picture(image: Any, name: str, size: int, max_pixels: int, decode: Callable[[int], Decoded]) -> Picture:
+    (width, height), kind, info = image.size, getattr(image, "format", None), getattr(image, "info", {})
+    limit, whole = min(max_pixels, MAX_PIXELS), width * height
+    most, reductions = limit, JPEG_REDUCTIONS[:1]
+    if kind in ("JPEG", "MPO") and size:  # a file, not a Pillow image, which is left as it is
+        reductions = tuple(r for r in JPEG_REDUCTIONS if r <= max(1, min(width, height)))
+        if "progressive" in info:
+            size += BYTES_A_PROGRESSIVE_PIXEL * whole
+        else:
+            most = BEYOND * limit
+    if whole > most:
+        raise _too_many_pixels(name, most)
+    if whole == 0:
         raise ImageError(f"{name} has no pixels; give a photo of at least 1x1.")
-    is_webp = getattr(image, "format", None) == "WEBP"
-    cost = size + width * height * (BYTES_A_WEBP_PIXEL if is_webp else BYTES_A_PIXEL)
-    return Picture(name, width, height, cost, decode)
+    weight = BYTES_A_WEBP_PIXEL if kind == "WEBP" else BYTES_A_PIXEL
+    return Picture(name, width, height, reductions, limit, size, weight, decode)
 
 
 @contextmanager
-def _failures(name: str, max_pixels: int) -> Iterator[None]:
+def _failures(name: str, most: int) -> Iterator[None]:
     """Whatever a decoder raises becomes the sentence."""
     try:
         with held():
@@ -220,7 +270,7 @@ def _failures(name: str, max_pixels: int) -> Iterator[None]:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise _too_many_pixels(name, max_pixels) from None
+        raise _too_many_pixels(name, most) from None
     except MemoryError:
         raise PhotoTooLargeError(f"{name} needs more memory than there is; scale it down first.") from None
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
@@ -230,8 +280,7 @@ def _failures(name: str, max_pixels: int) -> Iterator[None]:
 
 
 def _too_many_pixels(name: str, limit: int) -> PhotoTooLargeError:
-    megapixels = min(limit, MAX_PIXELS) / 10**6
-    return PhotoTooLargeError(f"{name} has more than {megapixels:g} megapixels; scale it down first.")
+    return PhotoTooLargeError(f"{name} has more than {limit / 10**6:g} megapixels; scale it down first.")
 
 
 _OPENERS = {"PNG": _open_png, "AVIF": _open_avif, "HEIF": _open_heif, "TIFF": _open_tiff, "JPEG": _open_jpeg}

@@ -22,10 +22,12 @@ class Decoded:
     Attributes:
         pixels: (height, width, 3) upright sRGB.
         intact: The part of them that was in the file; None where all was.
+        sideways: Whether the file stores the picture's rows as columns.
     """
 
     pixels: Pixels
     intact: Rectangle | None = None
+    sideways: bool = False
 
 
 def upright(image: Any, convert: Convert, orientation: int, rows: tuple[int, int] | None = None) -> Decoded:
@@ -42,7 +44,8 @@ def upright(image: Any, convert: Convert, orientation: int, rows: tuple[int, int
     stored = as_stored(pixels, orientation)
     for x1, y1, x2, y2 in boxes(width, height):
         stored[y1:y2, x1:x2] = convert(image.crop((x1, y1, x2, y2)))
-    return Decoded(pixels, None if rows is None else rectangle(rows, width, height, orientation))
+    intact = None if rows is None else rectangle(rows, width, height, orientation)
+    return Decoded(pixels, intact, orientation >= 5)
 
 
 def as_stored(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

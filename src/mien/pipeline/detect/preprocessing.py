@@ -1,8 +1,8 @@
 """The photo as a detector's net sees it, and the way back to the photo's own pixels."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.pipeline.align import extract_chip
 from mien.pipeline.images import Pixels
@@ -10,6 +10,12 @@ from mien.results import Box
 
 CLOSE_UP = 128
 """Side in pixels of the view of one face; its box takes half of that."""
+
+FILTERED = 1.5
+"""How many times the filter shrinks a large photo at least; averages of blocks do the rest."""
+
+BAND = 64
+"""Rows that are averaged at a time, about."""
 
 
 def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
@@ -19,8 +25,19 @@ def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels
     if scale == 1:
         return np.ascontiguousarray(photo), 1.0
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8), scale
+    blocks = max(1, int(1 / (scale * FILTERED)))
+    if blocks > 1:
+        photo = _average(photo, blocks)
+    how = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BILINEAR
+    whole = (0, 0, width / blocks, height / blocks)  # blocks at the ends may be cut off
+    return np.asarray(Image.fromarray(photo).resize(size, how, whole), np.uint8), scale
+
+
+def _average(photo: Pixels, side: int) -> Pixels:
+    """Square blocks of pixels as one each, some rows at a time, as Pillow copies what it is given."""
+    rows = side * (BAND // side + 1)
+    bands = (photo[y : y + rows] for y in range(0, len(photo), rows))
+    return np.concatenate([np.asarray(Image.fromarray(band).reduce(side), np.uint8) for band in bands])
 
 
 def close_up(photo: Pixels, box: Box) -> Pixels:

@@ -69,7 +69,7 @@ def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
     frame = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
     if upright:
         yield close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
-    yield resize(photo, round(OVERVIEW * max(photo.shape[:2]) / seen_at_once(photo)))[0]
+    yield resize(photo, round(OVERVIEW * max(photo.shape[:2]) / seen_at_once(photo.shape[:2])))[0]
 
 
 def _certainty(faces: Sequence[Face]) -> float:

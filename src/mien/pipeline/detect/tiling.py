@@ -44,7 +44,7 @@ class TilingDetector:
 
     def detect(self, photo: Pixels) -> list[Face]:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
-        if not is_long(photo):
+        if not is_long(photo.shape[:2]):
             return self.detector.detect(photo)
         axis, width = int(np.argmax(photo.shape[:2])), min(photo.shape[:2])
         starts = _starts(max(photo.shape[:2]), width)
@@ -66,14 +66,14 @@ class TilingDetector:
         return [_moved(face, x, y) for face in self.detector.detect(tile)]
 
 
-def is_long(photo: Pixels) -> bool:
-    """Whether a photo is searched in tiles."""
-    return bool(max(photo.shape[:2]) > LONG * min(photo.shape[:2]))
+def is_long(sides: tuple[int, ...]) -> bool:
+    """Whether a photo of such sides is searched in tiles."""
+    return max(sides) > LONG * min(sides)
 
 
-def seen_at_once(photo: Pixels) -> int:
+def seen_at_once(sides: tuple[int, ...]) -> int:
     """Longer side in pixels of what a detector sees at once: of the photo, or of a tile."""
-    return int(TILE * min(photo.shape[:2]) if is_long(photo) else max(photo.shape[:2]))
+    return TILE * min(sides) if is_long(sides) else max(sides)
 
 
 def _starts(length: int, width: int) -> Sequence[int]:
