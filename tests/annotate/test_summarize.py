@@ -154,7 +154,7 @@ def test_photos_that_are_gone_are_no_error(collection: Path) -> None:
         place = faces.schema.get_field_index("photo")
         parquet.write_table(faces.set_column(place, faces.schema.field("photo"), gone), part)
     page = page_of(collection)
-    assert "No photo was found" in page and "data:image" not in page
+    assert "No photo is in its place any more" in page and "data:image" not in page
 
 
 def test_an_unfinished_run_is_named_and_shown(collection: Path) -> None:
