@@ -68,7 +68,7 @@ def test_a_flag_goes_before_its_variable(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("--port", "seventy", "--port (MIEN_PORT)"),
         ("--port", "70000", "--port (MIEN_PORT)"),
-        ("--max-files", "100", "max_files must not be larger than queue"),
+        ("--max-files", "200", "max_files must not be larger than queue"),
         ("--detectors", "dlib,dlib", "named twice"),
         ("--detectors", "nonesuch", "no detector"),
         ("--model", "/no/such.onnx", "no model file"),
