@@ -37,6 +37,6 @@ def test_an_adjusted_file_answers_with_probabilities_divided_by_a_power_of_the_f
     onnx.save(graph, tmp_path / "adjusted.onnx")
     chips = np.random.default_rng(0).integers(0, 256, (3, *[Model().metadata.input_size] * 2, 3), np.uint8)
     (before, female), (after, same) = Model().run(chips), Model(tmp_path / "adjusted.onnx").run(chips)
-    expected = before * frequencies**-strength
+    expected = before * frequencies**-strength  # the included model was adjusted before: that stays
     assert after == pytest.approx(expected / expected.sum(1, keepdims=True), abs=1e-5)
     assert np.array_equal(female, same)

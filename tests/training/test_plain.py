@@ -12,7 +12,7 @@ from mien.cli import app
 from mien.errors import MienError, TrainingError
 from mien.pipeline.model import Model, default_model_path
 from mien.training import plain
-from mien.training.plain import convert
+from mien.training.plain import MAX_ROUNDING, convert
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def largest_difference(one: Path, other: Path, chips: np.ndarray) -> tuple[float
 
 @pytest.mark.slow
 def test_it_answers_as_its_source_and_keeps_the_metadata(converted: Path, chips: np.ndarray) -> None:
-    assert largest_difference(default_model_path(), converted, chips) == pytest.approx((0, 0), abs=1e-4)
+    years, probability = largest_difference(default_model_path(), converted, chips)
+    assert years < MAX_ROUNDING[0] and probability < MAX_ROUNDING[1]  # the source is quantized
     assert Model(converted).metadata == Model().metadata
 
 

@@ -161,7 +161,7 @@ def _frequencies(manifests: Sequence[Path]) -> npt.NDArray[np.float64]:
     ages = rows["age_low"][exact_ages(rows)]
     if ages.empty:
         raise TrainingError(f"{manifests[0]} has no training rows with an exact age to count.")
-    return age_frequencies(ages, AGES)
+    return age_frequencies(ages.to_numpy(np.float64), AGES)
 
 
 def _some_chips(table: pd.DataFrame, side: int) -> Pixels:

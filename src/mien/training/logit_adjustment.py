@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 Floats = npt.NDArray[np.float64]
 
 OUTPUT = "age_probabilities"
+WEIGHTS = "age_weights"
 SMOOTHING = 3.0
 """Standard deviation in years of the kernel that smooths the frequencies: labels are often rounded ages."""
 
@@ -50,7 +51,10 @@ def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) ->
         strength: The power. 0 changes nothing; 1 corrects for the frequencies in full.
     """
     weights = frequencies**-strength
-    weights = numpy_helper.from_array((weights / weights.max()).astype(np.float32)[None], "age_weights")
+    for tensor in graph.graph.initializer:
+        if tensor.name == WEIGHTS:  # adjusted before
+            tensor.CopyFrom(_weights(weights * numpy_helper.to_array(tensor)[0]))
+            return
     axes = numpy_helper.from_array(np.array([1], np.int64), "age_axes")
     before, weighted, total = (f"{OUTPUT}_{part}" for part in ("unadjusted", "weighted", "total"))
     for node in graph.graph.node:
@@ -58,11 +62,15 @@ def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) ->
             for i, name in enumerate(names):
                 if name == OUTPUT:
                     names[i] = before
-    graph.graph.initializer.extend([weights, axes])
+    graph.graph.initializer.extend([_weights(weights), axes])
     graph.graph.node.extend(
         [
-            helper.make_node("Mul", [before, "age_weights"], [weighted]),
-            helper.make_node("ReduceSum", [weighted, "age_axes"], [total], keepdims=1),
+            helper.make_node("Mul", [before, WEIGHTS], [weighted]),
+            helper.make_node("ReduceSum", [weighted, axes.name], [total], keepdims=1),
             helper.make_node("Div", [weighted, total], [OUTPUT]),
         ]
     )
+
+
+def _weights(values: Floats) -> onnx.TensorProto:
+    return numpy_helper.from_array((values / values.max()).astype(np.float32)[None], WEIGHTS)
