@@ -231,17 +231,19 @@ def test_saved_photo_is_read_once(folder: Path) -> None:
     assert len(done.stdout.splitlines()) == len(list((folder / "out").iterdir())) == 2
 
 
-def test_saving_decodes_a_photo_once(mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_decodes_a_photo_for_its_answer_and_whole_for_its_drawing(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded: list[str] = []
     decode = Picture.decode
 
-    def watched(picture: Picture) -> Decoded:
+    def watched(picture: Picture, reduction: int = 1) -> Decoded:
         decoded.append(picture.name)
-        return decode(picture)
+        return decode(picture, reduction)
 
     monkeypatch.setattr(Picture, "decode", watched)
     assert mien(folder / "a.jpg", folder / "no.jpg", "--save", folder / "out").exit_code == 1
-    assert decoded == [str(folder / "a.jpg")] and (folder / "out" / "a-faces.jpg").exists()
+    assert decoded == [str(folder / "a.jpg")] * 2 and (folder / "out" / "a-faces.jpg").exists()
 
 
 @pytest.mark.slow

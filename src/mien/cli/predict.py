@@ -118,9 +118,7 @@ def predict(
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
     answers: Iterator[tuple[PhotoResult, Photo | None]] = (
-        ((result, None) for result in ask(sources))
-        if save is None
-        else _kept(ask, sources, server is not None)
+        ((result, None) for result in ask(sources)) if save is None else _kept(ask, sources)
     )
     if wanted:
         from mien.progress import progress
@@ -288,9 +286,12 @@ def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
 
 
 def _kept(
-    ask: "Callable[[list[Any]], Iterator[PhotoResult]]", sources: list["str | EncodedPhoto"], remote: bool
+    ask: "Callable[[list[Any]], Iterator[PhotoResult]]", sources: list["str | EncodedPhoto"]
 ) -> "Iterator[tuple[PhotoResult, Photo | None]]":
-    """Results with their photos, which are read once and one at a time: a pipe has no second time."""
+    """Results with their photos, which are read once and one at a time: a pipe has no second time.
+
+    A photo is decoded whole for its drawing, and for its answer as without one, which may be reduced.
+    """
     from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, name_of, read_file, read_photo
 
