@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-YEARS, PROBABILITY = 0.05, 0.005
+YEARS, PROBABILITY = 0.5, 0.05
 """What docs/where.md promises."""
 
 CODE = """

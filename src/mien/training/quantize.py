@@ -84,6 +84,7 @@ def quantize(
             calibrate_method=CalibrationMethod.MinMax,
         )
         quantized: onnx.ModelProto = onnx.load(path)
+    _pool_in_float(quantized.graph)
     _name_kernels(quantized.graph)
     return quantized
 
@@ -181,6 +182,25 @@ class _Examples(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._feeds, None)
+
+
+def _pool_in_float(graph: onnx.GraphProto) -> None:
+    """Let average pools read what was there before it was rounded.
+
+    OpenVINO (in onnxruntime-openvino 1.24.1) computes an average pool of rounded values wrongly, and
+    ages are off by years. ONNX
+    Runtime takes a tenth longer this way.
+    """
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "AveragePool":
+            continue
+        back = made_by.get(node.input[0])
+        there = (
+            made_by.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+        )
+        if there is not None and there.op_type == "QuantizeLinear":
+            node.input[0] = there.input[0]
 
 
 def _name_kernels(graph: onnx.GraphProto) -> None:
