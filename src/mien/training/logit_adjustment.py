@@ -55,18 +55,18 @@ def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) ->
         if tensor.name == WEIGHTS:  # adjusted before
             tensor.CopyFrom(_weights(weights * numpy_helper.to_array(tensor)[0]))
             return
-    axes = numpy_helper.from_array(np.array([1], np.int64), "age_axes")
+    ones = numpy_helper.from_array(np.ones((len(weights), 1), np.float32), "age_ones")
     before, weighted, total = (f"{OUTPUT}_{part}" for part in ("unadjusted", "weighted", "total"))
     for node in graph.graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
                 if name == OUTPUT:
                     names[i] = before
-    graph.graph.initializer.extend([_weights(weights), axes])
+    graph.graph.initializer.extend([_weights(weights), ones])
     graph.graph.node.extend(
         [
             helper.make_node("Mul", [before, WEIGHTS], [weighted]),
-            helper.make_node("ReduceSum", [weighted, axes.name], [total], keepdims=1),
+            helper.make_node("Gemm", [weighted, ones.name], [total]),  # OpenCV 4 knows no such ReduceSum
             helper.make_node("Div", [weighted, total], [OUTPUT]),
         ]
     )

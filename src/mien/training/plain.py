@@ -95,6 +95,8 @@ def make_plain(model: onnx.ModelProto) -> None:
     }
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in widths:
+            widths[node.output[0]] = widths[node.input[0]]
         nodes += (
             _clipped(node, makers, constants)
             or _flattened(node, makers)
