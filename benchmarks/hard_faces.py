@@ -2,8 +2,8 @@
 
 The portraits are those in ``tests/photos``, which are in the public domain. Each lies on a grey canvas of
 640×640 pixels and is made harder step by step. A face counts as found where a detector's box overlaps
-with the one that mien's detector gives for the same portrait as it is. The table has the share of faces found.
-Turned faces are looked for as in a prediction, at quarter turns too.
+with the one that mien's detector gives for the same portrait as it is. The table has the share of faces
+found. Turned faces are looked for as in a prediction, at quarter turns too.
 
 ``python benchmarks/hard_faces.py [--detector NAME]... [--sheet JPG]``; the sheet shows the first portraits,
 with a green frame where the first detector finds the face and a red one where it does not.

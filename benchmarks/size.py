@@ -2,8 +2,10 @@
 
 ``python benchmarks/size.py [FILE...]`` prints a row for each model file, the shipped ones unless told
 otherwise: bytes, weights, and the multiplications of one face or photo. Multiply-adds (MAC) are those of
-convolutions and matrix products, which are nearly all there is. Then the bytes that each package of the base
-installation takes in the environment that the program runs in.
+convolutions and matrix products, which are nearly all there is.
+
+``python benchmarks/size.py --packages`` prints the bytes that each package of the base installation takes in
+the environment that the program runs in.
 """
 
 import sys
@@ -77,8 +79,19 @@ def installed_bytes(package: str) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
+def print_packages() -> None:
+    """Print a row for each package, the largest first."""
+    sizes = sorted(((installed_bytes(name), name) for name in needed("mien")), reverse=True)
+    print("| package | size |\n|---|---:|")
+    for size, name in [*sizes, (sum(size for size, _ in sizes), "all")]:
+        print(f"| {name} | {size / 1e6:.1f} MB |")
+
+
 def main() -> None:
-    """Print the tables."""
+    """Print a table."""
+    if sys.argv[1:] == ["--packages"]:
+        print_packages()
+        return
     files = [Path(name) for name in sys.argv[1:]] or [
         *map(model_path, SHIPPED),
         default_detector_path(),
@@ -87,10 +100,6 @@ def main() -> None:
     print("|---|" + "---:|" * (len(HEAD) - 1))
     for path in files:
         print(f"| {' | '.join(row(path))} |")
-    sizes = sorted(((installed_bytes(name), name) for name in needed("mien")), reverse=True)
-    print("\n| package | size |\n|---|---:|")
-    for size, name in [*sizes, (sum(size for size, _ in sizes), "all")]:
-        print(f"| {name} | {size / 1e6:.1f} MB |")
 
 
 if __name__ == "__main__":
