@@ -43,8 +43,8 @@ def test_boxes_and_points_are_in_the_pixels_of_a_photo_that_was_shrunk(file: Pat
 
 
 def test_small_photos_are_not_enlarged(file: Path) -> None:
-    (face,) = MienDetector(file, longest_side=2000).detect(squares(9, 9, (0, 0)))
-    assert face.box == Box(-4, -4, 12, 12)
+    (face,) = MienDetector(file, longest_side=2000).detect(squares(20, 20, (8, 8)))
+    assert face.box == Box(4, 4, 20, 20)
 
 
 class Looks:
