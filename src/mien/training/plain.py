@@ -16,7 +16,7 @@ from mien.pipeline.model import Model
 from mien.training.folding import Array, fold_constants, is_quantized, replace
 
 MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE = 1e-3, 1e-4
-MAX_ROUNDING = (1.0, 0.05)
+MAX_ROUNDING = (1.5, 0.05)
 """The same, in years and in p(female), of a source in eight bits, whose activations are then not rounded."""
 
 FACES = 16
