@@ -352,9 +352,11 @@ def test_one_photo_on_the_command_line_loads_no_server_and_no_progress_bar(
     tiny_model: Path, astronaut: Path
 ) -> None:
     code = (
-        "import sys; from mien.cli import app\n"
+        "import sys; import numpy; before = set(sys.modules)  # numpy 1 loads numpy.ma itself\n"
+        "from mien.cli import app\n"
         "app(['predict', sys.argv[2], '--model', sys.argv[1]], standalone_mode=False)\n"
-        "print(sorted({'fastapi', 'uvicorn', 'rich.progress', 'numpy.ma', 'dlib'} & set(sys.modules)))"
+        "heavy = {'fastapi', 'uvicorn', 'rich.progress', 'numpy.ma', 'dlib'}\n"
+        "print(sorted(heavy & set(sys.modules) - before))"
     )
     said = python(code, str(tiny_model), str(astronaut)).stdout.splitlines()
     assert "apparent age" in said[0] and said[1:] == ["[]"]
@@ -366,7 +368,10 @@ def test_only_the_workshop_needs_opencv(yunet: Path, astronaut: Path) -> None:
         "workshop = {'training', 'evaluation', 'data', 'pyinstaller', '__main__'}\n"
         "for module in pkgutil.walk_packages(mien.__path__, 'mien.'):\n"
         "    if module.name.split('.')[1] not in workshop:\n"
-        "        importlib.import_module(module.name)\n"
+        "        try:\n"
+        "            importlib.import_module(module.name)\n"
+        "        except ModuleNotFoundError as error:  # of an extra that is not installed, such as Ray\n"
+        "            assert error.name != 'cv2', module.name\n"
         "for detector in ('mien', f'yunet:{sys.argv[1]}'):\n"
         "    print(len(mien.Predictor(detector=detector).predict(sys.argv[2])))"
     )

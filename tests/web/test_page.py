@@ -142,8 +142,8 @@ def test_a_photo_that_the_browser_cannot_show_is_shown_all_the_same(
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
-        (FilePayload(name="letter.txt", mimeType="text/plain", buffer=b"Dear"), "letter.txt is no picture"),
-        (FilePayload(name="letter.jpg", mimeType="image/jpeg", buffer=b"Dear"), "letter.jpg is no picture"),
+        (FilePayload(name="letter.txt", mimeType="text/plain", buffer=b"Dear"), "cannot read letter.txt as a picture"),
+        (FilePayload(name="letter.jpg", mimeType="image/jpeg", buffer=b"Dear"), "cannot read letter.jpg as a picture"),
         (
             FilePayload(name="huge.jpg", mimeType="image/jpeg", buffer=bytes(LARGEST)),
             "huge.jpg is larger than 0.9 MB",
@@ -301,7 +301,7 @@ def test_without_scripts_a_form_and_a_page_of_its_own_do(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download with marks").click()
     assert download.value.suggested_filename == "astronaut-faces.jpg"
-    page.get_by_label("Is the photo itself the crop").set_input_files(photos["nobody"])
+    page.get_by_label("Is the photo itself a crop").set_input_files(photos["nobody"])
     page.get_by_role("button", name="Read it as a face crop").click()
     expect(page.locator(".face")).to_have_count(1)
     context.close()
