@@ -142,8 +142,14 @@ def test_a_photo_that_the_browser_cannot_show_is_shown_all_the_same(
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
-        (FilePayload(name="letter.txt", mimeType="text/plain", buffer=b"Dear"), "cannot read letter.txt as a picture"),
-        (FilePayload(name="letter.jpg", mimeType="image/jpeg", buffer=b"Dear"), "cannot read letter.jpg as a picture"),
+        (
+            FilePayload(name="letter.txt", mimeType="text/plain", buffer=b"Dear"),
+            "cannot read letter.txt as a picture",
+        ),
+        (
+            FilePayload(name="letter.jpg", mimeType="image/jpeg", buffer=b"Dear"),
+            "cannot read letter.jpg as a picture",
+        ),
         (
             FilePayload(name="huge.jpg", mimeType="image/jpeg", buffer=bytes(LARGEST)),
             "huge.jpg is larger than 0.9 MB",
