@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.pipeline.model import Model, default_model_path
+from mien.pipeline.model import Model, model_path
 from mien.training.logit_adjustment import adjust_ages, age_frequencies
 
 AGES = 117
@@ -26,17 +26,18 @@ def test_labels_rounded_to_one_age_count_for_those_beside_it_too() -> None:
     assert frequencies[26] > frequencies[24] > 10 * frequencies[60]
 
 
+@pytest.mark.parametrize("name", ["open", "small"])  # the second was adjusted before: that stays
 @pytest.mark.parametrize("strength", [0.0, 0.2, 1.0])
 def test_an_adjusted_file_answers_with_probabilities_divided_by_a_power_of_the_frequencies(
-    tmp_path: Path, strength: float
+    tmp_path: Path, strength: float, name: str
 ) -> None:
     frequencies = age_frequencies([26] * 90 + [70] * 10, AGES)
-    graph = onnx.load(default_model_path())
+    model, graph = Model(name), onnx.load(model_path(name))
     adjust_ages(graph, frequencies, strength)
     onnx.checker.check_model(graph)
     onnx.save(graph, tmp_path / "adjusted.onnx")
-    chips = np.random.default_rng(0).integers(0, 256, (3, *[Model().metadata.input_size] * 2, 3), np.uint8)
-    (before, female), (after, same) = Model().run(chips), Model(tmp_path / "adjusted.onnx").run(chips)
-    expected = before * frequencies**-strength  # the included model was adjusted before: that stays
+    chips = np.random.default_rng(0).integers(0, 256, (3, *[model.metadata.input_size] * 2, 3), np.uint8)
+    (before, female), (after, same) = model.run(chips), Model(tmp_path / "adjusted.onnx").run(chips)
+    expected = before * frequencies**-strength
     assert after == pytest.approx(expected / expected.sum(1, keepdims=True), abs=1e-5)
     assert np.array_equal(female, same)
