@@ -21,8 +21,8 @@ from mien.training.detection.labels import (
     label_photo,
     label_photos,
     no_faces,
-    read_boxes,
 )
+from mien.training.detection.photo_tables import read_photo_tables
 
 POINTS = ((12.0, 14.0), (22.0, 14.0), (17.0, 20.0), (13.0, 25.0), (21.0, 25.0))
 
@@ -129,7 +129,7 @@ def test_labels_are_read_back_as_they_were_kept(tmp_path: Path) -> None:
 
 
 def test_labels_are_kept_apart_by_the_teachers_file_the_pictures_and_the_boxes(folder: Path) -> None:
-    table, cache, teacher = read_boxes([folder]).boxes, folder / "cache", Teacher(0.9)
+    table, cache, teacher = read_photo_tables([folder]).boxes, folder / "cache", Teacher(0.9)
 
     def files(table: pd.DataFrame = table) -> int:
         label_photos(table, [teacher], cache)
@@ -167,7 +167,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_same_picture_is_on_one_side(folder: Path) -> None:
-    tables = read_boxes([folder])
+    tables = read_photo_tables([folder])
     sides = tables.boxes.set_index("image")["split"]
     assert sides[str(folder / "0.png")] == sides[str(folder / "again.png")]
     assert set(tables.boxes["split"]) | set(tables.empty["split"]) <= {"train", "validation"}
@@ -176,21 +176,21 @@ def test_the_same_picture_is_on_one_side(folder: Path) -> None:
 def test_a_split_that_a_table_has_is_kept(folder: Path) -> None:
     table = pd.read_csv(folder / "boxes.csv").assign(split=["validation", *["train"] * 12])
     table.to_csv(folder / "boxes.csv", index=False)
-    assert list(read_boxes([folder]).boxes["split"]) == list(table["split"])
+    assert list(read_photo_tables([folder]).boxes["split"]) == list(table["split"])
 
 
 def test_folders_are_joined_and_each_may_hold_any_of_the_tables(folder: Path, tmp_path: Path) -> None:
     (more := tmp_path / "more").mkdir()
     Image.new("RGB", (40, 40)).save(more / "street.png")
     pd.DataFrame({"image": ["street.png"]}).to_csv(more / "unlabelled.csv", index=False)
-    tables = read_boxes([folder, more])
+    tables = read_photo_tables([folder, more])
     assert list(tables.unlabelled["image"]) == [str(more / "street.png")]
     assert len(tables.boxes) == 13
 
 
 def test_of_a_photo_without_labels_the_teachers_faces_are_known(folder: Path) -> None:
     pd.DataFrame({"image": ["0.png"]}).to_csv(folder / "unlabelled.csv", index=False)
-    [picture] = label_photos(read_boxes([folder]).unlabelled, [Teacher(0.9)], folder / "cache")
+    [picture] = label_photos(read_photo_tables([folder]).unlabelled, [Teacher(0.9)], folder / "cache")
     assert picture.boxes == pytest.approx(np.array([[4, 4, 12, 12]])) and picture.known.tolist() == [True]
 
 
@@ -198,7 +198,7 @@ def test_a_missing_box_follows_from_the_points(folder: Path) -> None:
     row = {"image": "0.png", **dict.fromkeys(("x1", "y1", "x2", "y2"))}
     row |= dict(zip(COLUMNS, [coordinate for point in POINTS for coordinate in point], strict=True))
     pd.DataFrame([row]).to_csv(folder / "boxes.csv", index=False)
-    [picture] = label_photos(read_boxes([folder]).boxes, [Teacher(0.9, at=0.9)], folder / "cache")
+    [picture] = label_photos(read_photo_tables([folder]).boxes, [Teacher(0.9, at=0.9)], folder / "cache")
     assert picture.boxes[0] == pytest.approx(box_of_points(np.array(POINTS, np.float32)))
     x1, y1, x2, y2 = picture.boxes[0]
     assert all(x1 < x < x2 and y1 < y < y2 for x, y in POINTS)
@@ -207,10 +207,10 @@ def test_a_missing_box_follows_from_the_points(folder: Path) -> None:
 def test_a_missing_table_is_named(folder: Path) -> None:
     (folder / "no-face.csv").unlink()
     with pytest.raises(DataError, match=r"no-face\.csv is missing"):
-        read_boxes([folder])
+        read_photo_tables([folder])
 
 
 def test_a_missing_column_is_named(folder: Path) -> None:
     pd.DataFrame({"image": ["0.png"], "x1": [1]}).to_csv(folder / "boxes.csv", index=False)
     with pytest.raises(DataError, match=r"boxes\.csv lacks the columns x2, y1, y2"):
-        read_boxes([folder])
+        read_photo_tables([folder])

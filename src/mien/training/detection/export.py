@@ -17,8 +17,8 @@ from mien.errors import TrainingError
 from mien.files import refuse_overwriting, written_beside
 from mien.pipeline.detect.mien import DetectorMetadata, MienDetector
 from mien.training.checkpoint import read_checkpoint
-from mien.training.detection.labels import read_boxes
 from mien.training.detection.module import Deployed, DetectorModule
+from mien.training.detection.photo_tables import read_photo_tables
 from mien.training.detection.quantize import DetectorDrift, measure_drift, quantize_detector
 from mien.training.detection.run import RECIPE
 from mien.training.onnx_graph import to_onnx
@@ -114,7 +114,7 @@ def _quantize(
     graph: onnx.ModelProto, metadata: DetectorMetadata, file: Path, folders: Sequence[Path]
 ) -> DetectorDrift:
     """Write a graph anew, in eight bits."""
-    tables = read_boxes(folders)
+    tables = read_photo_tables(folders)
     with TemporaryDirectory() as place:
         before = Path(place) / "before.onnx"
         shutil.copyfile(file, before)

@@ -16,10 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mien.data.boxes import BOX, POINTS, read_box_table
-from mien.data.duplicates import fingerprint, group_labels, near_identical
-from mien.data.split import split_validation
-from mien.errors import DataError
+from mien.data.boxes import BOX, POINTS
 from mien.files import contents_of, written_beside
 from mien.pipeline.align import CANONICAL_GEOMETRY, transform_from_landmarks, transform_of_crop
 from mien.pipeline.detect import Detector
@@ -42,13 +39,6 @@ AGREED = 0.35
 
 SAME_FACE = 0.4
 """Intersection over union from which the boxes of two teachers are of one face."""
-
-TABLES = {
-    "boxes.csv": {"image", "x1", "y1", "x2", "y2"},
-    "no-face.csv": {"image"},
-    "unlabelled.csv": {"image"},
-}
-"""The tables of folders of photos, and the columns that they must have. The last one is optional."""
 
 LEAST_FACE = 9
 """Labelled faces with a shorter side, in pixels, are left alone."""
@@ -75,60 +65,6 @@ def no_faces(pixels: Pixels) -> Picture:
     """A picture without faces."""
     empty = np.empty((0, 4), np.float32)
     return Picture(pixels, empty, np.empty((0, 5, 2), np.float32), np.empty(0, np.bool_))
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoTables:
-    """The photos to learn from; ``image`` is an absolute path, ``split`` is ``train`` or ``validation``.
-
-    Attributes:
-        boxes: One row per labelled face: image, x1, y1, x2, y2, perhaps :data:`~mien.data.boxes.POINTS`,
-            split. A box that is missing follows from the points.
-        empty: One row per picture without a face: image, split.
-        unlabelled: One row per photo whose faces only the teachers label: image, split.
-    """
-
-    boxes: pd.DataFrame
-    empty: pd.DataFrame
-    unlabelled: pd.DataFrame
-
-    def of(self, split: str) -> "PhotoTables":
-        """The rows of one side of the split."""
-        parts = (self.boxes, self.empty, self.unlabelled)
-        return PhotoTables(*(part[part["split"] == split] for part in parts))
-
-
-def read_boxes(folders: Sequence[Path]) -> PhotoTables:
-    """The tables ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv`` of folders, joined.
-
-    A table's own ``split`` column is kept. Where there is none, a tenth of the pictures is for validation,
-    and near-identical pictures are on one side.
-
-    Raises:
-        DataError: If a table is missing in all folders, cannot be read, or lacks a column.
-    """
-    tables = {name: _joined(folders, name) for name in TABLES}
-    for name in ("boxes.csv", "no-face.csv"):
-        if tables[name].empty:
-            raise DataError(f"{folders[0] / name} is missing or is no table; give the folder of {name}.")
-    return PhotoTables(tables["boxes.csv"], tables["no-face.csv"], tables["unlabelled.csv"])
-
-
-def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
-    parts = [_read_table(folder, name) for folder in folders if (folder / name).exists()]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"image": [], "split": []})
-
-
-def _read_table(folder: Path, name: str) -> pd.DataFrame:
-    table = read_box_table(folder / name, TABLES[name])
-    table["image"] = [str(Path(image).resolve()) for image in table["image"]]
-    if "split" in table.columns:
-        return table
-    images = pd.DataFrame({"path": table["image"].drop_duplicates()})
-    prints = fingerprint(list(images["path"]))
-    images["group"] = group_labels(prints.hashes, near_identical(prints))
-    images = split_validation(images.assign(split="train"), 0.1)
-    return table.merge(images.rename(columns={"path": "image"})[["image", "split"]], on="image")
 
 
 def label_photo(
@@ -289,10 +225,11 @@ def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> lis
 
 
 def label_photos(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:
-    """The photos of a table of :class:`PhotoTables`, labelled by teachers and cached.
+    """The photos of a table, labelled by teachers and cached.
 
     Args:
-        table: ``boxes`` or ``unlabelled``; of the latter only the teachers' faces are known.
+        table: ``boxes`` or ``unlabelled`` of :class:`~mien.training.detection.photo_tables.PhotoTables`. The
+            faces of the latter are known from the teachers alone.
         teachers: As of :func:`label_photo`.
         cache: Folder for the result.
     """

@@ -13,7 +13,7 @@ from mien.evaluation import detection
 from mien.pipeline.detect.mien import MienDetector
 from mien.pipeline.detect.preprocessing import resize, to_tensor
 from mien.pipeline.images import read_photo
-from mien.training.detection.labels import PhotoTables
+from mien.training.detection.photo_tables import PhotoTables
 from mien.training.detection.run import write_validation
 from mien.training.quantize import quantize
 

@@ -15,17 +15,15 @@ from mien.pipeline.detect import Detector
 from mien.pipeline.detect.mien import MienDetector
 from mien.training.dataset import digest
 from mien.training.detection.labels import (
-    TABLES,
     TAUGHT_SIDE,
-    PhotoTables,
     find_traps,
     identify,
     label_faces,
     label_photos,
-    read_boxes,
     read_empty,
 )
 from mien.training.detection.module import DetectorModule
+from mien.training.detection.photo_tables import TABLES, PhotoTables, read_photo_tables
 from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
 from mien.training.devices import choose_precision
 from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer
@@ -60,7 +58,7 @@ def train_detector(
 
     Args:
         folders: One or several. Each holds some of ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv``, and
-            the pictures they name; see :func:`~mien.training.detection.labels.read_boxes`.
+            the pictures they name; see :func:`~mien.training.detection.photo_tables.read_photo_tables`.
         manifests: Of aligned faces: ``train`` rows are pasted into scenes, ``validation`` rows into those
             that the run is judged on.
         teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
@@ -114,7 +112,7 @@ def train_detector(
             devices=devices,
             gradient_clip_val=5.0,
         )
-        tables = read_boxes(folders)
+        tables = read_photo_tables(folders)
         write_validation(tables, output / "validation.csv")
         training, validation = (
             _sources(tables, manifests, teachers, output / "cache", split)
