@@ -83,7 +83,7 @@ def test_a_worker_that_dies_is_made_good(
     killer = threading.Thread(target=_kill_an_actor, args=(killed, moment, _actors()), daemon=True)
     killer.start()
     assert annotate(tiny_model, photos, "--engine", "ray", "--output", tmp_path / "out") == 0
-    killer.join()
+    killer.join(30)
     assert len(killed) == 1
     for table in ("photos", "faces"):
         assert len(names(tmp_path / "out", table)) == len(set(names(tmp_path / "out", table))) == 300
@@ -102,18 +102,22 @@ def _actors() -> set[int]:
     return {pid for pid in _descendants() if "MapWorker" in _command(pid)}
 
 
-def _descendants() -> list[int]:
-    found, parents = [], {os.getpid()}
-    pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
-    for pid in pids:
+def _descendants() -> set[int]:
+    """The processes that this one has started, and theirs. A child may have the smaller number."""
+    parents = dict(_parents())
+    found, before = {os.getpid()}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {pid for pid, parent in parents.items() if parent in found}
+    return found - {os.getpid()}
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
+            yield int(name), int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
             continue
-        if parent in parents:
-            parents.add(pid)
-            found.append(pid)
-    return found
 
 
 def _command(pid: int) -> str:
