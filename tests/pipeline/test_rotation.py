@@ -88,13 +88,16 @@ def test_an_unsure_face_of_a_turned_photo_is_none() -> None:
     assert TurningDetector(WideOnly(unsure=True)).detect(np.zeros((60, 40, 3), np.uint8)) == []
 
 
-def test_a_photo_with_a_face_is_searched_once_and_looked_at_closely_in_four_turns() -> None:
+@pytest.mark.parametrize(("light", "looks"), [(255, 1), (220, 4)])
+def test_the_close_up_is_searched_in_four_turns_unless_the_upright_face_is_beyond_doubt(
+    light: int, looks: int
+) -> None:
     detector = SeesLight()
     photo = np.zeros((400, 600, 3), np.uint8)
-    photo[:200] = 255
+    photo[:200] = light
     (face,) = TurningDetector(detector).detect(photo)
     assert face.quarter_turns == 0
-    assert detector.seen == [(400, 600), *[(CLOSE_UP, CLOSE_UP)] * 4]
+    assert detector.seen == [(400, 600), *[(CLOSE_UP, CLOSE_UP)] * looks]
 
 
 def test_a_photo_without_a_face_is_looked_at_in_four_turns_shrunk() -> None:

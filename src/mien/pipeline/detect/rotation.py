@@ -20,15 +20,21 @@ MARGIN = 0.05
 Chosen with the other bounds on validation faces, laid into pictures without faces, and on photos set apart.
 """
 
+BEYOND_DOUBT = 0.92
+"""Score of the upright face in a close-up from which the other turns are not searched. Photos of the detector's
+training set turned by 90, 180 and 270 degrees (250 of each) had no face above 0.911 there."""
+
 
 class TurningDetector:
     """Notices photos that lie on their side or are upside down, and finds the faces in the turned photo.
 
-    Neural detectors also find turned faces, with lower scores and wrong points. So a close-up of the largest
-    face is looked at in all four turns. Where that settles nothing, or no face was found, the whole photo is,
-    shrunk to :data:`OVERVIEW` pixels. Where a turned face is sure, and surer than upright by :data:`MARGIN`,
-    the photo is searched in that turn, and taken so if its faces are surer on the whole. The faces are in the
-    photo's own frame; :attr:`~mien.results.Face.quarter_turns` says how they lie.
+    Neural detectors also find turned faces, with lower scores and wrong landmarks. So a close-up of the
+    largest face is searched upright, and in the other three turns unless the upright face scores at least
+    :data:`BEYOND_DOUBT`. If no face in the close-up is sure, or no face was found, the whole photo is searched
+    in the same way, shrunk to :data:`OVERVIEW` pixels. If a turned face is sure, and scores higher than the
+    upright one by :data:`MARGIN`, the photo is searched in that turn. The turn is taken if the scores of its
+    faces have the larger sum. The faces are given in the frame of the photo as it is;
+    :attr:`~mien.results.Face.quarter_turns` says how they lie.
 
     Args:
         detector: Looks at the photo and at its turns.
@@ -42,7 +48,10 @@ class TurningDetector:
         """Find faces; see :class:`~mien.pipeline.detect.Detector`."""
         upright = self.detector.detect(photo)
         for view in _views(photo, upright):
-            scores = [self._score(view, k) - MARGIN * (k > 0) for k in range(4)]
+            scores = [self._score(view, 0)]
+            if scores[0] >= BEYOND_DOUBT:
+                return upright
+            scores += [self._score(view, k) - MARGIN for k in (1, 2, 3)]
             turns = int(np.argmax(scores))
             if max(scores) == -np.inf:
                 continue
