@@ -34,8 +34,8 @@ _TO_SRGB = {
     11: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
     12: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-"""Matrices for linear light, from the primaries of BT.2020 (9) and P3 (11, 12), as numbered by ITU-T H.273, to
-those of BT.709."""
+"""Matrices for linear light, from the primaries of BT.2020 (9) and P3 (11, 12), as numbered by ITU-T H.273,
+to those of BT.709."""
 
 LINEAR, PQ, HLG = 8, 16, 18
 _GAMMAS = {4: 2.2, 5: 2.8}

@@ -28,9 +28,10 @@ class TurningDetector:
     Neural detectors also find turned faces, but with lower scores and wrong landmarks. So the detector also
     searches a close-up of the largest face in all four orientations. If that does not decide, or if no face
     was found, it searches the whole photo, shrunk to :data:`OVERVIEW` pixels, in all four orientations. If a
-    turned face is not unsure and scores higher than the upright one by :data:`MARGIN`, the photo is searched
-    in that orientation. The result is used if its sure faces have a higher sum of scores. The faces are in
-    the frame of the photo as given; :attr:`~mien.results.Face.quarter_turns` is their orientation.
+    turned face is not marked as unsure and scores higher than the upright one by :data:`MARGIN`, the photo is
+    searched in that orientation. The result is used if its faces that are not unsure have a higher sum of
+    scores. The faces are in the frame of the photo as given; :attr:`~mien.results.Face.quarter_turns` is
+    their orientation.
 
     Args:
         detector: The detector that searches the photo in each orientation.
