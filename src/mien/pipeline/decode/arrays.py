@@ -12,7 +12,7 @@ CHANNELS = (1, 3, 4)
 
 
 def from_array(array: npt.NDArray[Any], image_format: str = "RGB") -> npt.NDArray[np.uint8]:
-    """Convert an array to contiguous (height, width, 3) RGB; an array that already is one is returned itself.
+    """Convert an array to contiguous (height, width, 3) RGB, without a copy if it has this form already.
 
     Args:
         array: uint8 of (height, width) or (height, width, 1) grey, (height, width, 3) RGB, or (height, width,

@@ -23,25 +23,25 @@ Floats = npt.NDArray[np.float32]
 OUTPUTS = ("scores", "boxes", "landmarks")
 
 LARGE = 288
-"""Longer side in pixels above which a face in the shrunk photo is too large for the net. Such faces …"""
+"""Longer side in pixels above which a face in the shrunk photo is too large for the net."""
 
 LARGE_VIEW = 224
-"""… are searched for in a second pass, in the photo shrunk to this longest side."""
+"""Longest side in pixels to which the photo is shrunk in a second pass, to find faces above :data:`LARGE`."""
 
 SEAM = 0.75
 """Share of :data:`LARGE` above which faces of the second pass count: the passes differ on a face's size."""
 
 SMALL_BESIDE = 1 / 3
-"""Side of a face, as a share of the largest sure face's side, below which a close-up has to confirm it …"""
+"""Side of a face, as a share of the largest sure face's side, below which a close-up has to confirm it."""
 
 CLEAR = 0.7
-"""… unless its score is at least this."""
+"""Score from which a face needs no confirmation, however small it is."""
 
 TINY_BESIDE = 1 / 6
 """The same share, below which an unsure face is dropped. The held-out photos have no true face that small."""
 
 CONFIRMED = 0.6
-"""Least score in the close-up. Only one true face in the held-out photos scores less; it has nine pixels."""
+"""Least score in the close-up. Only one true face in the held-out photos, of nine pixels, scores less."""
 
 MIDDLE = np.array([[0.25, 0.25, 0.75, 0.75]]) * CLOSE_UP
 """Box of the face in a close-up."""

@@ -46,7 +46,7 @@ def _ratio(shared: Shares, whole: Shares) -> Shares:
 
 
 LEAST_INSIDE = 0.4
-"""Least share of a box that lies within the photo."""
+"""Least share of a box that must lie within the photo."""
 
 MIRRORED = -0.03
 """Least cross product of the vectors between the eyes and from the eyes to the mouth, as a share of the box's
@@ -97,9 +97,9 @@ def choose_faces(
 
     The box and landmarks of a face are the means over the overlapping boxes, weighted by score, which are
     more stable than those of the best box (Bazarevsky et al., "BlazeFace", CVPR workshops 2019,
-    post-processing). The score is that of the best box. A box nested with a better one belongs to the same
-    face at the wrong size: it is dropped and does not enter the means. Boxes that lie mostly outside the
-    photo are dropped too, and boxes whose landmarks do not form a face.
+    post-processing). The score is that of the best box. A box inside or around a better one that overlaps too
+    little for the means belongs to the same face at the wrong size, and is dropped. Boxes that lie mostly
+    outside the photo are dropped too, and boxes whose landmarks do not form a face.
 
     Args:
         boxes: (n, 4) x1, y1, x2, y2 in pixels of the resized photo; empty and infinite ones are dropped.
