@@ -53,7 +53,7 @@ def test_an_input_is_known_by_any_name(tmp_path: Path, link: Callable[[Path, Pat
     read, other = tmp_path / "faces.csv", tmp_path / "other.csv"
     read.write_text("labels")
     link(other, read)
-    with pytest.raises(MienError, match=r"other\.csv is read as .*faces\.csv and would be written over"):
+    with pytest.raises(MienError, match=r"other\.csv is read as .*faces\.csv and would be overwritten"):
         refuse_overwriting([None, other], [None, tmp_path / "missing.csv", read])
 
 

@@ -130,7 +130,7 @@ def test_wrong_files_get_a_sentence(command: str, folder: Path, said: Run) -> No
         ("train --manifest manifest.csv --output photo.jpg/run", "photo.jpg/run"),
         ("train-detector photos --faces train.csv --teacher mien --output run", "'validation'"),
         ("export-detector nothing.ckpt --output out.onnx", "nothing.ckpt does not exist"),
-        ("card latin-1.csv --figures tables", "mien: latin-1.csv is no text in UTF-8"),
+        ("card latin-1.csv --figures tables", "mien: latin-1.csv is not text in UTF-8"),
         ("evaluate --manifest manifest.csv --report photo.jpg/report", "photo.jpg/report"),
     ],
 )

@@ -65,7 +65,7 @@ keep_old_names()
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs OpenCV, dlib or ONNX Runtime when it is first asked for, to keep the import quick."""
+    """Import what needs NumPy, Pillow or ONNX Runtime only on first use, to keep ``import mien`` fast."""
     if name == "__version__":
         from importlib.metadata import version
 

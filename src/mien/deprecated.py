@@ -1,4 +1,4 @@
-"""Modules that have moved: their old names still work, with a warning."""
+"""Old names of modules that have moved; they still work, with a warning."""
 
 import sys
 import warnings
@@ -19,11 +19,11 @@ MOVED = {
 
 
 class MovedModule(ModuleType):
-    """Stands where a module was, and gives the names of the one that it became."""
+    """Stands in for a moved module, and passes on the names of the new one."""
 
     def __getattr__(self, name: str) -> object:
-        """A name of the new module."""
-        if name.startswith("__"):  # what looks through all modules asks for these
+        """Get a name from the new module."""
+        if name.startswith("__"):  # code that inspects all modules asks for these
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         new = MOVED[self.__name__]
         warnings.warn(f"{self.__name__} is now {new}; import from there.", DeprecationWarning, stacklevel=2)
@@ -31,7 +31,7 @@ class MovedModule(ModuleType):
 
 
 def keep_old_names() -> None:
-    """Let ``from mien.images import ...`` and the like work; nothing is imported until then."""
+    """Make imports such as ``from mien.images import ...`` work; nothing is imported until then."""
     for name in MOVED:
         module = sys.modules.setdefault(name, MovedModule(name))
         setattr(sys.modules["mien"], name.rpartition(".")[2], module)

@@ -1,4 +1,4 @@
-"""Estimates drawn on their photo."""
+"""Draw estimates on their photo."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -15,21 +15,21 @@ from mien.results import Box, Estimate, whole_percent, whole_years
 AMBER, INK = (255, 202, 77), (24, 20, 12)
 
 LEAST_SIDE, MOST_SIDE = 320, 1024
-"""Photos with a shorter side below the one are enlarged, by whole numbers and up to the other, so that their
-labels fit."""
+"""Photos with a shorter side below the first are enlarged by a whole factor, so that their labels fit; the
+longer side stays within the second."""
 
 Area = tuple[float, float, float, float]
 
 
 def draw_estimates(photo: Pixels, estimates: Sequence[Estimate]) -> Image.Image:
-    """Mark faces and label them with what was estimated.
+    """Mark faces and label them with their estimates.
 
     Args:
-        photo: (height, width, 3) upright RGB; left as it is.
-        estimates: Its faces; where there are several, they are numbered from 1 in this order.
+        photo: (height, width, 3) upright RGB; it is not changed.
+        estimates: Its faces; several faces are numbered from 1 in this order.
 
     Returns:
-        A new RGB image, of the photo's size, or a multiple of it for a small photo.
+        A new RGB image of the photo's size, or a multiple of it for a small photo.
     """
     image = Image.fromarray(photo)
     factor = _enlargement(image) if estimates else 1
@@ -41,12 +41,12 @@ def draw_estimates(photo: Pixels, estimates: Sequence[Estimate]) -> Image.Image:
 
 
 def draw_labels(image: Image.Image, boxes: Sequence[Box], texts: Sequence[str]) -> None:
-    """Draw boxes and their labels into an image.
+    """Draw boxes and their labels on an image.
 
     Args:
         image: RGB; it is changed.
-        boxes: In its pixels.
-        texts: A label for each.
+        boxes: In pixels of the image.
+        texts: One label per box.
     """
     draw = ImageDraw.Draw(image)
     for box in boxes:
@@ -59,24 +59,24 @@ def draw_labels(image: Image.Image, boxes: Sequence[Box], texts: Sequence[str]) 
 
 
 def label_of(estimate: Estimate, number: int | None = None) -> str:
-    """The two lines of a face's label: age with its interval; gender with its probability."""
+    """The two lines of a face's label: age with interval, and gender with probability."""
     age, gender = estimate.age, estimate.gender
     prefix = f"#{number}  " if number is not None else ""
-    # A hyphen: Pillow's own font has no dash.
+    # A hyphen, because Pillow's own font has no dash.
     first = f"{prefix}apparent age {whole_years(age.years)} ({whole_years(age.low)}-{whole_years(age.high)})"
     likelier = "" if gender.label == gender.likelier else f"{gender.likelier} "
     return f"{first}\nperceived {gender.label} {likelier}{whole_percent(gender.probability)} %"
 
 
 def save_drawing(image: Image.Image, path: Path) -> None:
-    """Write a drawing as JPEG or PNG, by the path's ending, without any metadata.
+    """Write a drawing as JPEG or PNG, by the path's suffix, without any metadata.
 
     Raises:
         ImageError: If it cannot be written.
     """
     try:
         with written_beside(path) as partial:
-            Image.fromarray(np.asarray(image)).save(partial, quality=92)  # the pixels alone
+            Image.fromarray(np.asarray(image)).save(partial, quality=92)  # pixels only
     except OSError as error:
         raise ImageError(f"{path} cannot be written ({error.strerror or error}).") from None
 
@@ -90,7 +90,7 @@ def _scaled(box: Box, factor: int) -> Box:
 
 
 def _text_size(image: Image.Image, box: Box) -> float:
-    """In pixels: in proportion to the face, but readable with the whole photo in view."""
+    """Text size in pixels: proportional to the face, but readable when the whole photo is in view."""
     width, height = image.size
     view = (width * height) ** 0.5
     return float(max(12, 0.018 * view, min(box.width / 7, 0.04 * view)))
@@ -111,7 +111,7 @@ def _draw_label(
     size: tuple[int, int],
     taken: Sequence[Area],
 ) -> Area:
-    """Draw a label where it hides no face and no label, if there is such a place; return its area."""
+    """Draw a label where it hides the least of faces and other labels; return its area."""
     left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font=font, spacing=3)
     pad = 0.3 * (bottom - top) / 2
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

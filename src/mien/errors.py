@@ -1,11 +1,11 @@
-"""The errors mien raises: each carries one sentence that names the input and says what to do about it."""
+"""The errors that mien raises: the message is one sentence that names the input and says what to do."""
 
 
 class MienError(Exception):
-    """Base of every error a user of mien can cause; ``str(error)`` is the sentence to show.
+    """Base class of all errors that a user can cause; ``str(error)`` is the message to show.
 
     Attributes:
-        exit_status: What the command line ends with.
+        exit_status: Exit status of the command line.
     """
 
     exit_status: int = 2
@@ -16,7 +16,7 @@ class ImageError(MienError):
 
 
 class PhotoTooLargeError(ImageError):
-    """A photo has more bytes, pixels or faces than are looked at."""
+    """A photo has too many bytes, pixels or faces."""
 
 
 class DetectorError(MienError):
@@ -28,7 +28,7 @@ class ModelError(MienError):
 
 
 class DeviceError(MienError):
-    """A device that is asked for is not there, or this ONNX Runtime cannot use it."""
+    """A requested device is unknown or missing, or this ONNX Runtime cannot use it."""
 
 
 class DataError(MienError):
@@ -36,36 +36,36 @@ class DataError(MienError):
 
 
 class TrainingError(MienError):
-    """A training run cannot start, resume or be exported as asked."""
+    """A training run cannot be started, resumed or exported as requested."""
 
 
 class StoppedError(TrainingError):
     """A training run was stopped by a signal: Ctrl-C, or SIGTERM.
 
     Args:
-        sentence: To show.
-        signum: The signal's number; the exit status is 128 more, as shells have it.
+        sentence: The message to show.
+        signum: The signal's number; the exit status is 128 more, as in shells.
     """
 
     def __init__(self, sentence: str, signum: int) -> None:
-        """Take the sentence and the signal."""
+        """Store the message and derive the exit status."""
         super().__init__(sentence)
         self.exit_status = 128 + signum
 
 
 class AnnotationError(MienError):
-    """A collection cannot be annotated as asked, or no further; what is written stands.
+    """A collection cannot be annotated as requested, or the run had to stop; what is written is kept.
 
     Args:
-        sentence: To show.
-        exit_status: 2 where nothing was begun; 1, or 128 and a signal's number, where it ended on the way.
+        sentence: The message to show.
+        exit_status: 2 if nothing was started; 1, or 128 plus the signal's number, if the run was stopped.
     """
 
     def __init__(self, sentence: str, exit_status: int = 2) -> None:
-        """Take the sentence and the status."""
+        """Store the message and the exit status."""
         super().__init__(sentence)
         self.exit_status = exit_status
 
 
 class ServerError(MienError):
-    """The server cannot start as asked, or one cannot be reached or refuses what it is sent."""
+    """The server cannot start as requested, or a server cannot be reached or refuses a request."""

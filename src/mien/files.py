@@ -1,4 +1,4 @@
-"""Writing files safely: to a temporary file that is renamed, and never over an input."""
+"""Write files safely: to a temporary file that is then renamed, and never over an input."""
 
 import errno
 import hashlib
@@ -13,18 +13,18 @@ from mien.errors import MienError
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a file to write to; it takes the place of ``path`` when the block ends without an error.
+    """Give a temporary file to write to; it replaces ``path`` when the block ends without an error.
 
-    Whatever happens in the block, a killed process and a full disk included, ``path`` holds its old content
-    or all of its new one. The file lies in the same folder, since a file can be renamed only within a file
-    system, and ends like ``path``, since programs tell a format by the ending.
+    Whatever happens in the block, including a killed process or a full disk, ``path`` has either its old
+    content or all of the new content. The temporary file lies in the same folder, since a file can be renamed
+    only within a file system, and has the suffix of ``path``, since programs derive the format from it.
 
     Args:
-        path: Its folder is made where it is missing. Where it is a link, the file that it leads to is
-            replaced. A pipe or a device is written to as it is.
+        path: The file to write. Its folder is created if it is missing. If it is a link, the file that it
+            points to is replaced. A pipe or a device is written to directly.
 
     Raises:
-        OSError: If the folder cannot be made or the file not be put in its place.
+        OSError: If the folder cannot be created or the file cannot be renamed.
     """
     if path.exists() and not path.is_file():
         yield path
@@ -41,11 +41,11 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse to overwrite an input of a command, under whatever name.
+    """Refuse to overwrite an input of a command, even under another name.
 
     Args:
-        outputs: Files to be written; None where there is none.
-        inputs: Files to be read.
+        outputs: Files to be written; None is ignored.
+        inputs: Files to be read; None is ignored.
 
     Raises:
         MienError: If one of the outputs is one of the inputs.
@@ -57,14 +57,14 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | N
         for path in read:
             if output.samefile(path):
                 name = "" if output == path else f" as {path}"
-                raise MienError(f"{output} is read{name} and would be written over; name another output.")
+                raise MienError(f"{output} is read{name} and would be overwritten; name another output.")
 
 
 def contents_of(paths: Iterable[Path]) -> str:
-    """A short name for what files hold, in their order, or ``none``.
+    """Short hashes of the contents of files, in their order, or ``none`` without files.
 
     Raises:
-        MienError: If one cannot be read.
+        MienError: If a file cannot be read.
     """
     names = []
     for path in paths:
@@ -78,12 +78,12 @@ def contents_of(paths: Iterable[Path]) -> str:
 
 
 def path_in(folder: Path, name: str) -> Path:
-    r"""A file that a table names, as seen from a folder.
+    r"""The path of a file that a table names.
 
     Args:
-        folder: That names are relative to.
-        name: With ``/`` between folders. A table written on Windows may have ``\``; elsewhere that may be
-            part of a name, so it is read as ``/`` only where there is no such file.
+        folder: The folder that the name is relative to.
+        name: With ``/`` between folders. A table written on Windows may have ``\``. On other systems that may
+            be part of a name, so it is read as ``/`` only if there is no such file.
     """
     path = folder / name
     if "\\" in name and not path.exists():
@@ -92,14 +92,16 @@ def path_in(folder: Path, name: str) -> Path:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Claim the space that an empty file is going to take, so that a disk too small is known before the work.
+    """Reserve the space that an empty file will need, so that a full disk is noticed before the work.
+
+    Does nothing if the system or the file system cannot reserve space.
 
     Args:
         file: Open for writing.
         size: In bytes.
 
     Raises:
-        OSError: If there is too little space. A file system that cannot reserve any is passed over.
+        OSError: If there is too little space.
     """
     if not hasattr(os, "posix_fallocate"):  # macOS and Windows
         return
@@ -111,6 +113,6 @@ def reserve(file: BinaryIO, size: int) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file's content is on the disk: a rename can reach it earlier and outlive a power cut."""
+    """Wait until a file's content is on the disk: a rename can get there first, and survive a power cut."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""One estimate from several looks at one person."""
+"""One estimate from several looks at one person; a look is the estimate of one picture of the face."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from mien.pipeline.intervals import age_at, mass_below
 from mien.results import AgeEstimate, Estimate, GenderEstimate
 
 FLAGGED = 0.5
-"""Factor by which each flag lowers the weight of a look."""
+"""Factor by which each flag multiplies the weight of a look."""
 
 CLEAR = 96
 """Side of a face in pixels (mean of the box's width and height) above which the weight does not grow."""
@@ -19,7 +19,7 @@ SHARP = 0.3
 """Sharpness above which the weight does not grow."""
 
 LEAST = 0.05
-"""Minimum of each factor, so that even a small or blurred look has some weight."""
+"""Minimum of the factors for size and sharpness, so that even a small or blurred look has some weight."""
 
 
 def weight_of(look: Estimate) -> float:
@@ -34,7 +34,7 @@ def weight_of(look: Estimate) -> float:
 
 
 class Fusion:
-    """Several looks at one person, taken one by one; keeps sums and the best look, however many there are.
+    """Combines looks at one person that are added one by one; keeps only their sums and the best look.
 
     >>> from mien import Predictor
     >>> fusion = Fusion()
@@ -45,7 +45,7 @@ class Fusion:
     """
 
     def __init__(self) -> None:
-        """No look yet."""
+        """Start without looks."""
         self._count = 0
         self._best: Estimate | None = None
         self._weight = 0.0
@@ -53,7 +53,7 @@ class Fusion:
         self._p_female = 0.0
 
     def __len__(self) -> int:
-        """How many looks were taken."""
+        """Number of looks added."""
         return self._count
 
     @property
@@ -61,17 +61,18 @@ class Fusion:
         """The look with the highest weight.
 
         Raises:
-            ValueError: If there was none.
+            ValueError: If no look was added.
         """
         if self._best is None:
             raise ValueError("there is no look to fuse; give at least one estimate")
         return self._best
 
     def add(self, look: Estimate) -> None:
-        """Take a look.
+        """Add a look.
 
         Raises:
-            ValueError: If it has no age distribution, or was asked for otherwise than those before.
+            ValueError: If it has no age distribution, or differs from the others in coverage, thresholds or
+                number of ages.
         """
         if look.age.distribution is None:
             raise ValueError("an estimate has no age distribution to fuse; predict with distribution=True")
@@ -96,7 +97,7 @@ class Fusion:
         """The combined estimate; see :func:`fuse`.
 
         Raises:
-            ValueError: If there was none.
+            ValueError: If no look was added.
         """
         best = self.best
         ages = self._ages / self._ages.sum()
@@ -111,24 +112,25 @@ class Fusion:
 
 
 def fuse(estimates: Iterable[Estimate]) -> Estimate:
-    """One estimate from several looks at one person, taken about the same time.
+    """Combine several looks at one person, taken at about the same time, into one estimate.
 
     The age distributions and the probabilities of the perceived gender are averaged (a linear opinion pool:
-    Stone, "The opinion pool", 1961), weighted by how clearly each look shows the face. The interval cuts off
-    as much of the average at either end as the intervals of the looks cut off theirs, on average. It does
-    not shrink with the number of looks, because the errors of looks at one face are correlated. On degraded
-    pictures of validation faces, eight looks had a mean absolute error of 4.5 years against 5.1 for one, and
-    90 % intervals covered 94.5 %. These looks were versions of one photo, which are more alike than
+    Stone, "The opinion pool", 1961), weighted by how clearly each look shows the face. At either end, the
+    interval cuts off as much of the average distribution as the intervals of the looks cut off on average. It
+    does not shrink with the number of looks, because the errors of looks at one face are correlated. On
+    degraded pictures of validation faces, eight looks had a mean absolute error of 4.5 years against 5.1 for
+    one, and 90 % intervals covered 94.5 %. These looks were versions of one photo, which are more alike than
     different photos of a person.
 
     Args:
-        estimates: Of one person, with their age distributions: ``predict(photo, distribution=True)``.
+        estimates: Estimates of one person with age distributions: ``predict(photo, distribution=True)``.
 
     Returns:
-        Age and gender of all looks; box, score, landmarks and flags of the one that can be seen best.
+        Age and gender from all looks; box, score, landmarks and flags from the look with the highest weight.
 
     Raises:
-        ValueError: If there is none, one has no age distribution, or they were asked for differently.
+        ValueError: If there are none, one has no age distribution, or they differ in coverage, thresholds or
+            number of ages.
     """
     fusion = Fusion()
     for estimate in estimates:

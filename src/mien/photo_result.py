@@ -20,18 +20,18 @@ PREVIEW = 640
 
 @dataclass(frozen=True, slots=True)
 class PhotoResult(Sequence[Estimate]):
-    """The faces of one photo, or the sentence that says why it could not be read.
+    """The faces of one photo, or the reason why it could not be read.
 
     It is the sequence of its faces: ``len(result)``, ``result[0]`` and ``for face in result`` work, and a
     result without faces counts as false.
 
     Attributes:
-        photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
-        width: Width of the upright photo in pixels; 0 where it could not be read.
+        photo: The photo's name as given, or ``"<bytes>"``, ``"<image>"`` or ``"<file>"`` without one.
+        width: Width of the upright photo in pixels; 0 if it could not be read.
         height: Height likewise.
-        faces: Every face, the one with the largest part inside the photo first.
+        faces: All faces, in decreasing order of the box's area inside the photo.
         error: None, or one sentence.
-        failure: None, or the error that says that sentence.
+        failure: None, or the exception with that sentence.
 
     >>> from mien import Predictor
     >>> result = Predictor().predict("examples/astronaut.jpg")
@@ -60,7 +60,7 @@ class PhotoResult(Sequence[Estimate]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Estimate, ...]: ...
     def __getitem__(self, index: int | slice) -> Estimate | tuple[Estimate, ...]:
-        """A face, or a tuple of some."""
+        """A face, or a tuple of faces for a slice."""
         return self.faces[index]
 
     def __iter__(self) -> Iterator[Estimate]:
@@ -73,7 +73,7 @@ class PhotoResult(Sequence[Estimate]):
         return self.width, self.height
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON contract: photo, width, height, faces; or photo and error."""
+        """The photo's part of the JSON contract: photo, width, height and faces; or photo and error."""
         if self.error is not None:
             return {"photo": self.photo, "error": self.error}
         faces = [face.to_json() for face in self.faces]
@@ -83,14 +83,13 @@ class PhotoResult(Sequence[Estimate]):
         """The photo with its faces marked and labelled.
 
         Args:
-            photo: The photo again, since a result keeps no pixels; None to read the file that :attr:`photo`
-                names.
+            photo: The photo again, since a result keeps no pixels; None to read the file :attr:`photo`.
 
         Returns:
-            A new RGB image, of the photo's size, or a multiple of it for a small photo.
+            A new RGB image of the photo's size, or a multiple of it for a small photo.
 
         Raises:
-            ImageError: If it cannot be read, or is another photo.
+            ImageError: If the photo cannot be read, or has another size than that of this result.
         """
         from mien.draw import draw_estimates
 
@@ -103,7 +102,7 @@ class PhotoResult(Sequence[Estimate]):
         return draw_estimates(read.pixels, self.faces)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the photo with its faces marked, if it can be read again, and a table."""
+        """HTML for a notebook: the photo with its faces marked, if it can be read again, and a table."""
         name = escape(self.photo)
         if self.error is not None:
             return f"<p><strong>{name}</strong>: {escape(self.error)}</p>"

@@ -1,4 +1,4 @@
-"""From photos to estimates."""
+"""The predictor: from photos to estimates."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,10 +60,10 @@ _ONE_PHOTO = (str, bytes, bytearray, memoryview, os.PathLike, EncodedPhoto, Phot
 
 
 class _Source:
-    """The photos of a stream as it pulls them: taken over from their giver, who may use a buffer again.
+    """Pulls photos from an iterable and copies them, since the caller may reuse a buffer.
 
     Attributes:
-        failure: What the giver raised, which ends the stream.
+        failure: The exception that the iterable raised, which ends the stream.
     """
 
     def __init__(self, photos: Iterable[PhotoSource], image_format: ImageFormat) -> None:
@@ -78,7 +78,7 @@ class _Source:
                 photo = next(photos)
             except StopIteration:
                 return
-            except Exception as error:  # the caller's own, of any kind; raised after the results so far
+            except Exception as error:  # of any kind; raised after the results so far
                 self.failure = error
                 return
             try:
@@ -91,22 +91,22 @@ class Predictor:
     """Estimates apparent age and perceived gender of the faces in photos. Thread-safe; can be pickled.
 
     Args:
-        model: Path of a model file, the name of one that ships (``small`` or ``open``), or a loaded one; None
-            for ``small``.
-        detector: A name that :func:`~mien.pipeline.detect.make_detector` knows, or an object with the method
-            of :class:`~mien.pipeline.detect.Detector`.
-        coverage: Of the age intervals where a request names none.
-        gender_threshold: Where a request names none; None for the model's own.
-        rotate: False to look at no photo turned, whatever a request says.
-        max_pixels: Photos with more are refused. A JPEG may have four times as many, since it is decoded at a
-            half, a quarter or an eighth of its sides.
+        model: Path of a model file, the name of a shipped model (``small`` or ``open``), or a loaded model;
+            None for ``small``.
+        detector: A name for :func:`~mien.pipeline.detect.make_detector`, or an object with the method of
+            :class:`~mien.pipeline.detect.Detector`.
+        coverage: Default coverage of the age intervals, for requests without one.
+        gender_threshold: Default threshold, for requests without one; None for the model's own.
+        rotate: False to disable the search in rotated photos, whatever a request says.
+        max_pixels: Photos with more pixels are refused. A JPEG may have four times as many, since it can be
+            decoded at a half, a quarter or an eighth of its sides.
         max_faces: Photos with more faces are refused; None for any number.
-        device: What the model and mien's own detector run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
-            ``openvino``; ``auto`` for the first of the others that works, or else ``cpu``. A loaded model
-            stays where it is.
+        device: Device of the model and mien's own detector: ``cpu``, ``cuda``, ``coreml``, ``directml`` or
+            ``openvino``; ``auto`` for the first accelerator that works, or else ``cpu``. A loaded model stays
+            on its device.
 
     Attributes:
-        device: What the model runs on.
+        device: The device that the model runs on.
 
     Raises:
         DeviceError: If the device cannot be used.
@@ -133,7 +133,7 @@ class Predictor:
         device: Device = "cpu",
     ) -> None:
         """Load the model and set up the detector."""
-        from mien.pipeline.model import Model  # and so ONNX Runtime, which a mere import does not need
+        from mien.pipeline.model import Model  # imports ONNX Runtime, which is slow
 
         self.model = model if isinstance(model, Model) else Model(model, device=device)
         self.device = self.model.device
@@ -149,7 +149,7 @@ class Predictor:
         self.complete(Request())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled predictor loads its model and its detector again."""
+        """Pickle the settings, the model and the detector; mien's own load their files again."""
         settings = {
             name: getattr(self, name)
             for name in ("coverage", "gender_threshold", "rotate", "max_pixels", "max_faces")
@@ -175,19 +175,19 @@ class Predictor:
         Args:
             photo: A path, the bytes of a file, an open file, a Pillow image or a uint8 array; see
                 :func:`~mien.pipeline.images.read_photo`.
-            request: What is asked; None for the defaults.
-            image_format: Order of an array's colours: ``RGB``, or ``BGR`` as OpenCV reads them.
-            **options: Fields of :class:`~mien.Request`, which take precedence over the request's.
+            request: What to estimate; None for the defaults.
+            image_format: Channel order of an array: ``RGB``, or ``BGR`` as in OpenCV.
+            **options: Fields of :class:`~mien.Request`, which take precedence over ``request``.
 
         Returns:
-            The faces, the largest first, by the part of its box inside the photo; none where no face is
-            found.
+            The faces, in decreasing order of the box's area inside the photo; empty if no face is found.
 
         Raises:
-            ImageError: If the photo cannot be read, or is cut short and shows no whole face in what is left.
-            DetectorError: If the detector asked for cannot be set up.
-            ValueError: If an option is out of range, the model does not know the coverage or a threshold, or
-                ``longest_side`` is asked of a detector that is not one of mien's.
+            ImageError: If the photo cannot be read, is too large, has too many faces, or is truncated and
+                shows no whole face in the readable part.
+            DetectorError: If the requested detector cannot be set up.
+            ValueError: If an option is out of range, the model does not support the coverage or a threshold,
+                or ``longest_side`` is given for a detector that is not one of mien's.
             TypeError: If there is no option of that name.
         """
         asked = self.complete(request, **options)
@@ -203,20 +203,23 @@ class Predictor:
     ) -> Iterator[PhotoResult]:
         """Estimate every face of a stream of photos.
 
-        As many photos are looked at side by side as there are processors, a few ahead of the results. Each
-        gives what :meth:`predict` gives, to the last digit. Neither the photos nor the results pile up in
-        memory. An array or an image may be changed or closed as soon as the next one is asked for.
+        As many photos are processed in parallel as there are processors, a few ahead of the results. Each
+        result is exactly that of :meth:`predict`. Neither photos nor results accumulate in memory. An array
+        or image may be changed or closed as soon as the next one is taken from ``photos``.
 
         Args:
-            photos: As :meth:`predict` takes them; read lazily.
-            request: What is asked of each; None for the defaults.
+            photos: Photos as for :meth:`predict`; read lazily.
+            request: What to estimate for each photo; None for the defaults.
             image_format: As for :meth:`predict`.
             **options: As for :meth:`predict`.
 
         Yields:
-            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in their order; for a photo that cannot be read, a result with an ``error``.
 
         Raises:
+            DetectorError: As for :meth:`predict`.
+            ValueError: As for :meth:`predict`.
+            TypeError: As for :meth:`predict`, and if ``photos`` is a single photo.
             Exception: Whatever ``photos`` itself raises, after the results of the photos before.
         """
         asked = self.complete(request, **options)
@@ -227,12 +230,12 @@ class Predictor:
         return self._stream(photos, asked, image_format)
 
     def complete(self, request: Request | None = None, **options: Unpack[Options]) -> Request:
-        """A request with this predictor's and this model's own values for what it leaves open.
+        """Fill in the defaults of this predictor and its model in a request.
 
         Raises:
-            DetectorError: If the detector asked for cannot be set up.
-            ValueError: If an option is out of range, the model does not know the coverage or a threshold, or
-                ``longest_side`` is asked of a detector that is not one of mien's.
+            DetectorError: If the requested detector cannot be set up.
+            ValueError: If an option is out of range, the model does not support the coverage or a threshold,
+                or ``longest_side`` is given for a detector that is not one of mien's.
             TypeError: If there is no option of that name.
         """
         asked = replace(request or Request(), **options)
@@ -266,7 +269,7 @@ class Predictor:
     def _read_and_prepare(
         self, photo: PhotoSource, asked: Request, image_format: ImageFormat = "RGB"
     ) -> Prepared:
-        """Find the faces of a photo, and cut their chips, reading no more pixels than that needs."""
+        """Find the faces of a photo and cut their chips, decoding no more pixels than needed."""
         size = self.model.metadata.input_size
         opened = open_photo(photo, max_pixels=self.max_pixels, image_format=image_format)
         with opened.reading(opened.reduction(self._reduction(opened.size, asked)), damaged=True) as seen:
@@ -274,12 +277,12 @@ class Predictor:
             closer = opened.reduction(reduction_to_cut(transforms, size))
             if closer >= seen.reduction:
                 return cut_out(seen, found, transforms, size)
-        del seen  # its pixels
+        del seen  # frees its pixels
         with opened.reading(closer, damaged=True) as closely:
             return cut_out(closely, found, transforms, size)
 
     def _reduction(self, size: tuple[int, int], asked: Request) -> float:
-        """How many times smaller a photo may be, with these sides, for its faces to be found."""
+        """The greatest reduction of a photo with these sides at which its faces are still found."""
         if asked.faces == "aligned":
             whole = transform_of_crop(*size, asked.framing)
             return reduction_to_cut([whole], SEEN * self.model.metadata.input_size)
@@ -296,7 +299,7 @@ class Predictor:
         seen = [face_in_whole(face, photo.reduction) for face in looking.detect(photo.pixels)]
         if self.max_faces is not None and len(seen) > self.max_faces:
             raise PhotoTooLargeError(
-                f"The photo has {len(seen)} faces; {self.max_faces} at most are looked at, so cut it up."
+                f"The photo has {len(seen)} faces; at most {self.max_faces} are allowed, so cut it up."
             )
         frame = (0.0, 0.0, float(photo.width), float(photo.height))
         found = sorted(intact_faces(seen, photo), key=lambda face: -face.box.area_within(frame))

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""Number of processors that this process may use."""
 
 import math
 import os
@@ -11,7 +11,7 @@ def processors(cgroup: Path = CGROUP) -> int:
     """The number of processors within the CPU affinity and a container's limit; at least one.
 
     Args:
-        cgroup: Where Linux tells of the container's limits (cgroup v2: ``cpu.max``; v1: ``cpu.cfs_*_us``).
+        cgroup: Linux folder with the container's limits (cgroup v2: ``cpu.max``; v1: ``cpu.cfs_*_us``).
     """
     return max(1, min(_allowed(), math.ceil(_share(cgroup))))
 
@@ -23,7 +23,7 @@ def _allowed() -> int:
 
 
 def _share(cgroup: Path) -> float:
-    """The limit in processors; without one, infinity would be of no use to ``ceil``."""
+    """The container's limit in processors; without one, the number that the affinity allows."""
     try:
         if (both := cgroup / "cpu.max").exists():
             quota, period = both.read_text().split()
@@ -33,4 +33,4 @@ def _share(cgroup: Path) -> float:
         share = int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # no container, or "max"
         return _allowed()
-    return share if share > 0 else _allowed()  # v1 says -1 where there is no limit
+    return share if share > 0 else _allowed()  # v1 says -1 if there is no limit

@@ -26,18 +26,18 @@ class _Rate(ProgressColumn):
 
 class _Bar(Progress):
     def stop(self) -> None:
-        """Leave nothing behind: Rich before 14.1 ends a bar that never began with a blank line."""
+        """Stop only a bar that was shown: Rich before 14.1 otherwise prints a blank line."""
         if not self.disable:
             super().stop()
 
 
 def progress(items: Iterable[T], label: str, total: int, *, wanted: bool = True) -> Iterator[T]:
-    """Pass items through while a bar on stderr, if that is a terminal, shows count, rate and time left.
+    """Yield items while a bar on stderr, if that is a terminal, shows count, rate and time left.
 
     Args:
-        items: As many as ``total``.
+        items: The items.
         label: What they are, in the plural.
-        total: Their number.
+        total: Number of items.
         wanted: False for no bar in any case.
     """
     with progress_bar(wanted=wanted) as bar:
@@ -48,10 +48,10 @@ def progress_bar(*columns: ProgressColumn, wanted: bool = True) -> Progress:
     """A bar on stderr, if that is a terminal, with count, rate and time left of its tasks.
 
     Args:
-        columns: Others to show, before the time left.
+        columns: More columns to show before the time left.
         wanted: False for no bar in any case.
     """
-    # Standard output is the caller's: Rich would otherwise send what is printed meanwhile to stderr.
+    # Without redirect_stdout=False, Rich would send what the caller prints to stdout to stderr.
     return _Bar(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Estimates from a mien server instead of this machine."""
+"""Estimates by a mien server instead of this machine."""
 
 import json
 import math
@@ -39,21 +39,21 @@ PASSING = (429, 502, 503, 504)
 """Statuses after which another attempt may succeed."""
 
 AUTHORIZATION = "MIEN_SERVER_AUTHORIZATION"
-"""The variable that may hold the Authorization header's value; other users of the machine cannot read it."""
+"""Environment variable for the Authorization header's value; other users of the machine cannot read it."""
 
 
 class RemotePredictor:
-    """Sends photos to a server and reads its answers; names of files stay here.
+    """Sends photos to a server and reads its answers; file names are not sent.
 
     Args:
         url: The server's address, such as ``http://127.0.0.1:5000`` or ``https://USER:PASSWORD@HOST``.
         timeout: Seconds to wait for an answer.
-        headers: Sent with every request, such as ``{"Authorization": "Bearer …"}``. Where neither they nor
-            the address tell who asks, the variable ``MIEN_SERVER_AUTHORIZATION`` may.
-        rotate: Whether a photo in which no face is found is looked at turned as well.
+        headers: Headers of every request, such as ``{"Authorization": "Bearer …"}``. If neither they nor the
+            address have a login, the environment variable ``MIEN_SERVER_AUTHORIZATION`` is used.
+        rotate: False to disable the search in rotated photos, whatever a request says.
 
     Raises:
-        ServerError: If ``url`` is no web address, or a header cannot be sent.
+        ServerError: If ``url`` is not a web address, or a header cannot be sent.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class RemotePredictor:
         request: Request | None = None,
         **options: Unpack[Options],
     ) -> Iterator[PhotoResult]:
-        """Estimate every face of some photos, one after the other.
+        """Estimate every face of photos, one photo after the other.
 
         Args:
             photos: Paths, or bytes with a name.
-            request: What is asked of each; None for the server's defaults.
-            **options: Fields of :class:`~mien.Request`, which take precedence over the request's.
+            request: What to estimate for each photo; None for the server's defaults.
+            **options: Fields of :class:`~mien.Request`, which take precedence over ``request``.
 
         Yields:
-            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in their order; for a photo that cannot be read, a result with an ``error``.
 
         Raises:
             ServerError: If the server cannot be reached, stays busy, wants a login, refuses an option, or is
-                none of mien's.
+                not a mien server.
             ValueError: If an option is out of range.
             TypeError: If there is no option of that name.
         """
@@ -162,7 +162,7 @@ class RemotePredictor:
         if 300 <= answer.status < 400:
             place = _without_secrets(answer.headers.get("Location", "nowhere"))
             return (
-                f"The server at {self.url} leads elsewhere ({place}); use that address, or log in: "
+                f"The server at {self.url} redirects to {place}; use that address, or log in: "
                 f"{_HOW_TO_LOG_IN}"
             )
         return f"The server at {self.url} refuses: {answer.detail}"
@@ -198,7 +198,12 @@ class _NoRedirect(HTTPRedirectHandler):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came back; ``cut_off`` says why nothing did, ``broken`` whether a photo was on its way then."""
+    """The answer to a request.
+
+    Attributes:
+        cut_off: Why there was no answer; empty if there was one.
+        broken: Whether the connection broke during the upload.
+    """
 
     status: int
     headers: Mapping[str, str] | Message = field(default_factory=dict)
@@ -216,7 +221,7 @@ class _Answer:
 
     @property
     def is_problem(self) -> bool:
-        """Whether mien itself wrote it, rather than a proxy on the way."""
+        """Whether the answer comes from mien itself, not from a proxy on the way."""
         return "detail" in (self.document or {})
 
     @property
@@ -225,7 +230,7 @@ class _Answer:
 
     @property
     def wait(self) -> float:
-        """Seconds after which to come back, if it says."""
+        """Seconds to wait before the next attempt, as the server asks; 0 if it does not."""
         text = str(self.headers.get("Retry-After", ""))
         return float(text) if text.isdecimal() else 0
 
@@ -271,7 +276,7 @@ def _is_latin(text: str) -> bool:
 
 
 def _without_secrets(url: str) -> str:
-    """An address without the password and the query that it may hold."""
+    """An address without login and query, which may hold secrets."""
     head, mark, rest = url.partition("?")[0].partition("//")
     authority, slash, path = rest.partition("/")
     return f"{head}{mark}{authority.rpartition('@')[2]}{slash}{path}" if mark else head.rpartition("@")[2]
@@ -286,7 +291,7 @@ def _login(parts: SplitResult) -> dict[str, str]:
 
 
 def _proxy_for(parts: SplitResult) -> str:
-    """The proxy that the machine's settings name for an address; none for this machine itself."""
+    """The proxy in the machine's settings for an address; empty if none, or if the address is local."""
     host = parts.hostname or ""
     proxy = getproxies().get(parts.scheme, "")
     return "" if _is_here(host) or proxy_bypass(host) else _without_secrets(proxy)
@@ -300,7 +305,7 @@ def _is_here(host: str) -> bool:
 
 
 def _estimate(face: dict[str, Any]) -> Estimate:
-    """The value object of a face's JSON; its numbers are rounded."""
+    """An estimate from a face's JSON, whose numbers are rounded."""
     age, gender = face["age"], face["gender"]
     return Estimate(
         Box(*face["box"]),
@@ -315,14 +320,14 @@ def _estimate(face: dict[str, Any]) -> Estimate:
 
 
 def _gender(p_female: float, label: str) -> GenderEstimate:
-    """The value object with the label that the server gave before it rounded the probability."""
+    """A gender estimate with the label that the server chose before it rounded the probability."""
     if label == "uncertain":
         return GenderEstimate(min(max(p_female, math.ulp(0.0)), math.nextafter(1, 0)), 1.0)
     return GenderEstimate(min(p_female, math.nextafter(0.5, 0)) if label == "male" else max(p_female, 0.5))
 
 
 def _at_least(age: dict[str, Any]) -> tuple[tuple[int, float], ...]:
-    """The probabilities of ``at_least``, if any were asked for."""
+    """The probabilities of ``at_least``, if any were requested."""
     return tuple((int(years), p) for years, p in age.get("at_least", {}).items())
 
 
@@ -331,5 +336,5 @@ def _distribution(age: dict[str, Any]) -> tuple[float, ...] | None:
 
 
 def _points(landmarks: list[list[float]] | None) -> Points | None:
-    """The five points; servers of earlier versions give none."""
+    """The five landmarks; servers of earlier versions send none."""
     return None if landmarks is None else tuple((x, y) for x, y in landmarks)

@@ -1,4 +1,4 @@
-"""What is asked of each photo: one object for Python, the command line, the REST API and evaluation.
+"""The options of a prediction: one object for Python, the command line, the REST API and evaluation.
 
 Flags of the command line, query parameters, the OpenAPI document and the help take their names, texts and
 bounds from the fields of :class:`Request`.
@@ -33,7 +33,7 @@ class Options(TypedDict, total=False):
 
 
 def _described(help: str, **schema: Any) -> dict[str, Any]:
-    """A field's metadata: its help, and what JSON Schema says of it beside its type."""
+    """A field's metadata: its help, and the keywords of its JSON Schema besides the type."""
     return {"help": help, "schema": schema}
 
 
@@ -42,33 +42,33 @@ class Request:
     """How the faces of a photo are found and described.
 
     Args:
-        faces: ``detect``, or ``aligned`` where the photo is itself the crop of one face; its box is then the
+        faces: ``detect``, or ``aligned`` if the photo is itself the crop of one face; its box is then the
             whole photo, and its detection score 1.
-        framing: How an aligned crop is cut: ``utkface`` (as UTKFace's aligned images are) or ``padded`` (as
+        framing: How an aligned crop is cut: ``utkface`` (like UTKFace's aligned images) or ``padded`` (like
             FairFace's, with padding 0.25).
-        detector: A name that :func:`~mien.pipeline.detect.make_detector` knows; None for the predictor's own.
-        longest_side: Pixels on the longer side of a photo, or of a tile of a long one, as the detector sees
-            it: a whole number from 32 to 2560. More find smaller faces and take more time. None for the
-            detector's own.
-        coverage: Probability with which the age interval holds the labelled age, between 0 and 1; None for
-            the predictor's own.
-        thresholds: Ages in whole years; for each, the estimate says how likely the face looks at least that
-            old.
-        gender_threshold: Probability of the likelier gender, from 0.5 (which labels every face) up to but not
-            1, below which a face's label is "uncertain"; None for the model's own.
-        rotate: Whether photos that lie on their side or are upside down are noticed; see
+        detector: A name for :func:`~mien.pipeline.detect.make_detector`; None for the predictor's own.
+        longest_side: Longer side in pixels to which the detector shrinks a photo, or a tile of a long photo:
+            a whole number from 32 to 2560. More pixels find smaller faces and take more time. None for the
+            detector's default.
+        coverage: Probability that the age interval contains the labelled age, between 0 and 1; None for the
+            predictor's own.
+        thresholds: Ages in whole years; for each, the estimate has the probability that the face looks at
+            least that old.
+        gender_threshold: Probability of the likelier gender below which the label is "uncertain": from 0.5,
+            which labels every face, to below 1; None for the predictor's own.
+        rotate: Whether to recognise photos that lie on their side or are upside down; see
             :class:`~mien.pipeline.detect.TurningDetector`.
-        distribution: Whether each age estimate carries its probability distribution.
+        distribution: Whether each age estimate has its probability distribution.
 
     Raises:
-        ValueError: If a value is not one of those above. What a model does not know is refused later, by
+        ValueError: If a value is out of range. Values that a model does not support are refused later, by
             :func:`~mien.pipeline.estimation.complete`.
 
     >>> Request(coverage=0.8, thresholds=[21, 18]).thresholds
     (18, 21)
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # where pydantic reads it
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # for pydantic
 
     faces: Faces = field(
         default="detect",
@@ -147,7 +147,7 @@ class Request:
             )
 
     def to_query(self) -> dict[str, str]:
-        """What differs from the defaults, as texts of a query.
+        """Values that differ from the defaults, as text for a URL query.
 
         >>> Request(thresholds=(18, 21), rotate=False).to_query()
         {'thresholds': '18,21', 'rotate': 'false'}
@@ -164,4 +164,4 @@ def _text(value: object) -> str:
 
 
 HELP: Mapping[str, str] = {option.name: option.metadata["help"] for option in fields(Request)}
-"""What each field means, in a sentence for a person."""
+"""One help sentence for each field."""

@@ -1,4 +1,4 @@
-"""Frozen value objects: faces, and what is estimated of them; validated where they are made."""
+"""Frozen value objects for faces and their estimates; they validate their values."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check the coordinates."""
         if not all(map(math.isfinite, self)):
             raise ValueError(f"box coordinates must be finite, got {tuple(self)}")
         if self.x2 <= self.x1 or self.y2 <= self.y1:
@@ -65,14 +65,14 @@ class Face:
     """A detected face.
 
     Attributes:
-        box: Where it is.
-        score: The detector's confidence; detectors differ in scale, only the order within one means anything.
-        landmarks: Five ``(x, y)`` points in pixels (the eye on the photo's left, the other eye, nose tip, the
-            mouth corner on the photo's left, the other), or None where the detector gives a box alone. Left
-            is that of the photo as the detector saw the face, turned by ``quarter_turns``.
-        unsure: Whether the score is low, as this detector's scores go.
-        quarter_turns: Of the photo, counter-clockwise, after which the detector saw the face; 0 where it was
-            seen in the photo as it is.
+        box: The bounding box.
+        score: The detector's confidence. Detectors differ in scale; compare scores of one detector only.
+        landmarks: Five ``(x, y)`` points in pixels: left eye, right eye, nose tip, left and right mouth
+            corner. Left is the left of the photo turned by ``quarter_turns``. None if the detector gives only
+            boxes.
+        unsure: Whether the score is low for this detector.
+        quarter_turns: Counter-clockwise quarter turns of the photo with which the detector found the face; 0
+            if it found the face in the photo as given.
     """
 
     box: Box
@@ -82,13 +82,13 @@ class Face:
     quarter_turns: int = 0
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check the number of landmarks."""
         if self.landmarks is not None and len(self.landmarks) != 5:
             raise ValueError(f"landmarks must be five points, got {len(self.landmarks)}")
 
 
 def whole_years(years: float) -> int:
-    """Years as a person reads them: the nearest whole year, halves up.
+    """Round years to the nearest whole year for display, halves up.
 
     >>> whole_years(31.46), whole_years(31.4), whole_years(30.5)
     (31, 31, 31)
@@ -97,7 +97,7 @@ def whole_years(years: float) -> int:
 
 
 def whole_percent(probability: float) -> int:
-    """A probability as a person reads it: the nearest whole percent, halves up.
+    """Round a probability in [0, 1] to the nearest whole percent for display, halves up.
 
     >>> whole_percent(0.7146), whole_percent(0.7154), whole_percent(0.575)
     (71, 72, 58)
@@ -106,9 +106,9 @@ def whole_percent(probability: float) -> int:
 
 
 def rounded_years(years: float, digits: int = 1) -> float:
-    """Years as a file has them: the nearest number of so many digits with the same nearest whole year.
+    """Round years for a file, to a number with the given digits that has the same nearest whole year.
 
-    So 30.46 is 30.4 in a file: from 30.5 a reader would make 31, which it is not.
+    For example, 30.46 becomes 30.4, because 30.5 would be displayed as 31 and 30.46 as 30.
 
     >>> rounded_years(31.44), rounded_years(31.46), rounded_years(31.5), rounded_years(31.56)
     (31.4, 31.4, 31.5, 31.6)
@@ -117,7 +117,7 @@ def rounded_years(years: float, digits: int = 1) -> float:
 
 
 def rounded_probability(probability: float, digits: int = 3) -> float:
-    """A probability likewise, with the same nearest whole percent.
+    """Round a probability for a file, to a number that has the same nearest whole percent.
 
     >>> rounded_probability(0.7141), rounded_probability(0.7146), rounded_probability(0.7151)
     (0.714, 0.714, 0.715)
@@ -132,16 +132,16 @@ def _rounded(value: float, digits: int, whole: Callable[[float], int]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AgeEstimate:
-    """Apparent age in years, with an interval that holds the labelled age with probability ``coverage``.
+    """Apparent age in years, with an interval that contains the labelled age with probability ``coverage``.
 
     Attributes:
-        years: The median of the predicted distribution: as likely too high as too low.
-        low: Lower end of the interval.
-        high: Upper end.
-        coverage: Of the interval.
-        at_least: ``(threshold, probability)`` for each threshold asked for: how likely the apparent age in
-            whole years is at least that.
-        distribution: Probability of each age 0, 1, 2, … in whole years, if it was asked for; sums to 1.
+        years: Median of the predicted distribution.
+        low: Lower end of the interval in years.
+        high: Upper end of the interval in years.
+        coverage: Probability between 0 and 1 that the interval contains the labelled age.
+        at_least: ``(threshold, probability)`` for each requested threshold: the probability that the apparent
+            age in whole years is at least the threshold.
+        distribution: Probability of each age 0, 1, 2, … in whole years, if requested; sums to 1.
     """
 
     years: float
@@ -152,7 +152,7 @@ class AgeEstimate:
     distribution: tuple[float, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check the interval and the coverage."""
         if not 0 <= self.low <= self.high:
             raise ValueError(f"expected 0 <= low <= high, got {self.low} and {self.high}")
         if not 0 < self.coverage < 1:
@@ -165,14 +165,15 @@ class GenderEstimate:
 
     Attributes:
         p_female: In [0, 1].
-        unsure_below: Probability of the likelier gender below which the label is "uncertain"; 0.5 never.
+        unsure_below: Probability of the likelier gender below which the label is "uncertain", in [0.5, 1];
+            with 0.5 it never is.
     """
 
     p_female: float
     unsure_below: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check the ranges."""
         if not 0 <= self.p_female <= 1:
             raise ValueError(f"p_female must lie in [0, 1], got {self.p_female}")
         if not 0.5 <= self.unsure_below <= 1:
@@ -180,12 +181,12 @@ class GenderEstimate:
 
     @property
     def likelier(self) -> Gender:
-        """The likelier of the two."""
+        """The likelier gender; "female" for a probability of 0.5."""
         return "female" if self.p_female >= 0.5 else "male"
 
     @property
     def label(self) -> GenderLabel:
-        """The likelier gender, if it is likely enough."""
+        """The likelier gender, or "uncertain" if its probability is below ``unsure_below``."""
         return self.likelier if self.probability >= self.unsure_below else "uncertain"
 
     @property
@@ -196,18 +197,18 @@ class GenderEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What mien says of one face.
+    """The estimate of one face.
 
     Attributes:
-        box: Where it is.
+        box: The bounding box.
         detection_score: The detector's confidence; detectors differ in scale.
         age: Apparent age.
         gender: Perceived gender.
         flags: Reasons to trust the estimate less, such as ``small_face``.
-        landmarks: Five ``(x, y)`` points in pixels, as :attr:`Face.landmarks`; None where the detector gives
+        landmarks: Five ``(x, y)`` points in pixels, like :attr:`Face.landmarks`; None if the detector gives
             none.
-        sharpness: Of the face as it can be seen; see :class:`~mien.pipeline.quality.Quality`. None in the
-            answers of a server.
+        sharpness: Sharpness of the face; see :class:`~mien.pipeline.quality.Quality`. None in the answers of
+            a server.
     """
 
     box: Box
@@ -221,9 +222,8 @@ class Estimate:
     def to_json(self) -> dict[str, Any]:
         """The face's part of the JSON contract; pixels to 0.1, years to 0.1, probabilities to 0.001.
 
-        Years and probabilities are rounded so that their nearest whole years and percents stay as they are.
-        ``age.at_least`` is there only if thresholds were asked for, ``age.distribution`` (to 0.00001) if it
-        was.
+        Rounding does not change the nearest whole year or percent. ``age.at_least`` is present only if
+        thresholds were requested, and ``age.distribution`` (to 0.00001) only if it was requested.
         """
         age: dict[str, Any] = {
             "years": rounded_years(self.age.years),
@@ -249,5 +249,5 @@ def _gender_json(gender: GenderEstimate) -> dict[str, Any]:
     probability = rounded_probability(gender.probability)
     if gender.likelier == "female":
         return {"label": gender.label, "probability": probability, "p_female": probability}
-    probability = max(probability, 0.501)  # a reader of p_female must not take 0.4996 for female
+    probability = max(probability, 0.501)  # so that p_female stays below 0.5 for "male"
     return {"label": gender.label, "probability": probability, "p_female": round(1 - probability, 3)}

@@ -312,12 +312,12 @@ REFUSED = [
     (["99"], "/dev/video99 does not exist; check the name of the camera."),
     (["none-*.mp4"], "Nothing matches none-*.mp4; check the pattern."),
     (["clip.mp4", "photos"], "clip.mp4 is of films and photos is not"),
-    (["clip.mp4", "--time-limit", "0"], "nothing can be done in no time; write 120s."),
-    (["clip.mp4", "--save", "clip.mp4"], "clip.mp4 is read and would be written over"),
+    (["clip.mp4", "--time-limit", "0"], "the time must be above 0; write 120s."),
+    (["clip.mp4", "--save", "clip.mp4"], "clip.mp4 is read and would be overwritten"),
     (["clip.mp4", "--save", "clip.gif"], "clip.gif has to end in .mp4, .mkv, .mov, .m4v or .webm."),
     (["clip.mp4", "clip.mkv", "--save", "marked.mp4"], "--save writes one film"),
     (["clip.mp4", "--engine", "ray"], "films are annotated on this machine"),
-    (["clip.mp4", "--every", "soon"], "'soon' is no time; write 0.2s or 200ms"),
+    (["clip.mp4", "--every", "soon"], "'soon' is not a time; write 0.2s or 200ms"),
     (["photos", "--every", "1s"], "there is none among the"),
 ]
 

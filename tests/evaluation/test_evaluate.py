@@ -95,7 +95,7 @@ def photos(tmp_path: Path, astronaut: Path) -> Path:
 
 def test_command_says_that_photos_are_no_crops(photos: Path, tiny_model: Path) -> None:
     result = run("--manifest", photos, "--model", tiny_model)
-    assert "do not look like crops of faces, but were judged as such; give --faces detect" in result.stderr
+    assert "do not look like crops of faces, but were evaluated as such; give --faces detect" in result.stderr
     assert "crops" not in run("--manifest", photos, "--model", tiny_model, "--faces", "detect").stderr
 
 

@@ -68,7 +68,7 @@ def test_a_graph_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_the_source_is_not_written_over(converted: Path) -> None:
     before = converted.read_bytes()
-    with pytest.raises(MienError, match="written over"):
+    with pytest.raises(MienError, match="overwritten"):
         convert(converted, converted)
     assert converted.read_bytes() == before
 

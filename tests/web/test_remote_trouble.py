@@ -131,7 +131,7 @@ def test_a_redirect_is_not_followed_without_the_photo(photos: list[str], status:
     elsewhere = Reply(status, headers={"Location": "https://login.example/start?token=secret"})
     with scripted(elsewhere) as seen:
         text = message(predict(photos[0], "--server", seen.address))
-    assert "leads elsewhere (https://login.example/start)" in text
+    assert "redirects to https://login.example/start;" in text
     assert "secret" not in text
     assert len(seen.requests) == 1
 

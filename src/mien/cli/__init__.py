@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Every command imports what it needs when it runs."""
+"""The command line: parses, calls, prints. Each command imports what it needs only when it runs."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from mien.errors import MienError
 
 
 class _Commands(TyperGroup):
-    """Loads ``serve`` when it is asked for: its flags are the server's settings, which import pydantic."""
+    """Loads ``serve`` only on request, since its flags are the server's settings, which import pydantic."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # click's context, whose place depends on Typer's version
         first, *others = super().list_commands(ctx)
@@ -50,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 USE, MAKE = "Use", "Make and measure models"
-"""Panels of the help: what most people come for, and the workshop."""
+"""Panels of the help: commands for users, and commands for training and evaluation."""
 
 app.command("predict", cls=predict.PhotoCommand, rich_help_panel=USE)(predict.predict)
 app.command("annotate", rich_help_panel=USE)(annotate.annotate)
@@ -69,7 +69,7 @@ EXTRAS = {
     **dict.fromkeys(("pyarrow", "fsspec", "filelock", "av", "norfair"), "annotate"),
     "ray": "cluster",
 }
-"""What brings a package that is missing; all others come with ``train``."""
+"""The extra that installs a missing package; all other packages belong to ``train``."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,7 +91,7 @@ def help_or_version(
 
 
 def main() -> None:
-    """Run the command line; what a user did wrong is one sentence on stderr and exit status 2."""
+    """Run the command line; an error of the user is one sentence on stderr and exit status 2."""
     if getattr(sys, "frozen", False):  # a frozen program starts its workers as itself
         from multiprocessing import freeze_support
 
@@ -109,8 +109,8 @@ def main() -> None:
         extra = EXTRAS.get((error.name or "").partition(".")[0], "train")
         print(f"mien: this needs the package {error.name!r}: pip install 'mien[{extra}]'", file=sys.stderr)
         raise SystemExit(2) from None
-    except UnicodeEncodeError as error:  # in a table, which pandas keeps in UTF-8 where pyarrow is installed
-        print(f"mien: the name {error.object!r} is no text in UTF-8; rename that file.", file=sys.stderr)
+    except UnicodeEncodeError as error:  # in a table, which pandas stores as UTF-8 if pyarrow is installed
+        print(f"mien: the name {error.object!r} is not valid UTF-8; rename that file.", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.filename is not None:
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def _open_output() -> None:
-    """See that there is somewhere to print to, and that what its encoding lacks is printed as escapes."""
+    """Check that the output is open, and print characters that its encoding lacks as escapes."""
     if sys.stderr is None:  # print() would write to standard output instead, and workers would not start
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process runs
     if sys.stdout is None:
@@ -133,6 +133,6 @@ def _open_output() -> None:
 
 
 def _give_up_output() -> None:
-    """What is left in the buffer cannot be written either; Python would try it, and fail, once more."""
+    """Discard the rest of the buffer, which Python would otherwise try to write again at exit."""
     if isinstance(sys.stdout, TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from mien.annotate.record import Counts
 
 EVERY = 0.2
-"""Seconds between the frames of a film that are looked at."""
+"""Default seconds between the analysed frames of a film."""
 
 
 class Engine(StrEnum):
-    """Who does the work."""
+    """Where the work is done."""
 
     local = "local"
     ray = "ray"
 
 
 def seconds(text: str) -> float:
-    """A time as people write it.
+    """Parse a time in seconds.
 
     >>> seconds("0.2s"), seconds("40 ms"), seconds("1")
     (0.2, 0.04, 1.0)
     """
     found = re.fullmatch(r"([0-9]+|[0-9]*\.[0-9]+) *(s|ms|)", text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no time; write 0.2s or 200ms, or 0 for every frame.")
+        raise typer.BadParameter(f"{text!r} is not a time; write 0.2s or 200ms, or 0 for every frame.")
     return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
 def time_limit_of(text: str) -> float:
-    """A time that is one.
+    """Parse a time in seconds above 0.
 
     >>> time_limit_of("2s")
     2.0
     """
     if not (found := seconds(text)):
-        raise typer.BadParameter("nothing can be done in no time; write 120s.")
+        raise typer.BadParameter("the time must be above 0; write 120s.")
     return found
 
 
@@ -94,8 +94,7 @@ def annotate(
         typer.Option(
             metavar="TIME",
             parser=seconds,
-            help="For films: the time between two frames that are looked at, such as 0.2s; 0 for every "
-            "frame.",
+            help="For films: the time between two analysed frames, such as 0.2s; 0 for every frame.",
             show_default="0.2s",
         ),
     ] = None,
@@ -112,8 +111,8 @@ def annotate(
         typer.Option(
             metavar="TIME",
             parser=time_limit_of,
-            help="That a photo may take, or a film to its next frame, such as 30s. What takes longer gets an "
-            "error in its row, and the rest goes on.",
+            help="Time that a photo, or the next frame of a film, may take, such as 30s. A photo or film "
+            "that takes longer gets an error in its row, and the run continues.",
             show_default="120s",
         ),
     ] = None,
@@ -148,7 +147,7 @@ def annotate(
         return
     if every is not None or save is not None:
         hint = "--every" if save is None else "--save"
-        raise typer.BadParameter("this is of films, and there is none among the sources.", param_hint=hint)
+        raise typer.BadParameter("this is for films, and the sources contain none.", param_hint=hint)
     summary = run.annotate(
         sources,
         output,
@@ -199,7 +198,7 @@ def _annotate_films(
 
 
 def _conclude(failures: Sequence[tuple[str, str]], counts: "Counts", sentences: Iterable[str]) -> None:
-    """Name what failed, print the summary, and end the command with the status that says so."""
+    """Name the failures, print the summary, and exit with status 1 if there are failures."""
     for _, error in failures:
         typer.echo(f"mien: {printable(error)}", err=True)
     if (more := counts.failed - len(failures)) > 0:

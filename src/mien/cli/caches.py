@@ -1,4 +1,4 @@
-"""Caches of others, kept out of the user's home."""
+"""Caches of other libraries, kept out of the user's home directory."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def temporary_caches() -> Iterator[None]:
-    """Have Matplotlib keep its list of fonts in a folder that goes with the command."""
+    """Make Matplotlib keep its font cache in a folder that is deleted when the command ends."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="mien-") as folder:

@@ -59,4 +59,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text in UTF-8; save it as such.") from None
+        raise DataError(f"{path} is not text in UTF-8; save it in that encoding.") from None

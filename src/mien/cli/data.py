@@ -26,7 +26,7 @@ def show_help(context: typer.Context) -> None:
 
 
 NAMED = 10
-"""Number of pictures that are named; the rest are counted."""
+"""Number of pictures that a message names; the rest are counted."""
 
 Faces = Annotated[Path, typer.Argument(metavar="MANIFEST|DIR", help="A manifest, or a data set's folder.")]
 Manifest = Annotated[Path, typer.Option(help="The manifest to write (CSV).")]
@@ -292,7 +292,7 @@ def _name_far_shares(table: "pd.DataFrame", asked: Mapping[str, float]) -> None:
 
 
 def _name(what: str, pictures: Mapping[str, str] | tuple[str, ...]) -> None:
-    """Print to stderr how many pictures something is true of, and the first of them."""
+    """Print to stderr the number of such pictures, and the names of the first ones."""
     if pictures:
         typer.echo(f"{len(pictures):,} {what}:", err=True)
     for path in islice(pictures, NAMED):

@@ -71,8 +71,8 @@ def evaluate(
         typer.Option(
             metavar="CSV",
             help="Table of pictures, as 'mien evaluate-detector' reads it: paste the faces, which are crops, "
-            "into those without a face, search for them there, and measure the age errors by size and share "
-            "of the frame instead.",
+            "into those without a face, detect them there, and measure the age errors by size and share of "
+            "the frame instead.",
         ),
     ] = None,
     side: Sides = None,
@@ -112,7 +112,7 @@ def evaluate(
             "--paste-into takes one manifest, without --predictions, --worst and --recalibrate."
         )
     if paste_into is not None and (faces == Faces.detect or any(map(_is_stored, models))):
-        raise typer.BadParameter("--paste-into pastes aligned faces, for models to look at.")
+        raise typer.BadParameter("--paste-into needs aligned faces and models, not stored predictions.")
 
     def run(manifest: Path, source: "Path | Predictor", report: Path | None) -> "Evaluation":
         from mien.evaluation import evaluate as run_one
@@ -189,7 +189,7 @@ def _is_stored(model: Path | None) -> bool:
 
 
 def _model_file(model: Path | None, manifests: Sequence[Path], folder: Path) -> Path | None:
-    """A model file as it is; of a checkpoint, a file that the manifests' validation rows calibrate."""
+    """A model file as it is; for a checkpoint, an export calibrated on the manifests' validation rows."""
     if model is None or model.suffix != ".ckpt":
         return model
     from mien.training.export import export
@@ -230,7 +230,7 @@ def _warn_of_photos(evaluations: Sequence["Evaluation"], predictor: "Predictor")
         if evaluation.faces == "aligned" and look_like_photos(crops, predictor.detector):
             typer.echo(
                 f"mien: the pictures of {evaluation.manifest} do not look like crops of faces, but were "
-                "judged as such; give --faces detect.",
+                "evaluated as such; give --faces detect.",
                 err=True,
             )
 
@@ -242,7 +242,7 @@ def _compare(
     run: Callable[[Path, "Path | Predictor", Path | None], "Evaluation"],
     report: Path | None,
 ) -> list["Evaluation"]:
-    """Evaluate each model on each manifest; print a table for each manifest, a column for each model."""
+    """Evaluate each model on each manifest; print one table per manifest, with one column per model."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

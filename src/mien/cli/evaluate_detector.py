@@ -24,7 +24,7 @@ def evaluate_detector(
         list[Path],
         typer.Argument(
             metavar="CSV",
-            help="Tables of labelled faces: image, x1, y1, x2, y2 in pixels, and optionally the points. A "
+            help="Tables of labelled faces: image, x1, y1, x2, y2 in pixels, and optionally the landmarks. A "
             "row with an empty box is a picture without a face; so is every row of a table that has "
             "only image.",
         ),
@@ -41,7 +41,7 @@ def evaluate_detector(
         typer.Option(
             min=32,
             metavar="PX",
-            help="Pixels on the longer side of the pictures as the detectors see them.",
+            help="Longer side in pixels to which the detectors resize the pictures.",
             show_default="each detector's own",
         ),
     ] = None,
@@ -86,7 +86,7 @@ def evaluate_detector(
 
     Prints a Markdown table: the recall of faces at least 32 px high (at an overlap of 0.35) and by height;
     the precision; the average precision at an overlap of 0.5; boxes in pictures without a face; the mean
-    error of the points as a share of the distance between the eyes; CPU milliseconds per picture on one
+    error of the landmarks as a share of the distance between the eyes; CPU milliseconds per picture on one
     thread.
     """
     from mien.evaluation.detection import evaluate_detectors, read_boxes
@@ -134,7 +134,7 @@ def evaluate_detector(
 
 
 def _one_face(table: "pd.DataFrame", detectors: "Mapping[str, Detector]", report: Path | None) -> None:
-    """Print how often one face is found once, with photos turned as ``mien predict`` turns them."""
+    """Print the share of pictures with exactly one box; rotation is recognised as in ``mien predict``."""
     from mien.evaluation.detection_single import count_in_pictures
     from mien.evaluation.detection_single_report import pictures_table, write_single_report
 

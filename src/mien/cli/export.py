@@ -15,7 +15,7 @@ def export(
         list[Path] | None,
         typer.Argument(
             help="A .ckpt file of a run, or an .onnx model file to calibrate again, to quantize or to make "
-            "plain; or two of either, the second of which then sees the mirror image.",
+            "plain; or two of either as an ensemble, whose second net gets the mirror image.",
             show_default="with --plain, the included model",
         ),
     ] = None,
@@ -98,7 +98,7 @@ def export(
             f"largest difference from the checkpoint: {years:.1e} years, {probability:.1e} in probability"
         )
     if report.drift is not None:
-        typer.echo(f"change by eight bits: {report.drift}")
+        typer.echo(f"change by quantization: {report.drift}")
     for metric, value in report.metrics.items():
         typer.echo(f"{metric}: {value:g}")
     for sentence in report.warnings:

@@ -1,4 +1,4 @@
-"""Faces laid into pictures: options and work that ``mien evaluate`` and ``mien evaluate-detector`` share."""
+"""Faces pasted into pictures: options and code shared by ``mien evaluate`` and ``mien evaluate-detector``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,21 +51,22 @@ def lay_faces(
     angles: Sequence[float] = (0.0,),
     report: Path | None,
 ) -> None:
-    """Lay faces into pictures, search for them, and print tables of what was found.
+    """Paste faces into pictures, detect them there, and print tables of the results.
 
     Args:
-        manifest: Of the faces.
-        pictures: As :func:`~mien.evaluation.detection.read_boxes` reads them; those without a face are taken.
-        looks: For each model the detectors to judge it with, by the names of their rows.
+        manifest: Manifest of the faces.
+        pictures: A table from :func:`~mien.evaluation.detection.read_boxes`; those without a face are used.
+        looks: For each model, the detectors to use with it, by the names of their rows in the tables.
         split: Only faces of this split.
-        limit: Number of faces.
-        sides: Of the pictures in pixels.
-        shares: Sides of the faces as shares of the pictures'.
-        angles: By which the pictures are turned, counter-clockwise, in degrees.
-        report: Folder for the tables as files.
+        limit: Maximum number of faces.
+        sides: Sides of the pictures in pixels; None or empty for the defaults.
+        shares: Sides of the faces as shares of the pictures' sides; None or empty for the defaults.
+        angles: Counter-clockwise angles in degrees by which the pictures are rotated.
+        report: Folder for the tables as files; None for no files.
 
     Raises:
-        DataError: If the manifest cannot be used, a table not be written, or there is no face or no picture.
+        DataError: If the manifest cannot be used, a table cannot be written, or there is no face or no
+            picture.
         ImageError: If a picture cannot be read.
     """
     from mien.data.manifest import need_crops

@@ -13,7 +13,7 @@ import typer
 from mien.request import DEFAULT_DETECTOR, HELP, Request
 
 NAMES = {"thresholds": "threshold"}
-"""Flags that are not called as the field of a request is: one that is repeated names one value."""
+"""Flags whose name differs from the request's field: a repeatable flag has a singular name."""
 
 SHOWN = {
     "coverage": "0.9",
@@ -21,7 +21,7 @@ SHOWN = {
     "detector": DEFAULT_DETECTOR,
     "longest_side": "640; dlib: 1280",
 }
-"""What the help shows as the default of a field that leaves it to the predictor."""
+"""Defaults that the help shows for fields whose default is None."""
 
 METAVARS = {
     "coverage": "SHARE",
@@ -38,14 +38,14 @@ DETECTOR_HELP = (
 
 
 class Faces(StrEnum):
-    """Where the faces are."""
+    """How faces are found: by a detector, or as aligned crops."""
 
     detect = "detect"
     aligned = "aligned"
 
 
 class Device(StrEnum):
-    """What a model runs on."""
+    """The device that a model runs on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -76,15 +76,15 @@ ModelFile = Annotated[
 
 
 def tell_device(asked: Device, taken: str) -> None:
-    """Say what ``auto`` took."""
+    """Print the device that ``auto`` chose."""
     if asked == Device.auto:
         typer.echo(f"mien: the model runs on {taken}.", err=True)
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one flag for each field of :class:`~mien.Request`; it gets them as ``request``.
+    """Give a command one flag for each field of :class:`~mien.Request`, and their values as ``request``.
 
-    The command's own options keep their places; the flags come after them.
+    The flags come after the command's own options, whose order is kept.
     """
     hints = get_type_hints(Request)
     names = {NAMES.get(field.name, field.name): field.name for field in fields(Request)}
@@ -126,7 +126,7 @@ def _flag(flag: str, name: str, hint: Any) -> inspect.Parameter:
 
 
 def _kind(hint: Any) -> Any:
-    """The type that typer reads for a field's."""
+    """The type that typer needs for the type of a field."""
     if get_origin(hint) is Literal:
         return StrEnum("Choice", {choice: choice for choice in get_args(hint)})
     return list[int] | None if get_origin(hint) is Sequence else hint

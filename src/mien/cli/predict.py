@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from mien.remote import RemotePredictor
 
 MANY = 8
-"""From this many photos on, a progress bar is worth showing."""
+"""Least number of photos for which a progress bar is shown."""
 
 PERSON = ("age", "gender")
-"""What is said of a person in several photos: no place in one of them, and no flag of one."""
+"""Keys of the JSON for one person in several photos; boxes and flags belong to single photos."""
 
 LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 """Photos with these endings are saved as PNG, all others as JPEG."""
 
 
 class PhotoCommand(TyperCommand):
-    """A command whose arguments are photos, which may be named like options."""
+    """A command whose arguments are photos, whose names may look like options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Tell how to name a photo that begins with a dash."""
+        """Explain how to give a photo whose name begins with a dash."""
         options = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for arg in args[: args.index("--")] if "--" in args else args:
             if arg.startswith("-") and arg not in options and os.path.isfile(arg):
@@ -109,12 +109,12 @@ def predict(
     targets = _targets(photos, save)
     failed = False
     looks: list[tuple[str, Estimate]] = []
-    # No bar for a few photos, or where the results themselves scroll past in the same terminal.
+    # No bar for a few photos, or if the results appear in the same terminal.
     wanted = len(photos) >= MANY and not sys.stdout.isatty()
     asked = replace(request, distribution=request.distribution or same_person)
     ask = partial(predictor.predict_many, request=asked)
     try:
-        ask([])  # refuses what the model does not know before any photo is read
+        ask([])  # refuses values that the model does not support before any photo is read
     except ValueError as refusal:
         raise typer.BadParameter(f"{refusal}.") from None
     answers: Iterator[tuple[PhotoResult, Photo | None]] = (
@@ -168,7 +168,7 @@ def _headers(given: list[str]) -> dict[str, str]:
 
 
 def describe(result: "PhotoResult") -> Iterator[str]:
-    """A photo's result in words, a line for each face."""
+    """A photo's result in words, one line per face."""
     name, count = printable(result.photo), len(result.faces)
     if not count:
         yield f"{name}: no face found"
@@ -177,7 +177,7 @@ def describe(result: "PhotoResult") -> Iterator[str]:
 
 
 def json_line(result: "PhotoResult") -> bytes:
-    r"""A photo's result as one line of JSON in UTF-8; bytes of a name that are no text become ``\\udce9``."""
+    r"""A photo's result as one line of JSON in UTF-8; invalid bytes of a name become, e.g., ``\\udce9``."""
     answer = {
         key: _text(value) if isinstance(value, str) else value for key, value in result.to_json().items()
     }
@@ -189,7 +189,7 @@ def _text(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without what would upset a terminal: control characters, and bytes that are no text."""
+    """A text that is safe for a terminal: control characters and invalid bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -219,7 +219,7 @@ def _without_distributions(result: "PhotoResult") -> "PhotoResult":
 
 
 def _print_person(looks: list[tuple[str, Estimate]], as_json: bool, distribution: bool) -> bool:
-    """Print what several looks at one person say together; return whether there is a look."""
+    """Print the combined estimate of one person from several looks; return whether there is a look."""
     from mien.fusion import fuse
 
     if not looks:
@@ -238,7 +238,7 @@ def _print_person(looks: list[tuple[str, Estimate]], as_json: bool, distribution
 
 
 def _expanded(photos: list[str]) -> list[str]:
-    """The photos that patterns stand for, where the shell has not expanded them."""
+    """Expand patterns that the shell has not expanded."""
     expanded: list[str] = []
     for photo in photos:
         pattern = any(sign in photo for sign in "*?[") and not os.path.lexists(photo)
@@ -268,7 +268,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
-    """A file to write for each photo: none twice, and none that is itself one of the photos."""
+    """The file to write for each photo; all are different, and none is itself one of the photos."""
     if folder is None:
         return [None] * len(photos)
     taken = {Path(photo).resolve() for photo in photos}
@@ -288,9 +288,10 @@ def _targets(photos: list[str], folder: Path | None) -> list[Path | None]:
 def _kept(
     ask: "Callable[[list[Any]], Iterator[PhotoResult]]", sources: list["str | EncodedPhoto"]
 ) -> "Iterator[tuple[PhotoResult, Photo | None]]":
-    """Results with their photos, which are read once and one at a time: a pipe has no second time.
+    """Results with their photos, which are read only once, one at a time: a pipe cannot be read again.
 
-    A photo is decoded whole for its drawing, and for its answer as without one, which may be reduced.
+    A photo is decoded at full size for its drawing. For its estimates it is decoded again, perhaps reduced,
+    so that they are the same as without a drawing.
     """
     from mien.photo_result import PhotoResult
     from mien.pipeline.images import EncodedPhoto, name_of, read_file, read_photo
@@ -308,7 +309,7 @@ def _kept(
 
 
 def _draw(photo: "Photo", result: "PhotoResult", target: Path) -> str | None:
-    """Write a photo with its faces marked; return the sentence that says why it could not be."""
+    """Write a photo with its faces marked; return an error message if that fails."""
     from mien.draw import draw_estimates, save_drawing
 
     try:

@@ -49,7 +49,7 @@ def serve(**given: Any) -> None:
 
 
 def _leave() -> None:
-    """End the process even if a thread is stuck in a photo, which the interpreter would wait for."""
+    """End the process even if a thread is stuck in a photo: the interpreter would wait for it."""
     from mien.web.service import THREADS
 
     threads = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]

@@ -15,7 +15,7 @@ def train_detector(
         list[Path],
         typer.Argument(
             metavar="DIR...",
-            help="Folders with boxes.csv (image, x1, y1, x2, y2), no-face.csv (image) and perhaps "
+            help="Folders with boxes.csv (image, x1, y1, x2, y2), no-face.csv (image) and optionally "
             "unlabelled.csv (image), and the pictures they name.",
             file_okay=False,
         ),
@@ -85,7 +85,7 @@ def train_detector(
 
 
 def _detector_file(weights: Path | None, folder: Path) -> Path | None:
-    """The file of a detector, or what a checkpoint would be exported to."""
+    """A detector file as it is; for a checkpoint, its export."""
     if weights is None or weights.suffix != ".ckpt":
         return weights
     from mien.training.detection.export import export_detector as run
@@ -166,4 +166,4 @@ def export_detector(
             f"{report.pixel_difference:.2g} pixels"
         )
     if report.drift is not None:
-        typer.echo(f"change by eight bits: {report.drift}")
+        typer.echo(f"change by quantization: {report.drift}")

@@ -1,1 +1,1 @@
-"""The way from a photo to its estimates, stage by stage: images, detect, align, model, intervals."""
+"""The stages from a photo to its estimates: images, detect, align, model, intervals."""

@@ -1,7 +1,7 @@
-"""From a face to its chip: the one crop that training and prediction share.
+"""Face alignment: cut the chip of a face, in the same way for training and prediction.
 
-A transform here is a 2×3 matrix that maps pixels of the photo to fractions of the chip's side. Pixel centres
-lie at half-integers, so a chip of side n shows the photo between transformed coordinates 0 and 1 exactly.
+A transform is a 2×3 matrix that maps pixels of the photo to fractions of the chip's side. Pixel centres lie
+at half-integers, so a chip shows exactly the part of the photo whose transformed coordinates lie in [0, 1].
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ class ChipGeometry:
     """Where a face lies in its chip, as fractions of the (square) chip's side.
 
     The canonical geometry is that of the aligned UTKFace images, which are dlib face chips. ``box`` is where
-    dlib's HOG detector puts its box on such a chip; ``landmarks`` are medians over 400 of them of the points
-    that YuNet gives (left eye, right eye, nose tip, left and right mouth corner, left as seen in the photo).
+    dlib's HOG detector puts its box on such a chip. ``landmarks`` are the medians of YuNet's landmarks on 400
+    chips: left eye, right eye, nose tip, left and right mouth corner, where left is the photo's left.
 
     Attributes:
         box: ``(left, top, width, height)``.
@@ -47,15 +47,15 @@ class ChipGeometry:
 CANONICAL_GEOMETRY = ChipGeometry()
 
 PADDED_LANDMARKS = ((0.3125, 0.2993), (0.6700, 0.3040), (0.4795, 0.5090), (0.3330, 0.6625), (0.6340, 0.6650))
-"""Medians of YuNet's points on FairFace (padding 0.25) and All-Age-Faces pictures; fractions of the side."""
+"""Medians of YuNet's landmarks on FairFace (padding 0.25) and All-Age-Faces, as fractions of the side."""
 
 
 def transform_from_landmarks(landmarks: npt.ArrayLike, geometry: ChipGeometry) -> Transform:
-    """Least-squares similarity from five points to the geometry's (Umeyama, PAMI 1991, without reflection).
+    """Least-squares similarity from five landmarks to the geometry's (Umeyama, PAMI 1991, no reflection).
 
     Args:
         landmarks: (5, 2) points in pixels, ordered as in :class:`~mien.results.Face`.
-        geometry: Where they belong in the chip.
+        geometry: Positions of the landmarks in the chip.
 
     Raises:
         ValueError: If all points coincide.
@@ -73,12 +73,12 @@ def transform_from_landmarks(landmarks: npt.ArrayLike, geometry: ChipGeometry) -
 
 
 def transform_from_box(box: Box, geometry: ChipGeometry, quarter_turns: int = 0) -> Transform:
-    """Scale, shift and turn that lay a detector's box, made square about its centre, on the geometry's box.
+    """Similarity from a detector's box, made square about its centre, to the geometry's box.
 
     Args:
         box: In pixels of the photo.
-        geometry: Where it belongs in the chip.
-        quarter_turns: Counter-clockwise, of the photo, to make the face upright.
+        geometry: Position of the box in the chip.
+        quarter_turns: Counter-clockwise quarter turns of the photo that make the face upright.
     """
     left, top, width, height = geometry.box
     side = (box.width + box.height) / 2
@@ -89,18 +89,18 @@ def transform_from_box(box: Box, geometry: ChipGeometry, quarter_turns: int = 0)
 
 
 def transform_of_face(face: Face, geometry: ChipGeometry) -> Transform:
-    """By its landmarks where it has them, by its box where not."""
+    """Transform of a detected face, from its landmarks or, without landmarks, from its box."""
     if face.landmarks is not None:
         return transform_from_landmarks(face.landmarks, geometry)
     return transform_from_box(face.box, geometry, face.quarter_turns)
 
 
 def transform_of_crop(width: int, height: int, framing: str = "utkface") -> Transform:
-    """For a picture that is itself a face crop.
+    """Transform of a picture that is itself a face crop.
 
     Args:
-        width: Its width in pixels.
-        height: Its height; where they differ, the chip is the central square.
+        width: Width of the picture in pixels.
+        height: Height in pixels. If it differs from the width, the chip is cut from the central square.
         framing: ``utkface`` (the canonical geometry) or ``padded`` (FairFace with padding 0.25).
     """
     side = min(width, height)
@@ -111,11 +111,11 @@ def transform_of_crop(width: int, height: int, framing: str = "utkface") -> Tran
 
 
 def extract_chip(photo: Photo, transform: Transform, size: int) -> Photo:
-    """Cut a chip out of a photo; what lies beyond the photo repeats its edge.
+    """Cut a chip out of a photo; beyond the photo, its edge pixels are repeated.
 
     Args:
         photo: (height, width, 3) upright RGB.
-        transform: Photo pixels to chip fractions.
+        transform: From pixels of the photo to fractions of the chip's side.
         size: Side of the chip in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The names of what a model can run on; light, so that the command line can show them."""
+"""Names of the devices that a model can run on; imports nothing heavy, so the command line can list them."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What an ONNX graph can be run on: the processor, or what one of ONNX Runtime's providers drives."""
+"""Devices that can run an ONNX graph: the CPU, and the accelerators of ONNX Runtime's execution providers."""
 
 import contextlib
 import io
@@ -23,25 +23,25 @@ REFUSALS = (
     runtime.NotImplemented,
     runtime.RuntimeException,
 )
-"""What ONNX Runtime raises where it cannot run a graph or load a library."""
+"""Exceptions that ONNX Runtime raises if it cannot run a graph or load a library."""
 
 CPU = "CPUExecutionProvider"
 
 _FATAL, _WARNING = 4, 2
-"""Levels of ONNX Runtime's log; the second is its default."""
+"""Severity levels of ONNX Runtime's log; the second is its default."""
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One of ONNX Runtime's providers.
+    """One of ONNX Runtime's execution providers.
 
     Attributes:
-        device: What mien calls it.
-        provider: What ONNX Runtime calls it.
-        package: Distribution that brings it; it takes the place of onnxruntime where it is not a plug-in.
-        cure: How to get it.
-        options: Of the provider, if it is built in.
-        plugin: Module of a package that adds it to onnxruntime.
+        device: Its name in mien.
+        provider: Its name in ONNX Runtime.
+        package: Distribution that contains it. Unless it is a plug-in, the package replaces onnxruntime.
+        cure: What it needs and how to get it, for the error message.
+        options: Options of the provider, used if it is built in.
+        plugin: Module of a package that adds the provider to onnxruntime.
         concurrent: Whether several threads may run one session.
     """
 
@@ -54,22 +54,22 @@ class Accelerator:
     concurrent: bool = True
 
     def present(self) -> bool:
-        """Whether this ONNX Runtime has it; it may still find no hardware or libraries."""
+        """Whether this ONNX Runtime has the provider; its hardware or libraries may still be missing."""
         return self._built_in() or bool(self._hardware())
 
     def add_to(self, options: Any) -> list[Any]:
-        """Prepare a session's options; return the providers to name to it beside them."""
+        """Prepare a session's options; return the providers to pass to the session with them."""
         if self.device == "cuda":
             _load_cuda()
         if not self.concurrent:
-            options.enable_mem_pattern = False  # which DirectML asks for
+            options.enable_mem_pattern = False  # required by DirectML
         if self._built_in():
             return [(self.provider, self.options), CPU]
         options.add_provider_for_devices(self._hardware()[:1], {})
         return []
 
     def missing(self) -> DeviceError:
-        """What to say where it is asked for and cannot be used."""
+        """The error to raise if this device is requested but cannot be used."""
         there = _runtimes()
         if not self._built_in() and "onnxruntime" in there and self.package in there[1:]:
             return DeviceError(
@@ -82,7 +82,7 @@ class Accelerator:
         return self.provider in onnxruntime.get_available_providers()
 
     def _hardware(self) -> list[Any]:
-        """What a plug-in drives, the processor first: there answers are closest to mien's own."""
+        """Devices of the plug-in, the CPU first: its results are closest to those of the CPU provider."""
         if not hasattr(onnxruntime, "get_ep_devices"):  # before 1.23
             return []
         if self.plugin:
@@ -98,7 +98,7 @@ ACCELERATORS = (
         "onnxruntime-gpu",
         "it needs an NVIDIA GPU, its driver, and in place of onnxruntime another build: 'pip uninstall -y "
         "onnxruntime', then 'pip install onnxruntime-gpu[cuda,cudnn]'",
-        # Whole float32, as the processor computes, and no trial of every algorithm for each size of photo.
+        # Full float32 precision, as on the CPU, and no search over all algorithms for each size of photo.
         {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
     ),
     Accelerator(
@@ -119,14 +119,14 @@ ACCELERATORS = (
         plugin="onnxruntime_ep_openvino",
     ),
 )
-"""In the order in which ``auto`` tries them."""
+"""All accelerators, in the order in which ``auto`` tries them."""
 
 
 def accelerators(device: str) -> list[Accelerator]:
-    """Those to try for a device: none for the processor, all that are present for ``auto``.
+    """Accelerators to try for a device: none for ``cpu``, all that are present for ``auto``.
 
     Raises:
-        DeviceError: If the device is not one, or is missing.
+        DeviceError: If the device is unknown or missing.
     """
     if device == "cpu":
         return []
@@ -142,14 +142,14 @@ def accelerators(device: str) -> list[Accelerator]:
 
 
 def device_of(session: Any) -> Device:
-    """What a session runs on."""
+    """The device that a session runs on."""
     first = session.get_providers()[0]
     return next((one.device for one in ACCELERATORS if one.provider == first), "cpu")
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep ONNX Runtime from printing, to either stream, why a device cannot be used: an error says so."""
+    """Silence ONNX Runtime on stdout and stderr while it tries a device: mien raises its own error."""
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -159,7 +159,7 @@ def quietly() -> Iterator[None]:
 
 
 def _runtimes() -> list[str]:
-    """The distributions of ONNX Runtime that are installed; more than one overwrite each other's files."""
+    """The installed distributions of ONNX Runtime; several of them overwrite each other's files."""
     names = ["onnxruntime", *(accelerator.package for accelerator in ACCELERATORS)]
     return [name for name in dict.fromkeys(names) if _installed(name)]
 
@@ -172,16 +172,16 @@ def _installed(distribution: str) -> bool:
     return True
 
 
-@cache  # it can be registered once
+@cache  # a provider can be registered only once
 def _register(provider: str, plugin: str) -> None:
     if util.find_spec(plugin) is None:
         return
-    with contextlib.suppress(*REFUSALS):  # where its libraries do not fit this system, it has no devices
+    with contextlib.suppress(*REFUSALS):  # with libraries that do not fit the system, it has no devices
         onnxruntime.register_execution_provider_library(provider, import_module(plugin).get_library_path())
 
 
 @cache
 def _load_cuda() -> None:
-    """Find the libraries that NVIDIA's packages hold, which the system does not know of."""
+    """Load the libraries in NVIDIA's Python packages, which are not on the system's search path."""
     if hasattr(onnxruntime, "preload_dlls"):  # from 1.21
         onnxruntime.preload_dlls()

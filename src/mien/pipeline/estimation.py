@@ -1,4 +1,4 @@
-"""From a model's raw answers to estimates, for prediction and evaluation alike."""
+"""Turn a model's raw outputs into estimates, in the same way for prediction and evaluation."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 COVERAGE = 0.9
-"""Of the age intervals where none is asked for."""
+"""Default coverage of the age intervals."""
 
 
 def complete(request: Request, metadata: "ModelMetadata") -> Request:
-    """Fill in what the model has its own values for, and refuse what it does not know.
+    """Fill in the defaults of a request, and refuse values that the model does not support.
 
     Args:
-        request: As it was asked.
-        metadata: The model's.
+        request: The request as given.
+        metadata: Metadata of the model.
 
     Returns:
         The same request with a coverage and a gender threshold.
 
     Raises:
-        ValueError: If the model is not calibrated for the coverage, or knows no such threshold.
+        ValueError: If the model is not calibrated for the coverage, or a threshold lies outside its ages.
     """
     coverage = COVERAGE if request.coverage is None else request.coverage
     check_coverage(coverage, metadata.interval)
@@ -52,17 +52,17 @@ def estimate_faces(
     """Estimates of n faces.
 
     Args:
-        metadata: Of the model that answered.
-        age_probabilities: (n, k), as :meth:`mien.pipeline.model.Model.run` gives them.
+        metadata: Metadata of the model.
+        age_probabilities: (n, k), as returned by :meth:`mien.pipeline.model.Model.run`.
         p_female: (n,), likewise.
-        request: What is asked of each face; see :func:`complete` for what is not given, and for errors.
+        request: What to estimate; see :func:`complete` for defaults and errors.
     """
     asked = complete(request, metadata)
     assert asked.coverage is not None and asked.gender_threshold is not None
     age_min = metadata.age_min
     years = median_age(age_probabilities, age_min=age_min)
     low, high = age_interval(age_probabilities, metadata.interval, asked.coverage, age_min=age_min)
-    # Tails summed from the far end grow with every age, so that a lower threshold is never less likely.
+    # Cumulative sums from the oldest age are monotone, so a lower threshold is never less likely.
     tails = np.clip(np.cumsum(age_probabilities[:, ::-1], axis=1)[:, ::-1], 0, 1)
     likely = calibrated_p_female(p_female, metadata.gender)
     return [
@@ -82,13 +82,13 @@ def estimate_faces(
 
 
 def log_odds(probability: npt.ArrayLike) -> Floats:
-    """Natural logarithm of the odds; probabilities of 0 and 1 count as nearly so."""
+    """Natural logarithm of the odds; probabilities are first clipped to [1e-7, 1 - 1e-7]."""
     p = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
     return np.asarray(np.log(p / (1 - p)), np.float64)
 
 
 def calibrated_p_female(p_female: Floats, calibration: "GenderCalibration") -> Floats:
-    """Platt-scaled probabilities (n,) from the graph's (n,)."""
+    """Platt-scaled probabilities (n,) of the graph's outputs (n,)."""
     if (calibration.slope, calibration.intercept) == (1.0, 0.0):
         return p_female
     return np.asarray(

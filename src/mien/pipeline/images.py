@@ -1,4 +1,4 @@
-"""Photos in, upright RGB out: the one decoder of mien."""
+"""Decode photos to upright RGB; all of mien uses this decoder."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ MAX_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class EncodedPhoto:
-    """The bytes of a picture file under a name to report it by: an upload, or standard input."""
+    """The bytes of a picture file (an upload, standard input) with a name for results and errors."""
 
     name: str
     data: bytes
@@ -37,12 +37,12 @@ class Photo:
     """A decoded photo.
 
     Attributes:
-        name: The path as given, or ``"<bytes>"``, ``"<image>"`` for data without one.
+        name: The path as given, or ``"<bytes>"``, ``"<image>"`` or ``"<file>"`` for data without one.
         pixels: (height, width, 3) upright RGB.
-        intact: Of a damaged photo, the part that could be read, as (x1, y1, x2, y2) in pixels of the whole
-            photo; None where all of it could.
-        reduction: How many times fewer pixels there are, each way, than the whole photo has.
-        size: Width and height of the whole photo in pixels; None for those of ``pixels``.
+        intact: The part of a damaged photo that could be read, as (x1, y1, x2, y2) in pixels of the whole
+            photo; None if all of it could be read.
+        reduction: Factor by which ``pixels`` has less width and height than the whole photo.
+        size: Width and height of the whole photo in pixels; None if they are those of ``pixels``.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Photo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenPhoto:
-    """A photo of which no more than the header was read yet.
+    """A photo of which only the header has been read.
 
     Attributes:
-        name: As of :class:`Photo`.
-        size: Its two sides in pixels; which of them is the width is known when it is read.
+        name: As in :class:`Photo`.
+        size: Its two sides in pixels. Which of them is the width is known only after reading.
     """
 
     name: str
@@ -76,19 +76,21 @@ class OpenPhoto:
     _source: Photo | Picture
 
     def reduction(self, most: float) -> int:
-        """How many times smaller it can be read, each way: the greatest that is at most ``most``.
+        """The greatest available reduction of both sides that is at most ``most``.
 
-        It is greater where the whole photo has more pixels than the limit.
+        It is greater than ``most`` if only then the pixels are within the limit.
         """
         return self._source.reduction if isinstance(self._source, Photo) else self._source.reduction(most)
 
     @contextmanager
     def reading(self, reduction: int = 1, *, damaged: bool = False) -> Iterator[Photo]:
-        """Read it and count it among those in work for the length of the block; see :func:`reading`.
+        """Read the photo, and count it in the memory budget for the length of the block.
+
+        See :func:`reading`; the errors are those of :func:`read_photo`.
 
         Args:
-            reduction: How many times smaller; one that :meth:`reduction` gave, or 1.
-            damaged: As of :func:`read_photo`.
+            reduction: A result of :meth:`reduction`, or 1.
+            damaged: As in :func:`read_photo`.
         """
         if isinstance(self._source, Photo):
             yield self._source
@@ -99,10 +101,10 @@ class OpenPhoto:
 
 
 class BinaryFile(Protocol):
-    """An open file, or whatever else gives bytes."""
+    """An open file in binary mode, or another object with such a ``read`` method."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """At most so many bytes."""
+        """Read at most this many bytes."""
         ...
 
 
@@ -118,10 +120,10 @@ PhotoSource: TypeAlias = (
     | npt.NDArray[np.uint8]
     | Photo
 )
-"""Whatever :func:`read_photo` takes."""
+"""Everything that :func:`read_photo` accepts."""
 
 ImageFormat = Literal["RGB", "BGR"]
-"""Order of an array's colours; OpenCV's is BGR."""
+"""Channel order of an array; OpenCV uses BGR."""
 
 
 def read_photo(
@@ -131,24 +133,24 @@ def read_photo(
     damaged: bool = False,
     image_format: ImageFormat = "RGB",
 ) -> Photo:
-    """Decode a photo, turn it upright and bring it to 8-bit sRGB.
+    """Decode a photo, turn it upright and convert it to 8-bit sRGB.
 
-    Files may be JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF (its largest page), HEIC, AVIF or JPEG
-    2000. Colour profiles and high dynamic range are brought to sRGB, 16-bit greys are scaled to 8 bits,
-    transparent parts show white. Waits while other threads read as much as the memory budget allows.
+    Files may be JPEG, PNG, WebP, GIF (first frame), BMP, TIFF (largest full page), HEIC, AVIF or JPEG 2000.
+    Colour profiles and high dynamic range are converted to sRGB, 16-bit greys are scaled to 8 bits, and
+    transparent parts become white. Waits while photos of other threads fill the memory budget.
 
     Args:
         source: A path, the bytes of a file (with a name: :class:`EncodedPhoto`), an open file in binary mode,
-            a Pillow image, or a uint8 array, (height, width, 3) RGB, (height, width, 4) RGBA, or (height,
-            width) grey, taken as upright.
-        max_pixels: Files and Pillow images with more are refused; at most :data:`MAX_PIXELS`.
-        damaged: Whether to give what can be read of a file that is cut short; see :attr:`Photo.intact`.
-        image_format: Order of an array's colours: ``RGB``, or ``BGR`` as OpenCV reads them.
+            a Pillow image, or an upright uint8 array: (height, width, 3) RGB, (height, width, 4) RGBA, or
+            (height, width) grey.
+        max_pixels: Files and Pillow images with more pixels are refused; :data:`MAX_PIXELS` is the maximum.
+        damaged: Whether to return the readable part of a truncated file; see :attr:`Photo.intact`.
+        image_format: Channel order of an array: ``RGB``, or ``BGR`` as in OpenCV.
 
     Raises:
-        ImageError: If it cannot be read, is damaged, or is no picture.
-        PhotoTooLargeError: If it is too large.
-        ValueError: If ``image_format`` is neither.
+        ImageError: If the photo cannot be read, is damaged, or is not a picture.
+        PhotoTooLargeError: If it has too many pixels or bytes, or does not fit into memory.
+        ValueError: If ``image_format`` is neither ``RGB`` nor ``BGR``.
     """
     with reading(source, max_pixels=max_pixels, damaged=damaged, image_format=image_format) as photo:
         return photo
@@ -162,10 +164,10 @@ def reading(
     damaged: bool = False,
     image_format: ImageFormat = "RGB",
 ) -> Iterator[Photo]:
-    """Read a photo and count it among those in work for the length of the block.
+    """Read a photo, and count it in the memory budget for the length of the block.
 
-    The process has a budget of memory for photos in work, :data:`mien.pipeline.decode.memory.MEMORY`; a photo
-    that does not fit waits. No other may be read within the block. Arguments and errors are those of
+    All photos being processed share the budget :data:`mien.pipeline.decode.memory.MEMORY`; a photo that does
+    not fit waits. Do not read another photo within the block. Arguments and errors are those of
     :func:`read_photo`.
     """
     opened = open_photo(source, max_pixels=max_pixels, image_format=image_format)
@@ -185,12 +187,12 @@ def open_photo(
 
 
 def take_over(source: PhotoSource, image_format: ImageFormat = "RGB") -> PhotoSource:
-    """The same photo, but nothing that its giver may change or close.
+    """Copy a photo, so that the caller may change or close the original.
 
-    Arrays, images, buffers and open files are read and copied.
+    Arrays, images, buffers and open files are read and copied. Paths are returned as they are.
 
     Raises:
-        ImageError: If it is one of them that cannot be read.
+        ImageError: If an array, image or open file cannot be read.
     """
     if isinstance(source, Photo):
         return replace(source, pixels=source.pixels.copy())
@@ -202,7 +204,7 @@ def take_over(source: PhotoSource, image_format: ImageFormat = "RGB") -> PhotoSo
 
 
 def check_image_format(image_format: str) -> None:
-    """Refuse an order of colours that there is not.
+    """Refuse an unknown channel order.
 
     Raises:
         ValueError: If it is neither ``RGB`` nor ``BGR``.
@@ -224,7 +226,7 @@ def _open(source: PhotoSource, max_pixels: int) -> Picture:
 
 
 def _encoded(source: object) -> EncodedPhoto | None:
-    """The bytes of a source that has any, under its name; None for another source."""
+    """The bytes and the name of a source of bytes; None for any other source."""
     if isinstance(source, EncodedPhoto):
         return source
     if isinstance(source, bytes | bytearray | memoryview):
@@ -234,7 +236,7 @@ def _encoded(source: object) -> EncodedPhoto | None:
     name = name_of(source)
     try:
         data = read(MAX_BYTES + 1)
-    except (OSError, ValueError, TypeError) as error:  # closed, or not for reading
+    except (OSError, ValueError, TypeError) as error:  # closed, or not open for reading
         raise ImageError(f"{name} cannot be read ({error}).") from None
     if not isinstance(data, bytes):
         raise ImageError(f"{name} gives text; open it in binary mode: open(path, 'rb').")
@@ -260,7 +262,7 @@ def _decode(picture: Picture, reduction: int, damaged: bool) -> Photo:
 
 
 def name_of(source: object) -> str:
-    """What a photo is called in results and messages."""
+    """The name of a photo in results and messages."""
     if isinstance(source, Photo | EncodedPhoto):
         return source.name
     if isinstance(source, str | os.PathLike):
@@ -276,10 +278,10 @@ def name_of(source: object) -> str:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file, whatever they are.
+    """Read the bytes of a file of any kind.
 
-    A file that is not found is looked for under the other Unicode form of its name (NFC, NFD), and a
-    ``file://`` address as the path that it names.
+    If the path does not exist, the other Unicode form of its name (NFC or NFD) is tried, and for a
+    ``file://`` URL the path in it.
 
     Raises:
         ImageError: If it cannot be read.
@@ -296,7 +298,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     except PermissionError:
         raise ImageError(f"{name} may not be opened; check its permissions.") from None
     except OSError as error:
-        refuse_text(given)  # one that is too long for a path
+        refuse_text(given)  # a text too long for a path
         raise ImageError(f"{name} cannot be opened ({error.strerror}).") from None
     except ValueError:  # a null character
         raise ImageError(f"{name!r} is not a path; check it.") from None

@@ -1,10 +1,10 @@
-"""Ages and their intervals from predicted distributions, by distributional conformal prediction.
+"""Ages and age intervals from predicted distributions, by distributional conformal prediction.
 
-The score is that of Chernozhukov, Wüthrich and Zhu, "Distributional conformal prediction" (PNAS 2021). An
-age distribution's function F is taken to be piecewise linear: the mass of age k is spread evenly over
-[k - 0.5, k + 0.5]. Scores are compared within bands of the labelled age (label-conditional conformal
-prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005, section 4.5), since
-one quantile for all would hold too often at some ages and too seldom at others.
+The score is that of Chernozhukov, Wüthrich and Zhu, "Distributional conformal prediction" (PNAS 2021). The
+cumulative distribution function F of the age is assumed to be piecewise linear: the mass of age k is spread
+evenly over [k - 0.5, k + 0.5]. Quantiles of the score are taken within bands of the labelled age
+(label-conditional conformal prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world",
+2005, section 4.5), since a single quantile would cover some ages too often and others too rarely.
 """
 
 from itertools import pairwise
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
-    """The age of each face that is as likely too high as too low: it has the least mean absolute error.
+    """Median of each face's age distribution, which minimises the expected absolute error.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
@@ -33,11 +33,11 @@ def median_age(age_probabilities: npt.ArrayLike, *, age_min: int = 0) -> Floats:
 
 
 def age_at(age_probabilities: npt.ArrayLike, mass: float, *, age_min: int = 0) -> Floats:
-    """The age of each face below which so much of its distribution lies.
+    """Quantile of each face's age distribution.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        mass: In [0, 1].
+        mass: Probability mass below the quantile, in [0, 1].
         age_min: Age in years of the first bin.
 
     Returns:
@@ -48,7 +48,7 @@ def age_at(age_probabilities: npt.ArrayLike, mass: float, *, age_min: int = 0) -
 
 
 def mass_below(age_probabilities: npt.ArrayLike, years: npt.ArrayLike, *, age_min: int = 0) -> Floats:
-    """How much of each face's distribution lies below an age: the inverse of :func:`age_at`.
+    """Probability mass of each face's distribution below an age: the inverse of :func:`age_at`.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
@@ -66,16 +66,16 @@ def mass_below(age_probabilities: npt.ArrayLike, years: npt.ArrayLike, *, age_mi
 def age_interval(
     age_probabilities: npt.ArrayLike, calibration: "IntervalCalibration", coverage: float, *, age_min: int = 0
 ) -> tuple[Floats, Floats]:
-    """The interval of each face that holds its labelled age with a probability of at least ``coverage``.
+    """The interval of each face, which contains the labelled age with a probability of at least ``coverage``.
 
-    It reaches from the least to the greatest age y with ``|F(y) - 1/2|`` no larger than the calibrated half
-    mass of y's band, cut to the ages from 0 to the last bin; the median is always inside.
+    It ranges from the lowest to the highest age y for which ``|F(y) - 1/2|`` is at most the calibrated half
+    mass of y's band, clipped to the ages from 0 to the last bin. It always contains the median.
 
     Args:
         age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        calibration: Half masses by coverage and band; linear between coverages, where the promise is that of
-            the lower one.
-        coverage: Wished probability, within the calibrated range.
+        calibration: Half masses by coverage and band. They are interpolated linearly between two coverages,
+            where only the lower coverage is guaranteed.
+        coverage: Desired probability, within the calibrated range.
         age_min: Age in years of the first bin.
 
     Returns:
@@ -93,7 +93,7 @@ def age_interval(
 
 
 def check_coverage(coverage: float, calibration: "IntervalCalibration") -> None:
-    """Refuse a coverage that the calibration does not reach.
+    """Refuse a coverage outside the calibrated range.
 
     Raises:
         ValueError: If it lies outside the calibrated range.
@@ -106,7 +106,7 @@ def check_coverage(coverage: float, calibration: "IntervalCalibration") -> None:
 
 
 def _hull(cdf: Floats, starts: npt.NDArray[np.int64], half_mass: list[float]) -> tuple[Floats, Floats]:
-    """Ends of the intervals, as positions in bins from the first edge."""
+    """Ends of the intervals, as positions in bins from the first bin's lower edge."""
     low = high = _quantile(cdf, 0.5)
     last = float(cdf.shape[1] - 1)
     edges = [0.0, *map(float, starts[1:]), last]  # the bin of age k begins at the position k
@@ -135,7 +135,7 @@ def _cdf(age_probabilities: npt.ArrayLike) -> Floats:
 
 
 def _reached(cdf: Floats, position: Floats) -> Floats:
-    """F at a position (n,), in bins from the first edge."""
+    """F at the positions (n,), in bins from the first edge."""
     below = np.floor(position).astype(int)
     rows = np.arange(len(cdf))
     return np.asarray(
@@ -144,7 +144,7 @@ def _reached(cdf: Floats, position: Floats) -> Floats:
 
 
 def _quantile(cdf: Floats, mass: float) -> Floats:
-    """The least position x, in bins from the first edge, with F(x) >= mass; -inf for no mass."""
+    """The least position x, in bins from the first edge, with F(x) >= mass; -inf if mass <= 0."""
     if mass <= 0:
         return np.full(len(cdf), -np.inf)
     above = np.argmax(cdf >= mass, axis=1)

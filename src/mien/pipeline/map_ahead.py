@@ -1,4 +1,4 @@
-"""Work on a stream, a few items ahead."""
+"""Process a stream in parallel, a few items ahead."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ Out = TypeVar("Out")
 
 
 def map_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """Like ``map``, but a few items ahead, by a thread a processor; that bounds what is held in memory."""
+    """Like ``map``, but with one thread per processor, which work only a few items ahead to bound memory."""
     workers = processors()
     running: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,4 @@
-"""What a model file says of itself: one object, written by the export and checked when a file is loaded."""
+"""Metadata of a model file, written by the export and validated when the file is loaded."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,18 +15,18 @@ def _rises(values: Sequence[float], strictly: bool = False) -> bool:
 
 
 class IntervalCalibration(BaseModel):
-    """Label-conditional distributional conformal prediction; see :mod:`mien.pipeline.intervals`.
+    """Calibration of the age intervals; see :mod:`mien.pipeline.intervals` for the method.
 
-    The score of a face with label y is ``|F(y) - 1/2|``, F being its predicted distribution function. The
-    interval of a new face holds the ages y whose score is at most the half mass of y's band.
+    The score of a face with label y is ``|F(y) - 1/2|``, where F is its predicted cumulative distribution
+    function. The interval of a new face contains the ages y whose score is at most the half mass of y's band.
 
     Attributes:
         coverage: Increasing coverages in (0, 1).
-        ages: Increasing first ages of the bands; the first band also holds all younger ages.
-        half_mass: For each coverage the half mass of each band, in [0, 0.5]. Files of earlier versions have
-            one number for each coverage, which is that of all ages.
+        ages: Increasing first ages of the bands; the first band also contains all younger ages.
+        half_mass: For each coverage, the half mass of each band, in [0, 0.5]. Files of earlier versions have
+            one number per coverage, which holds for all ages.
         n: Number of calibration faces.
-        from_bins: Whether their ages were known as bins and drawn within these; see
+        from_bins: Whether the ages of these faces were labelled as bins, and drawn from within them by
             :func:`mien.evaluation.calibration.draw_ages`.
     """
 
@@ -54,7 +54,7 @@ class IntervalCalibration(BaseModel):
         if not _rises(self.ages, strictly=True):
             raise ValueError("ages do not rise")
         if any(len(row) != len(self.ages) for row in self.half_mass):
-            raise ValueError("half_mass has not one number for each of the ages")
+            raise ValueError("half_mass does not have one number for each of the ages")
         for column in zip(*self.half_mass, strict=True):
             if not _rises(column) or column[0] < 0 or column[-1] > 0.5:
                 raise ValueError("half_mass does not rise within [0, 0.5]")
@@ -62,16 +62,17 @@ class IntervalCalibration(BaseModel):
 
 
 class GenderCalibration(BaseModel):
-    """Platt scaling (Platt, "Probabilistic outputs for support vector machines", 1999) and when to be unsure.
+    """Platt scaling (Platt, "Probabilistic outputs for support vector machines", 1999) and label threshold.
 
-    The calibrated logarithm of the odds of "female" is ``slope`` times the graph's, plus ``intercept``. As it
-    stands it changes nothing, which is how files of earlier versions are read.
+    The calibrated log odds of "female" are ``slope`` times the log odds of the graph's output, plus
+    ``intercept``. The defaults change nothing; they apply to files of earlier versions.
 
     Attributes:
         slope: Above 0.
-        intercept: In natural logarithms of odds.
-        unsure_below: Calibrated probability of the likelier gender below which no label is given; 0.5 never.
-        n: Number of calibration faces; 0 where there were none.
+        intercept: In natural log odds.
+        unsure_below: Calibrated probability of the likelier gender below which the label is "uncertain"; with
+            0.5 it never is.
+        n: Number of calibration faces; 0 if there were none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,28 +84,28 @@ class GenderCalibration(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """All that is needed to use a model file, beside its graph.
+    """Everything that is needed to use a model file besides its graph.
 
-    The graph maps ``chips``, float32 of shape (n, 3, input_size, input_size), scaled to [0, 1], normalised by
-    ``mean`` and ``std``, channels in ``channel_order``, to ``age_probabilities`` (n, age_max - age_min + 1),
-    whose rows sum to 1, and ``p_female`` (n,).
+    The input of the graph is ``chips``: float32 of shape (n, 3, input_size, input_size), scaled to [0, 1],
+    then normalised by ``mean`` and ``std``, channels in ``channel_order``. The outputs are
+    ``age_probabilities`` (n, age_max - age_min + 1), whose rows sum to 1, and ``p_female`` (n,).
 
     Attributes:
         name: Name of the recipe or model.
         version: Version of the weights.
         licence: Terms of use of the weights.
-        geometry: Where the face lies in a chip.
+        geometry: Position of the face in a chip.
         input_size: Side of a chip in pixels.
         channel_order: ``RGB`` or ``BGR``.
-        mean: Subtracted per channel, after scaling to [0, 1].
-        std: Divided by per channel.
+        mean: Mean per channel, subtracted after scaling to [0, 1].
+        std: Standard deviation per channel, by which the result is divided.
         age_min: Age in years of the first bin.
         age_max: Age in years of the last bin.
         gender_order: Labels for ``p_female`` near 0 and near 1.
-        interval: How age intervals are made.
-        gender: How p(female) is calibrated.
-        training_data: One line for each data set that was trained on.
-        metrics: Figures measured on data that was not trained on, by name.
+        interval: Calibration of the age intervals.
+        gender: Calibration of p(female).
+        training_data: One line for each training data set.
+        metrics: Figures by name, measured on data that was not used for training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,24 +136,24 @@ class ModelMetadata(BaseModel):
 
     @property
     def age_note(self) -> str:
-        """What must be known of the ages that the intervals come from; empty where they were exact."""
+        """Caveat about the ages that calibrated the intervals; empty if the ages were exact."""
         if not self.interval.from_bins:
             return ""
         return (
-            "The ages of the faces that calibrated the intervals were known as bins: how the intervals hold "
-            "between bins is measured, within a bin it is what the model itself says."
+            "The intervals were calibrated on faces whose ages were known as bins: their coverage across "
+            "bins is measured, but within a bin it relies on the model's own distribution."
         )
 
     def to_properties(self) -> dict[str, str]:
-        """As ONNX ``metadata_props``: one JSON text under ``mien``."""
+        """The ONNX ``metadata_props``: one JSON text under the key ``mien``."""
         return {"mien": self.model_dump_json()}
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str], source: str) -> Self:
-        """Read back what :meth:`to_properties` wrote.
+        """Read what :meth:`to_properties` wrote.
 
         Raises:
-            ModelError: If anything is missing or wrong; the sentence names what.
+            ModelError: If anything is missing or wrong; the message names it.
         """
         if "mien" not in properties:
             raise ModelError(

@@ -20,20 +20,20 @@ Chips: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 BATCH_SIZE = 64
-"""The most chips that go through the graph at once; bounds memory, and larger is no faster on a CPU."""
+"""Maximum number of chips per run of the graph. It bounds memory; more are no faster on a CPU."""
 
 
 SHIPPED = ("small", "open")
-"""Names of the models that ship with mien, the default one first; each has a card of its own."""
+"""Names of the models that ship with mien, the default first; each has its own model card."""
 
 
 def default_model_path() -> Path:
-    """The model that is used where none is named."""
+    """The file of the default model."""
     return model_path(SHIPPED[0])
 
 
 def model_path(model: str | os.PathLike[str]) -> Path:
-    """The file of a model that ships, by its name; any other is a path already."""
+    """The file of a model: a name in :data:`SHIPPED`, or a path, which is returned unchanged."""
     if str(model) in SHIPPED:
         return Path(str(files("mien") / "weights" / f"{model}.onnx"))
     return Path(model)
@@ -43,21 +43,20 @@ class Model:
     """A loaded model file; may be used by several threads at once.
 
     Args:
-        path: The file, or the name of a model that ships, ``small`` or ``open``; None for ``small``.
-        device: What it runs on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for the
-            first of the others that works, or else ``cpu``.
-        threads: That each run uses; 0 for as many as there are cores, which pays for one photo at a time with
-            many faces.
+        path: The file, or the name of a shipped model, ``small`` or ``open``; None for ``small``.
+        device: Device to run on: ``cpu``, ``cuda``, ``coreml``, ``directml`` or ``openvino``; ``auto`` for
+            the first accelerator that works, or else ``cpu``.
+        threads: Threads per run; 0 for one per core, which pays off for single photos with many faces.
 
     Attributes:
         path: The file.
-        metadata: What the file says of itself.
-        device: What it runs on.
+        metadata: Metadata of the file.
+        device: The device in use.
 
     Raises:
         DeviceError: If the device cannot be used.
-        ModelError: If the file is missing, is not ONNX, lacks metadata, or its graph or geometry is not what
-            its metadata, or mien, expects.
+        ModelError: If the file is missing, is not ONNX or lacks metadata, or if its graph or geometry does
+            not match its metadata or this version of mien.
     """
 
     def __init__(
@@ -74,14 +73,14 @@ class Model:
         _check_graph(self._session, self.metadata, str(source))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled model is loaded again from its file."""
+        """Pickle the settings alone; unpickling loads the file again."""
         return partial(Model, self.path, device=self._asked, threads=self._threads), ()
 
     def run(self, chips: Chips) -> tuple[Floats, Floats]:
-        """Look at faces.
+        """Run the model on chips.
 
         Args:
-            chips: (n, size, size, 3) RGB, size being ``metadata.input_size``; n may be 0 or any number.
+            chips: (n, size, size, 3) uint8 RGB, where size is ``metadata.input_size``; n may be 0.
 
         Returns:
             ``age_probabilities`` (n, k), the mass of each age from ``age_min`` to ``age_max``, and
@@ -100,11 +99,11 @@ class Model:
             ages[part], p_female[part] = self._session.run(
                 ["age_probabilities", "p_female"], {"chips": normalise(chips[part], self.metadata)}
             )
-        return ages, np.clip(p_female, 0, 1)  # float32 may overstep 1 by a rounding
+        return ages, np.clip(p_female, 0, 1)  # float32 may exceed 1 by a rounding error
 
 
 def normalise(chips: Chips, metadata: ModelMetadata) -> npt.NDArray[np.float32]:
-    """Chips as the graph takes them: (n, 3, size, size), channels ordered, scaled and normalised."""
+    """Convert chips to the graph's input: (n, 3, size, size), channels ordered, scaled and normalised."""
     if metadata.channel_order == "BGR":
         chips = chips[..., ::-1]
     mean, std = np.asarray(metadata.mean, np.float32), np.asarray(metadata.std, np.float32)
@@ -144,7 +143,7 @@ def _check_metadata(metadata: ModelMetadata, source: str) -> None:
 
 
 def _check_graph(session: Any, metadata: ModelMetadata, source: str) -> None:
-    """Hold the graph's names and shapes against the metadata; an axis of unknown length fits any."""
+    """Check the graph's names and shapes against the metadata; an axis of unknown length fits any length."""
     size, bins = metadata.input_size, metadata.age_max - metadata.age_min + 1
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}

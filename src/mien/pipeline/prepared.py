@@ -1,4 +1,4 @@
-"""What is kept of a photo until the model has seen its faces."""
+"""What is kept of a photo until the model runs on its faces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ class Prepared:
     """The faces of a photo, without its pixels.
 
     Attributes:
-        name: As of :class:`~mien.pipeline.images.Photo`.
-        width: Of the whole photo in pixels.
-        height: Likewise.
+        name: As in :class:`~mien.pipeline.images.Photo`.
+        width: Width of the whole photo in pixels.
+        height: Height of the whole photo in pixels.
         faces: In pixels of the whole photo.
-        chips: Of each face.
-        qualities: Of each face.
+        chips: The chip of each face.
+        qualities: The quality of each face.
         damaged: Whether a part of the photo could not be read.
     """
 
@@ -38,8 +38,8 @@ def cut_out(photo: Photo, faces: tuple[Face, ...], transforms: Sequence[Transfor
 
     Args:
         photo: The photo, whole or reduced.
-        faces: In pixels of the whole one.
-        transforms: Of each face, from those pixels to its chip.
+        faces: In pixels of the whole photo.
+        transforms: For each face, from pixels of the whole photo to fractions of its chip.
         size: Side of a chip in pixels.
     """
     chips = tuple(

@@ -1,4 +1,4 @@
-"""What makes an estimate less sure: measured on each face, and named where it was found to cost accuracy."""
+"""Quality measures of each face, and flags for values that were found to reduce accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,29 +27,29 @@ PROFILE = 0.6
 """Asymmetry above which a face is a ``profile``."""
 
 CUT_OFF = 0.2
-"""Share of the box beyond the photo above which a face is ``cut_off``."""
+"""Share of the box outside the photo above which a face is ``cut_off``."""
 
 VIEW = 64
-"""Side in pixels of the chip that sharpness is measured on, whatever the model's own."""
+"""Side in pixels of the chip for measuring sharpness and brightness, whatever the model's chip size."""
 
 MIDDLE = slice(VIEW // 8, VIEW - VIEW // 8)
-"""The part of it that is face in most chips."""
+"""Rows and columns of that chip that show the face in most chips."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How a face can be seen.
+    """Quality measures of a face.
 
     Attributes:
         side: Mean of the box's width and height in pixels.
-        outside: Share of the box's area beyond the photo's edges, in [0, 1].
-        sharpness: Variance of the Laplacian of the face's grey values, as a share of their variance; does not
-            change with light or contrast, falls with blur and with enlarging.
-        brightness: The grey value that a tenth of the face exceeds, in [0, 255]: of the lit parts, as dark
-            skin in good light has bright ones too.
-        asymmetry: How far the nose tip lies from the middle between the eyes, along the line through them, in
-            halves of their distance: 0 for a face seen from the front, 1 where it is below an eye; None
-            without landmarks.
+        outside: Share of the box's area outside the photo, in [0, 1].
+        sharpness: Variance of the Laplacian of the face's grey values, divided by the variance of the grey
+            values. It does not depend on light or contrast; blur and enlargement lower it.
+        brightness: 90th percentile of the face's grey values, in [0, 255]. It measures the lit parts, since
+            dark skin in good light has bright parts too.
+        asymmetry: Distance of the nose tip from the midpoint of the eyes, along the line through the eyes, in
+            halves of the distance between the eyes: 0 for a frontal face, 1 if the nose tip is level with an
+            eye; None without landmarks.
     """
 
     side: float
@@ -60,13 +60,13 @@ class Quality:
 
 
 def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
-    """Measure how a face can be seen.
+    """Measure the quality of a face.
 
     Args:
-        face: As a detector gave it.
-        chip: (n, n, 3) RGB, its chip.
-        width: Of the photo in pixels.
-        height: Likewise.
+        face: A detector's face, in pixels of the photo.
+        chip: Its chip, (n, n, 3) RGB.
+        width: Width of the photo in pixels.
+        height: Height of the photo in pixels.
     """
     box = face.box
     view = resize(chip, VIEW, VIEW)
@@ -82,18 +82,18 @@ def measure(face: Face, chip: Pixels, width: int, height: int) -> Quality:
 
 
 def _exceeded_by_a_tenth(values: npt.NDArray[np.float32]) -> float:
-    """The 90th percentile; NumPy's own would import ``numpy.ma`` first."""
+    """The 90th percentile; NumPy's own function would first import ``numpy.ma``."""
     return float(np.interp(0.9 * (values.size - 1), np.arange(values.size), np.sort(values, axis=None)))
 
 
 def _laplacian(values: Floats) -> Floats:
-    """What the four neighbours of each value differ from it; the rim is wrong."""
+    """Sum of the differences between the four neighbours and each value; wrong at the border."""
     rolled = [np.roll(values, step, axis) for step in (1, -1) for axis in (0, 1)]
     return np.asarray(sum(rolled) - 4 * values, np.float32)
 
 
 def share_outside(box: Box, frame: tuple[float, float, float, float]) -> float:
-    """The share of a box's area that lies beyond a frame (x1, y1, x2, y2), in [0, 1]."""
+    """The share of a box's area that lies outside a frame (x1, y1, x2, y2), in [0, 1]."""
     return 1 - box.area_within(frame) / box.area
 
 
@@ -101,13 +101,13 @@ def flags_of(face: Face, quality: Quality, *, damaged: bool = False) -> tuple[st
     """The reasons to trust an estimate less.
 
     Args:
-        face: As a detector gave it.
-        quality: As :func:`measure` found it.
+        face: A detector's face.
+        quality: Its quality from :func:`measure`.
         damaged: Whether a part of its photo could not be read.
 
     Returns:
-        Of ``small_face``, ``blurred``, ``dark``, ``profile``, ``cut_off``, ``low_score`` and ``damaged``
-        those that hold.
+        Those of ``small_face``, ``blurred``, ``dark``, ``profile``, ``cut_off``, ``low_score`` and
+        ``damaged`` that apply.
     """
     holds = {
         "small_face": quality.side < SMALL_FACE,
@@ -133,17 +133,17 @@ def _asymmetry(face: Face) -> float | None:
 
 
 def intact_faces(faces: Sequence[Face], photo: Photo) -> tuple[Face, ...]:
-    """The faces that lie in what could be read of a photo.
+    """The faces in the part of a photo that could be read.
 
     Raises:
-        ImageError: If it is damaged and there are none.
+        ImageError: If the photo is damaged and there are none.
     """
     if photo.intact is None:
         return tuple(faces)
     whole = tuple(face for face in faces if share_outside(face.box, photo.intact) <= CUT_OFF)
     if not whole:
         raise ImageError(
-            f"{photo.name} is damaged or cut short, and what can be read of it shows no whole face; copy or "
+            f"{photo.name} is damaged or cut short, and the readable part shows no whole face; copy or "
             "download it again."
         )
     return whole

@@ -1,4 +1,4 @@
-"""Pictures at other sizes and angles, without aliasing."""
+"""Resize pictures without aliasing, and warp them by bilinear interpolation."""
 
 from itertools import pairwise
 
@@ -12,12 +12,12 @@ Floats = npt.NDArray[np.float32]
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The same picture at another size: shrunk to the means of areas, enlarged linearly.
+    """Resize a picture: shrink by area averaging, enlarge by linear interpolation.
 
     Args:
         pixels: (h, w) or (h, w, 3).
-        width: In pixels.
-        height: Likewise.
+        width: New width in pixels.
+        height: New height in pixels.
     """
     rows = _means(pixels, min(height, pixels.shape[0]))
     columns = _means(np.ascontiguousarray(rows.swapaxes(0, 1)), min(width, pixels.shape[1]))
@@ -28,7 +28,7 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def _means(values: npt.NDArray[np.uint8] | Floats, n: int) -> Floats:
-    """Means over n equal parts of the first axis; the ends of a part may lie within a row."""
+    """Means over n equal parts of the first axis; a part may begin or end within a row."""
     if len(values) == n:
         return values.astype(np.float32)
     edges = np.linspace(0, len(values), n + 1)
@@ -44,11 +44,11 @@ def _means(values: npt.NDArray[np.uint8] | Floats, n: int) -> Floats:
 
 
 def warp(pixels: Pixels, matrix: Matrix, size: int) -> Pixels:
-    """A square cut out of a picture by bilinear interpolation; beyond the picture its edge is repeated.
+    """Cut a square out of a picture by bilinear interpolation; beyond the picture, its edge is repeated.
 
     Args:
         pixels: (h, w, 3).
-        matrix: (2, 3) pixels of the picture to pixels of the square, centres at half-integers in both.
+        matrix: (2, 3), from pixels of the picture to pixels of the square, with centres at half-integers.
         size: Side of the square in pixels.
     """
     centres = np.arange(size) + 0.5
@@ -61,9 +61,9 @@ def warp(pixels: Pixels, matrix: Matrix, size: int) -> Pixels:
 
 
 def _corners(pixels: Pixels, left: Matrix, top: Matrix) -> Floats:
-    """The four pixels around each place: (2, 2, n, n, 4), rows by columns; the last channel is void."""
+    """The four pixels around each position: (2, 2, n, n, 4), rows by columns; the last channel is padding."""
     height, width = pixels.shape[:2]
-    packed = np.dstack([pixels, pixels[..., :1]]).view(np.uint32)[..., 0]  # quicker to gather than channels
+    packed = np.dstack([pixels, pixels[..., :1]]).view(np.uint32)[..., 0]  # faster to gather than channels
     rows, columns = (
         [(first + i).clip(0, side - 1).astype(np.intp) for i in (0, 1)]
         for first, side in ((top, height), (left, width))
@@ -73,6 +73,6 @@ def _corners(pixels: Pixels, left: Matrix, top: Matrix) -> Floats:
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """The (2, 3) matrix that leads back."""
+    """The inverse of a (2, 3) affine matrix."""
     back = np.linalg.inv(matrix[:, :2])
     return np.column_stack([back, -back @ matrix[:, 2]])

@@ -1,4 +1,4 @@
-"""Opening an ONNX graph."""
+"""Open ONNX graphs with ONNX Runtime."""
 
 import ctypes
 import logging
@@ -18,18 +18,18 @@ from mien.pipeline.devices import CPU, REFUSALS, Accelerator, accelerators, quie
 def open_session(
     graph: Path | bytes, threads: int = 1, device: str = "cpu"
 ) -> Any:  # onnxruntime has no types
-    """A session that several threads may run at once.
+    """Open a session that several threads may run at once.
 
-    One thread a run is mien's setting everywhere: photos are looked at side by side instead, by as many
-    threads as there are processors. What that was chosen from is in docs/prediction.md.
+    Each run of a net uses one thread by default. Photos are processed in parallel instead, by as many threads
+    as there are processors. See docs/prediction.md for the measurements behind this choice.
 
     Args:
         graph: The file, or its content.
-        threads: That each run uses on the processor; 0 for as many as there are cores.
-        device: Where it runs; ``auto`` for the first accelerator that can run it, or else the processor.
+        threads: Threads per run on the CPU; 0 for one per core.
+        device: Device to run on; ``auto`` for the first accelerator that can run the graph, or else the CPU.
 
     Raises:
-        ValueError: If it is no graph that can be run.
+        ValueError: If the graph cannot be run.
         DeviceError: If the device cannot be used.
     """
     _warn_of_telemetry()
@@ -44,7 +44,7 @@ def open_session(
 
 
 class _OneAtATime(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
-    """A session on a device that does not take several runs at once."""
+    """A session on a device that does not support concurrent runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,7 +56,7 @@ class _OneAtATime(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxru
 
 
 def _open_on(accelerator: Accelerator, graph: Path | bytes, threads: int) -> Any | None:
-    """A session on an accelerator; None where it does not work, as without hardware or libraries."""
+    """A session on an accelerator; None if it does not work, for example without hardware or libraries."""
     options = _options(threads)
     kind = onnxruntime.InferenceSession if accelerator.concurrent else _OneAtATime
     with quietly():
@@ -70,8 +70,8 @@ def _open_on(accelerator: Accelerator, graph: Path | bytes, threads: int) -> Any
 def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or threads wait busily
-    options.log_severity_level = 3  # errors, which are raised as well; not warnings on stderr
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # keeps waiting threads idle
+    options.log_severity_level = 3  # no warnings on stderr; errors are raised as well
     return options
 
 
@@ -83,7 +83,7 @@ def _open(kind: Any, graph: Path | bytes, options: Any, providers: list[Any]) ->
         raise ValueError(str(error)) from None
 
 
-@cache  # so that it is said once
+@cache  # warns only once
 def _warn_of_telemetry() -> None:
     if telemetry.LOADED_BEFORE:
         logging.getLogger("mien").warning(telemetry.WARNING)
@@ -93,7 +93,7 @@ _sessions: WeakSet[Any] = WeakSet()
 
 
 def _keep_for_ever() -> None:
-    """Let no session end in a forked child: it would wait for its threads, which only the parent has."""
+    """Never destroy a session in a forked child: it would wait for threads that only the parent has."""
     for session in _sessions:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 

@@ -1,9 +1,10 @@
 """ONNX Runtime's telemetry, switched off before it can start.
 
-From version 1.29 on, ONNX Runtime reports its use to its maker and writes a lasting identifier into the
-user's home, unless a variable is set when it is loaded; its own ``disable_telemetry_events()`` comes too
-late. So this is the one thing that importing :mod:`mien` changes outside itself: whatever loads ONNX Runtime
-after mien finds the variable set. A value that the user gave stays.
+From version 1.29 on, ONNX Runtime reports its use to its maker and writes a permanent identifier into the
+user's home directory, unless an environment variable is set before it is loaded. Its own
+``disable_telemetry_events()`` comes too late. Importing :mod:`mien` therefore sets the variable, for all code
+that loads ONNX Runtime after mien. It is the only global side effect of the import. A value that the user has
+set is kept.
 """
 
 import os
@@ -12,7 +13,7 @@ import sys
 VARIABLE = "ORT_DISABLE_TELEMETRY"
 
 LOADED_BEFORE = "onnxruntime" in sys.modules and VARIABLE not in os.environ
-"""Whether something else loaded ONNX Runtime before mien, without the variable: mien cannot undo that."""
+"""Whether ONNX Runtime was loaded before mien without the variable, which mien cannot undo."""
 
 WARNING = (
     "ONNX Runtime was loaded before mien, and from its version 1.29 on it then sends telemetry to its maker. "
@@ -21,5 +22,5 @@ WARNING = (
 
 
 def switch_off() -> None:
-    """Set the variable, if the user has not."""
+    """Set the variable, unless the user has set it."""
     os.environ.setdefault(VARIABLE, "1")

@@ -92,7 +92,7 @@ def test_face_in_the_part_that_is_there_is_answered_and_flagged(predictor: Predi
 def test_photo_whose_face_is_not_there_is_refused(predictor: Predictor, share: int) -> None:
     cut = JPEG[: len(JPEG) * share // 100]
     with pytest.raises(
-        ImageError, match="damaged or cut short, and what can be read of it shows no whole face"
+        ImageError, match="damaged or cut short, and the readable part shows no whole face"
     ):
         predictor.predict(cut)
     [result] = predictor.predict_many([cut], faces="aligned")

@@ -1,1 +1,1 @@
-"""From the bytes of a picture file to upright RGB: one module for each question that a file raises."""
+"""Decoding of picture files to upright RGB, with one module per aspect."""

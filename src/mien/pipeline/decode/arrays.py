@@ -1,4 +1,4 @@
-"""Arrays as photos: what is taken, and the one line that turns others into it."""
+"""Arrays as photos: which are accepted, and how to convert others in one line."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ CHANNELS = (1, 3, 4)
 
 
 def from_array(array: npt.NDArray[Any], image_format: str = "RGB") -> npt.NDArray[np.uint8]:
-    """(height, width, 3) RGB, contiguous; the array itself where it is that already.
+    """Convert an array to contiguous (height, width, 3) RGB, without a copy if it has this form already.
 
     Args:
         array: uint8 of (height, width) or (height, width, 1) grey, (height, width, 3) RGB, or (height, width,
-            4) RGBA, whose transparent parts show white.
-        image_format: Order of its colours, ``RGB`` or ``BGR``; alpha comes last in both.
+            4) RGBA, whose transparent parts become white.
+        image_format: Channel order, ``RGB`` or ``BGR``; alpha comes last in both.
 
     Raises:
-        ImageError: If it is another; the sentence says how to make one that is taken.
+        ImageError: If the array has another type or shape; the message says how to convert it.
     """
     if 0 in array.shape:
         raise ImageError("<image> has no pixels; give a photo of at least 1x1.")
@@ -44,7 +44,7 @@ def from_array(array: npt.NDArray[Any], image_format: str = "RGB") -> npt.NDArra
 
 
 def refuse_other(source: object) -> ImageError:
-    """The error for something that is no photo at all."""
+    """The error for an object that is not a photo."""
     kind = type(source)
     if kind.__module__.partition(".")[0] in ("torch", "tensorflow", "jax", "jaxlib", "cupy", "mlx"):
         return ImageError(
@@ -62,7 +62,7 @@ def refuse_other(source: object) -> ImageError:
 
 
 def _cure(array: npt.NDArray[Any]) -> str:
-    """How values of another type become those that are taken."""
+    """How to convert values of another type."""
     if array.dtype == np.bool_:
         return "give 255 * x.astype('uint8')"
     if array.dtype.kind not in "fiu":
@@ -78,7 +78,7 @@ def _cure(array: npt.NDArray[Any]) -> str:
 
 
 def _turn(array: npt.NDArray[Any]) -> str:
-    """How another shape becomes one that is taken."""
+    """How to convert another shape."""
     if array.ndim == 4:
         return "it holds several photos, so give them one by one, for example to predict_many"
     if array.ndim == 3 and array.shape[0] in CHANNELS:

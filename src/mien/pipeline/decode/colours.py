@@ -1,4 +1,7 @@
-"""Any picture's values as 8-bit sRGB: modes, deep greys, transparency, profiles and high dynamic range."""
+"""Convert any picture to 8-bit sRGB: modes, deep greys, transparency, profiles and high dynamic range.
+
+Deep greys are grey values of more than 8 bits.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -13,51 +16,52 @@ Pixels = npt.NDArray[np.uint8]
 Convert = Callable[[Image.Image], Pixels]
 
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-"""Tags of TIFF."""
+"""TIFF tags."""
 
 PIECE = 2**20
-"""Pixels of a piece: pictures are converted piece by piece, so that no whole copy of them is made."""
+"""Pixels per piece: pictures are converted piece by piece, so that no full copy is made."""
 
 _WHITE = (255, 255, 255, 255)
 
 ALIKE = 2
-"""Profiles that change no value by more than this are sRGB under another name; pictures stay as they are."""
+"""A profile that changes no value by more than this is treated as sRGB: the picture is not changed."""
 
 REFERENCE_WHITE = 203.0
-"""Candela a square metre of what is white in standard range (ITU-R BT.2408-7, section 2.1)."""
+"""Luminance of standard-range white in cd/m² (ITU-R BT.2408-7, section 2.1)."""
 
 _TO_SRGB = {
     9: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     11: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
     12: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-"""Linear light of BT.2020's and Display P3's primaries, as H.273 numbers them, to that of BT.709's."""
+"""Matrices for linear light, from the primaries of BT.2020 (9) and P3 (11, 12), as numbered by ITU-T H.273,
+to those of BT.709."""
 
 LINEAR, PQ, HLG = 8, 16, 18
 _GAMMAS = {4: 2.2, 5: 2.8}
 
 
 class Coding(NamedTuple):
-    """Colour primaries and transfer characteristics as ITU-T H.273 numbers them; 1 and 13 are sRGB's."""
+    """Colour primaries and transfer characteristics, as numbered by ITU-T H.273; sRGB has 1 and 13."""
 
     primaries: int = 1
     transfer: int = 13
 
     @property
     def is_standard(self) -> bool:
-        """Whether nothing needs converting; unknown numbers are taken as sRGB."""
+        """Whether no conversion is needed; unknown numbers are treated as sRGB."""
         return self.primaries not in _TO_SRGB and self.transfer not in (LINEAR, PQ, HLG, *_GAMMAS)
 
 
 def converter(image: Image.Image, coding: Coding | None = None) -> Convert:
-    """The function that turns pieces of a loaded image, as ``image.crop`` cuts them, into (h, w, 3) sRGB.
+    """Make the function that converts pieces of a loaded image, from ``image.crop``, to (h, w, 3) sRGB.
 
-    A colour profile (ICC) counts before ``coding``; a broken one is ignored. Deep greys are scaled to 8 bits,
-    transparent parts show white. Values that are sRGB already stay as they are.
+    A colour profile (ICC) takes precedence over ``coding``; a broken profile is ignored. Deep greys are
+    scaled to 8 bits, and transparent parts become white. Values that are already sRGB are not changed.
 
     Args:
-        image: Of any mode.
-        coding: As the file declares it, if it does.
+        image: An image of any mode.
+        coding: The coding that the file declares, if any.
     """
     to_flat = _flatten_deep(image) if image.mode.startswith(("I", "F")) else _flatten
     profile = image.info.get("icc_profile")
@@ -73,7 +77,7 @@ def converter(image: Image.Image, coding: Coding | None = None) -> Convert:
 
 
 def boxes(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes (x1, y1, x2, y2) of about :data:`PIECE` pixels that cover a picture, none left out."""
+    """Boxes (x1, y1, x2, y2) of at most :data:`PIECE` pixels that together cover a picture."""
     columns = min(width, PIECE)
     rows = max(1, PIECE // columns)
     for y in range(0, height, rows):
@@ -82,14 +86,14 @@ def boxes(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 def to_standard(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], coding: Coding) -> Pixels:
-    """Values of another coding, high dynamic range among them, as sRGB; what is brighter than white is white.
+    """Convert values of another coding, including high dynamic range, to sRGB; clip values above white.
 
-    The transfer functions are those of ITU-R BT.2100-2: PQ's table 4, HLG's table 5 with the system gamma 1.2
-    of a display of 1,000 candela a square metre.
+    The transfer functions are those of ITU-R BT.2100-2: table 4 for PQ, and table 5 for HLG, with the system
+    gamma 1.2 of a display of 1,000 cd/m².
 
     Args:
         values: (h, w, 3) of 8 or 16 bits, full range.
-        coding: Theirs.
+        coding: Coding of the values.
     """
     linear = _light(values.dtype.itemsize * 8, coding.transfer)[values]
     if coding.transfer == HLG:
@@ -102,7 +106,7 @@ def to_standard(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], coding: 
 
 @cache
 def _light(bits: int, transfer: int) -> npt.NDArray[np.float32]:
-    """The linear light of each value, 1 at white; HLG's is that of the scene."""
+    """The linear light of each value, 1 at white; for HLG, the light of the scene."""
     v = np.linspace(0, 1, 2**bits)
     if transfer == PQ:
         root = v ** (32 / 2523)
@@ -143,7 +147,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _flatten(piece: Image.Image) -> Image.Image:
-    """Without transparency."""
+    """Lay a transparent piece on white."""
     if not piece.has_transparency_data:
         return piece
     canvas = Image.new("RGBA", piece.size, _WHITE)
@@ -152,11 +156,11 @@ def _flatten(piece: Image.Image) -> Image.Image:
 
 
 def _flatten_deep(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """A function that scales deep grey values to 0 to 255, alike in all pieces.
+    """Make a function that scales deep grey values to the range 0 to 255, in the same way for all pieces.
 
-    Integers that do not exceed 255 are taken for 8-bit ones; others of 16 bits fill their range, or that of
-    12 bits where a TIFF says so. Floats up to 1 lie in [0, 1]. Others have no agreed range: their largest
-    value becomes white. Where a TIFF says that zero is white, they are inverted.
+    Integers up to 255 are treated as 8-bit values, other integers up to 65535 as 16-bit values, or as 12-bit
+    values if a TIFF says so. Floats up to 1 are treated as values in [0, 1]. Other values have no agreed
+    range: the largest becomes white. If a TIFF says that zero is white, the values are inverted.
     """
     tags = getattr(image, "tag_v2", {})
     unsigned = image.mode == "I" and tags.get(SAMPLE_FORMAT, (1,)) == (1,) and tags.get(BITS) == (32,)
@@ -173,13 +177,13 @@ def _flatten_deep(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _numbers(piece: Image.Image, unsigned: bool) -> npt.NDArray[np.float32]:
     values = np.asarray(piece)
-    if unsigned:  # Pillow has no unsigned values of 32 bits
+    if unsigned:  # Pillow has no unsigned 32-bit values
         values = values.astype(np.int32).view(np.uint32)
     return np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Colours as the profile means them, in RGB; without it where it is broken or for another kind."""
+    """Convert an image to sRGB by its profile; ignore a profile that is broken or for another mode."""
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
     transform = _transform(profile, image.mode)
@@ -188,7 +192,7 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> Any:
-    """What brings a mode's values from a profile to sRGB; None where nothing needs to be done, or can be."""
+    """The transform of a mode's values from a profile to sRGB; None if it is unnecessary or impossible."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -202,7 +206,7 @@ def _transform(profile: bytes, mode: str) -> Any:
 
 
 def _samples(mode: str) -> Pixels:
-    """Values all over a mode's range, as the pixels of an image."""
+    """Samples from the whole range of a mode's values, as the pixels of an image."""
     if mode == "L":
         return np.arange(256, dtype=np.uint8)[None]
     steps = np.linspace(0, 255, 9).astype(np.uint8)

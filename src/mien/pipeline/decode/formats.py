@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a picture that mien reads, or what else, with the cure."""
+"""Recognise a file by its first bytes: a picture that mien reads, or something else, with advice."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from mien.errors import ImageError
 from mien.pipeline.decode.texts import is_base64, is_path
 
 HEAD = 4096
-"""Bytes at the beginning of a file in which its kind shows."""
+"""Number of bytes at the beginning of a file that tell its kind."""
 
 _HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _AV1 = (b"avif", b"avis")
@@ -71,14 +71,14 @@ _NAMES: tuple[tuple[str, str, Callable[[bytes], object]], ...] = tuple(
 
 
 def format_of(data: bytes, name: str) -> str:
-    """The format of a picture's bytes, as Pillow calls it.
+    """The format of a picture file, by its name in Pillow.
 
     Args:
-        data: Of the whole file, not empty.
-        name: To call the photo by in the error.
+        data: Bytes of the whole file, not empty.
+        name: Name of the photo in the error.
 
     Raises:
-        ImageError: If it is none that mien reads; the sentence says what it is, if that shows.
+        ImageError: If mien does not read the format; the message names the kind of file if it is known.
     """
     head = data[:HEAD]
     if head[4:8] == b"ftyp" and (kind := _format_of_brands(head)) is not None:

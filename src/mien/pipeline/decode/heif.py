@@ -1,4 +1,4 @@
-"""HEIF (HEIC) files, with all their bits where those hold high dynamic range."""
+"""HEIF (HEIC) files, at full bit depth if they have high dynamic range."""
 
 from functools import partial
 from typing import Any
@@ -11,10 +11,10 @@ from mien.pipeline.decode.colours import HLG, PQ, Coding, Convert, Pixels, conve
 
 
 class HeifPicture:
-    """The primary image of a file, not decoded before its pieces are cut.
+    """The primary image of a file, decoded only by :meth:`load`.
 
     Args:
-        data: Of the file.
+        data: Bytes of the file.
 
     Attributes:
         size: Width and height in pixels, upright.
@@ -31,7 +31,7 @@ class HeifPicture:
         self.size: tuple[int, int] = self._image.size
 
     def load(self) -> Convert:
-        """Decode, and tell how pieces become sRGB."""
+        """Decode the image; return the function that converts its pieces to sRGB."""
         self._values = np.asarray(self._image)
         self.size = self._values.shape[1], self._values.shape[0]
         if self._values.dtype == np.uint16:
@@ -41,7 +41,7 @@ class HeifPicture:
         return converter(first, self.coding)
 
     def crop(self, box: tuple[int, int, int, int]) -> Any:
-        """A piece: an image, or (h, w, channels) values of 16 bits."""
+        """Cut a piece out of the loaded image: a Pillow image, or an array of 16-bit values."""
         x1, y1, x2, y2 = box
         piece = self._values[y1:y2, x1:x2]
         if piece.dtype == np.uint16:
@@ -54,7 +54,7 @@ class HeifPicture:
 
 
 def _from_deep(piece: Any, coding: Coding) -> Pixels:
-    """Transparency is laid on white, as elsewhere."""
+    """Convert 16-bit values to sRGB; transparent parts become white, as elsewhere."""
     values = piece if piece.ndim == 3 else piece[..., None]
     opaque = to_standard(np.broadcast_to(values[..., :3], (*values.shape[:2], 3)), coding)
     if values.shape[2] == 4:

@@ -1,4 +1,4 @@
-"""JPEG files that lack their end, and those that a transfer as text has spoiled."""
+"""JPEG files that are truncated, or corrupted by a transfer in text mode."""
 
 import re
 
@@ -7,15 +7,16 @@ _SOI, _EOI, _SOS, _PROGRESSIVE = 0xD8, 0xD9, 0xDA, (0xC2, 0xCA)
 
 END = b"\xff\xd9"
 FILLERS = (END, b"\x55\xaa" * 500 + END)
-"""What may stand for lost data: pixels that differ between the two were not in the file."""
+"""Two replacements for lost data: pixels that differ between the two were not in the file."""
 
 
 def picture_of(data: bytes) -> tuple[bytes, bool, bool]:
-    """The part of a JPEG file that is its first picture, without an end mark.
+    """Find the first picture in a JPEG file.
 
     Returns:
-        That part; whether the end mark follows; and whether the part is a progressive picture of which at
-        least the first scan of finer brightness is complete: everything can then be seen, if coarsely.
+        The bytes of the picture without an end marker; whether the end marker follows; and whether it is a
+        progressive picture in which at least the first scan of finer luminance is complete, so that the whole
+        picture is visible, though coarse.
     """
     at, scans, progressive = 2, 0, False
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -36,7 +37,7 @@ def picture_of(data: bytes) -> tuple[bytes, bool, bool]:
 
 
 def first_scan(data: bytes) -> int:
-    """Where the pixels' data begin; the length of the file where none do."""
+    """Offset of the first scan, which begins the pixel data; the length of the file if there is none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SOS:
         at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -44,11 +45,11 @@ def first_scan(data: bytes) -> int:
 
 
 def went_through_text(data: bytes) -> bool:
-    """Whether the line ends of a transfer as text have been put into, or taken out of, a JPEG file's data.
+    """Whether a transfer in text mode has inserted or removed line-end bytes in a JPEG file.
 
-    In compressed data each byte is about as common as its neighbours, and stands beside any other.
+    In compressed data, each byte value is about as common as the next ones, and occurs next to any other.
     """
-    start = first_scan(data) % len(data)  # from the beginning where even the header is spoiled
+    start = first_scan(data) % len(data)  # from the beginning if even the header is corrupted
     feeds = data.count(b"\n", start)
     returns, usual = data.count(b"\r", start), min(data.count(b"\x0c", start), data.count(b"\x0e", start))
     put_in = feeds >= 16 and usual >= 4 and data.count(b"\r\n", max(0, start - 1)) == feeds

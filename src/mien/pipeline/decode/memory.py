@@ -1,4 +1,4 @@
-"""A bound on the memory that photos in work take, of all threads of the process together."""
+"""A limit on the memory of the photos being processed by all threads of the process together."""
 
 import os
 import threading
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BYTES = 2**30
-"""Of photos in work at once, about; what is beyond waits."""
+"""Approximate memory of all photos being processed at once; further photos wait."""
 
 
 class MemoryBudget:
-    """Lets photos in while their estimated bytes fit; the others wait.
+    """Admits photos while their estimated bytes fit; other photos wait.
 
-    A photo that is larger than the whole budget is let in when nothing else is in work, so that none waits
-    for ever. One thread must not hold two at a time.
+    A photo that is larger than the whole budget is admitted when no other photo is being processed, so that
+    it does not wait for ever. A thread must not hold two photos at a time.
 
     Args:
-        size: Bytes.
+        size: The budget in bytes.
 
     Attributes:
         used: Bytes held now.
     """
 
     def __init__(self, size: int = BYTES) -> None:
-        """Nothing is held yet."""
+        """Start with nothing held."""
         self.size = size
         self.used = 0
         self._changed = threading.Condition()
@@ -32,7 +32,7 @@ class MemoryBudget:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Wait until so many bytes fit, and hold them for the length of the block."""
+        """Wait until this many bytes fit, and hold them for the length of the block."""
         with self._changed:
             self._changed.wait_for(lambda: self.used == 0 or self.used + size <= self.size)
             self.used += size
@@ -44,10 +44,10 @@ class MemoryBudget:
                 self._changed.notify_all()
 
     def _start_anew(self) -> None:
-        """A forked process has none of the threads that held something, nor one to release the lock."""
+        """Start anew in a forked process, which has none of the threads that held bytes or the lock."""
         self.used = 0
         self._changed = threading.Condition()
 
 
 MEMORY = MemoryBudget()
-"""That of the process."""
+"""The budget of this process."""

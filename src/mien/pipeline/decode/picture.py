@@ -27,31 +27,31 @@ from mien.pipeline.decode.settings import MAX_PIXELS, held
 _CONVERT = "convert it to JPEG or PNG"
 
 BYTES_A_PIXEL = 10
-"""Of memory that a photo takes while it is decoded and looked at; docs/prediction.md has the measurements."""
+"""Memory per pixel while a photo is decoded and processed; see docs/prediction.md."""
 
 BYTES_A_WEBP_PIXEL = 18
-"""Pillow decodes WebP into several whole copies."""
+"""The same for WebP, which Pillow decodes into several full copies."""
 
 BYTES_A_PROGRESSIVE_PIXEL = 6
-"""What libjpeg holds of a whole progressive picture, however small it is decoded."""
+"""Memory per pixel of the whole picture that libjpeg needs for a progressive JPEG at any reduction."""
 
 JPEG_REDUCTIONS: tuple[int, ...] = (1, 2, 4, 8)
-"""libjpeg decodes a picture at these parts of its sides, which takes less time and memory."""
+"""Factors by which libjpeg can reduce the sides of a picture, which saves time and memory."""
 
 BEYOND = 4
-"""A picture that is decoded at a part of its size may have so many times the pixels of another."""
+"""Factor by which a picture that can be decoded at a reduced size may exceed the pixel limit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What is known from the header.
+    """A picture of which the header has been read.
 
     Attributes:
-        name: To call it by.
-        width: In pixels, as the file stores them.
-        height: Likewise.
-        reductions: How many times smaller it can be decoded, each way, the least first.
-        max_pixels: More are not decoded.
+        name: Its name in messages.
+        width: Width in pixels, as stored in the file.
+        height: Height in pixels, as stored in the file.
+        reductions: Factors by which its sides can be reduced while decoding, in increasing order.
+        max_pixels: Maximum number of pixels to decode.
     """
 
     name: str
@@ -64,32 +64,33 @@ class Picture:
     _decode: Callable[[int], Decoded]
 
     def reduction(self, most: float) -> int:
-        """The greatest that is at most ``most``; a greater one where the limit on pixels asks for it."""
+        """The greatest available reduction up to ``most``, or more if the pixel limit requires it."""
         possible = [r for r in self.reductions if self.pixels(r) <= self.max_pixels]
         return max((r for r in possible if r <= most), default=min(possible, default=1))
 
     def pixels(self, reduction: int) -> int:
-        """How many are decoded."""
+        """Number of pixels when decoded at this reduction."""
         return -(-self.width // reduction) * -(-self.height // reduction)
 
     def cost(self, reduction: int) -> int:
-        """Bytes of memory that decoding it and looking at it take, about."""
+        """Approximate bytes of memory for decoding and processing it at this reduction."""
         return self._bytes + self.pixels(reduction) * self._bytes_a_pixel
 
     def check(self, reduction: int) -> None:
-        """See whether it may be decoded.
+        """Check that it may be decoded at this reduction.
 
         Raises:
-            PhotoTooLargeError: If that would give too many pixels.
+            PhotoTooLargeError: If it would have too many pixels.
         """
         if self.pixels(reduction) > self.max_pixels:
             raise _too_many_pixels(self.name, self.max_pixels)
 
     def decode(self, reduction: int = 1) -> Decoded:
-        """The upright pixels, so many times fewer each way.
+        """Decode the upright pixels at this reduction.
 
         Raises:
-            ImageError: If nothing can be read of it.
+            ImageError: If none of it can be read.
+            PhotoTooLargeError: If it does not fit into memory.
         """
         with _failures(self.name, MAX_PIXELS):
             return self._decode(reduction)
@@ -99,12 +100,12 @@ def open_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read the header of a picture file.
 
     Args:
-        data: All its bytes.
-        name: To call it by.
-        max_pixels: Files with more are refused.
+        data: The bytes of the whole file.
+        name: Its name in messages.
+        max_pixels: Files with more pixels are refused; see :data:`BEYOND` for JPEG.
 
     Raises:
-        ImageError: If it is no picture that mien reads, or is damaged.
+        ImageError: If mien cannot read the format, or the file is damaged.
         PhotoTooLargeError: If it has too many pixels.
     """
     if not data:
@@ -116,7 +117,7 @@ def open_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def open_image(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
-    """A Pillow image, which is left as it is.
+    """Open a Pillow image, without changing it.
 
     Raises:
         ImageError: If it has no pixels, or is a PostScript file, for which Pillow would start Ghostscript.
@@ -149,7 +150,7 @@ def _open_png(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def _open_avif(data: bytes, name: str, max_pixels: int) -> Picture:
-    at = data.find(b"colrnclx")  # Pillow does not tell
+    at = data.find(b"colrnclx")  # Pillow does not report it
     numbers = data[at + 8 : at + 12]
     coding = (
         Coding(int.from_bytes(numbers[:2], "big"), int.from_bytes(numbers[2:], "big")) if at >= 0 else None
@@ -202,7 +203,7 @@ def _open_jpeg(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def _jpeg(data: bytes, reduction: int) -> ImageFile.ImageFile:
-    """A JPEG picture, decoded at a part of its size."""
+    """Decode a JPEG picture at a reduced size."""
     image = _pillow(data, "JPEG")
     if reduction > 1:
         image.draft(None, (image.width // reduction, image.height // reduction))
@@ -211,14 +212,14 @@ def _jpeg(data: bytes, reduction: int) -> ImageFile.ImageFile:
 
 
 def _mend_jpeg(data: bytes, reduction: int) -> Decoded:
-    """What there is of a JPEG picture without its end: the pixels that stay, whatever stands for the rest."""
+    """Decode a truncated JPEG with two different fillers; the rows that do not differ are intact."""
     part, ended, coarse = jpeg.picture_of(data)
     if ended:
         raise OSError("the end mark is there, so the data before it are wrong")
     image = _jpeg(part + jpeg.FILLERS[0], reduction)
     orientation = orientation_of(image)
     decoded = upright(image, converter(image), orientation)
-    if coarse:  # all of it is there, without the last scans
+    if coarse:  # the whole picture is there, only the last scans are missing
         return replace(decoded, intact=(0, 0, *decoded.pixels.shape[1::-1]))
     other = _jpeg(part + jpeg.FILLERS[1], reduction)
     end = _first_difference(as_stored(decoded.pixels, orientation), other, converter(other))
@@ -229,7 +230,7 @@ def _mend_jpeg(data: bytes, reduction: int) -> Decoded:
 
 
 def _first_difference(pixels: Pixels, image: Image.Image, convert: Convert) -> int:
-    """The first row in which an image is not what the pixels are; their number where it is all the same."""
+    """The first row in which an image differs from the pixels; the number of rows if none does."""
     for x1, y1, x2, y2 in boxes(*image.size):
         differs = (convert(image.crop((x1, y1, x2, y2))) != pixels[y1:y2, x1:x2]).any((1, 2))
         if differs.any():
@@ -247,7 +248,7 @@ def _picture(image: Any, name: str, size: int, max_pixels: int, decode: Callable
     (width, height), kind, info = image.size, getattr(image, "format", None), getattr(image, "info", {})
     limit, whole = min(max_pixels, MAX_PIXELS), width * height
     most, reductions = limit, JPEG_REDUCTIONS[:1]
-    if kind in ("JPEG", "MPO") and size:  # a file, not a Pillow image, which is left as it is
+    if kind in ("JPEG", "MPO") and size:  # size 0 is a Pillow image, which must not change
         reductions = tuple(r for r in JPEG_REDUCTIONS if r <= max(1, min(width, height)))
         if "progressive" in info:
             size += BYTES_A_PROGRESSIVE_PIXEL * whole
@@ -263,7 +264,7 @@ def _picture(image: Any, name: str, size: int, max_pixels: int, decode: Callable
 
 @contextmanager
 def _failures(name: str, most: int) -> Iterator[None]:
-    """Whatever a decoder raises becomes the sentence."""
+    """Turn whatever a decoder raises into one of mien's errors."""
     try:
         with held():
             yield
@@ -273,7 +274,7 @@ def _failures(name: str, most: int) -> Iterator[None]:
         raise _too_many_pixels(name, most) from None
     except MemoryError:
         raise PhotoTooLargeError(f"{name} needs more memory than there is; scale it down first.") from None
-    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+    except Exception as error:  # damaged files make decoders raise errors of any kind
         if "nsupported BMP" in str(error):
             raise ImageError(f"{name} is a BMP of a kind that mien does not read; {_CONVERT}.") from None
         raise ImageError(f"{name} is damaged or cut short; copy or download it again.") from None

@@ -1,4 +1,4 @@
-"""The upright pixels of an opened image, made piece by piece, and how much of it was in the file."""
+"""Make the upright pixels of an opened image, piece by piece, and find which of them were in the file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,11 @@ _XMP = {"xmp", "XML:com.adobe.xmp"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """What came out of a file.
+    """A decoded picture.
 
     Attributes:
         pixels: (height, width, 3) upright sRGB.
-        intact: The part of them that was in the file; None where all was.
+        intact: The part of ``pixels`` that was in the file; None if all of it was.
         sideways: Whether the file stores the picture's rows as columns.
     """
 
@@ -31,13 +31,13 @@ class Decoded:
 
 
 def upright(image: Any, convert: Convert, orientation: int, rows: tuple[int, int] | None = None) -> Decoded:
-    """The upright pixels of an image.
+    """Make the upright pixels of an image.
 
     Args:
-        image: Has ``size`` and ``crop`` as Pillow's images have.
-        convert: Makes sRGB of its pieces.
-        orientation: As EXIF tells it, 1 to 8.
-        rows: The first and the end of those that were in the file, if not all were.
+        image: An object with ``size`` and ``crop`` like a Pillow image.
+        convert: Converts its pieces to sRGB.
+        orientation: EXIF orientation, 1 to 8.
+        rows: Start and end of the rows that were in the file; None if all were.
     """
     width, height = image.size
     pixels = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
@@ -49,7 +49,7 @@ def upright(image: Any, convert: Convert, orientation: int, rows: tuple[int, int
 
 
 def as_stored(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """A view of upright pixels in which they lie as the file stores them (EXIF 2.3, 4.6.4, tag 0x0112)."""
+    """A view of upright pixels in the orientation of the file (EXIF 2.3, 4.6.4, tag 0x0112)."""
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
@@ -58,7 +58,7 @@ def as_stored(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def rectangle(rows: tuple[int, int], width: int, height: int, orientation: int) -> Rectangle:
-    """Some rows of a picture of that width and height, where they lie when it is upright."""
+    """The place of some rows of a stored picture, of this width and height, in the upright picture."""
     first, end = rows
     if orientation in (3, 4, 6, 7):
         first, end = height - end, height - first
@@ -66,10 +66,10 @@ def rectangle(rows: tuple[int, int], width: int, height: int, orientation: int) 
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1, upright, where there is none or it cannot be read.
+    """The EXIF orientation, 1 to 8; 1 (upright) if it is missing or cannot be read.
 
-    Read after the pixels: Pillow has by then turned TIFFs itself. One in XMP does not count: converters leave
-    it behind in photos that they have turned, and browsers do not follow it.
+    Call it after the pixels are loaded, when Pillow has already turned a TIFF. An orientation in XMP is
+    ignored: converters leave it in photos that they have turned, and browsers ignore it too.
     """
     source = image
     if not _XMP.isdisjoint(image.info):
@@ -77,13 +77,13 @@ def orientation_of(image: Image.Image) -> int:
         source.info = {key: value for key, value in image.info.items() if key not in _XMP}
     try:
         value = source.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF data, in whatever way, is no reason to refuse a photo
+    except Exception:  # damaged EXIF data of any kind is no reason to refuse a photo
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def forget_xmp(image: Image.Image) -> None:
-    """Make Pillow, which turns TIFFs when it loads them, overlook an orientation in XMP."""
+    """Remove XMP data, since Pillow would turn a TIFF by the orientation in it."""
     for key in _XMP:
         image.info.pop(key, None)
 
@@ -92,10 +92,10 @@ def load_what_there_is(image: ImageFile.ImageFile) -> tuple[int, int]:
     """Load as many rows of an image as its file holds.
 
     Returns:
-        The first and the end of them; 0 and the height where all are there.
+        Start and end of these rows; 0 and the height if all rows are there.
 
     Raises:
-        OSError: If there are none, or they cannot be told from the others.
+        OSError: If there are none, or they cannot be distinguished from missing rows.
     """
     try:
         image.load()
@@ -103,7 +103,7 @@ def load_what_there_is(image: ImageFile.ImageFile) -> tuple[int, int]:
         turned = image.format == "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         if image.info.get("interlace") or image.format == "GIF" or turned:
             raise
-        image.tile = []  # what is not decoded by now will not be
+        image.tile = []  # do not decode any further
         filled = [y for y in range(image.height) if image.crop((0, y, image.width, y + 1)).getbbox()]
         if not filled:
             raise

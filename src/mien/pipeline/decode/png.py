@@ -1,4 +1,4 @@
-"""PNG files reduced to the chunks that make the picture: what else they carry cannot spoil it."""
+"""Reduce PNG files to the chunks that make up the picture, so that damage in other chunks has no effect."""
 
 import zlib
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ _COLOURS = (b"gAMA", b"sRGB", b"iCCP", b"cICP", b"eXIf", b"zTXt", b"tEXt")
 _KNOWN = (*_PICTURE, b"fcTL", b"fdAT")
 _EXIF = b"Raw profile type exif\0"
 MOST = 2**20
-"""Bytes of a chunk beside the picture that are looked at."""
+"""Maximum bytes of an ancillary chunk, also after decompression; larger chunks are dropped."""
 
 
 def only_the_picture(data: bytes) -> tuple[bytes, tuple[int, int] | None]:
-    """The same picture without the chunks that do not make it, and with right checksums.
+    """Keep only the chunks that make up the picture, and correct their checksums.
 
-    Of an animation the still picture is kept. Of the chunks beside the picture those are kept that say how
-    its colours and its orientation are meant, if they are whole.
+    Of an animation, the still picture is kept. Ancillary chunks are kept if they define the colours or the
+    orientation and are intact.
 
     Returns:
         The file, and the primaries and transfer of its cICP chunk if it has one.
@@ -36,7 +36,7 @@ def only_the_picture(data: bytes) -> tuple[bytes, tuple[int, int] | None]:
 
 
 def _matters(kind: bytes, body: bytes) -> bool:
-    """Whether a chunk tells how the picture is meant, and can be read without harm."""
+    """Whether a chunk defines the colours or the orientation, and is safe to read."""
     if kind not in _COLOURS or len(body) > MOST:
         return False
     if kind in (b"zTXt", b"tEXt"):  # where ImageMagick keeps EXIF data
@@ -56,7 +56,7 @@ def _unpacks(packed: bytes, is_packed: bool) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Kind, body, and whether the checksum is right; past a wrong length, on from the next known chunk."""
+    """Kind, body, and whether the checksum is right; after a wrong length, skip to the next known chunk."""
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]

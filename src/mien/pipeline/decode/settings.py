@@ -1,4 +1,4 @@
-"""Pillow's settings of the whole process, held still while mien decodes."""
+"""Pillow's process-wide settings, fixed while mien decodes."""
 
 import ctypes
 import logging
@@ -12,17 +12,17 @@ from functools import cache
 from PIL import Image, ImageFile, _imaging
 
 MAX_PIXELS = 100_000_000
-"""Photos with more pixels are refused from their header."""
+"""Photos with more pixels are refused as soon as their header is read."""
 
 
 _LOG, _NO_ONE = logging.getLogger("PIL"), logging.NullHandler()
 
 
 class _Settings:
-    """What other libraries set for all users of Pillow must not change what mien answers.
+    """Settings of Pillow for decoding, so that those of other libraries do not change mien's results.
 
-    The first thread that decodes puts the settings in place and the last one puts them back, so that several
-    can decode at once. The lock is held for a moment only, and a forked process starts without it.
+    The first thread that decodes applies the settings and the last one restores the previous ones, so several
+    threads can decode at once. The lock is held only briefly, and a forked process starts with a new one.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class _Settings:
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, 2 * MAX_PIXELS
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd headers
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about unusual headers
 
         self._handlers = [set_handler(None) for set_handler in _libtiff()]
         _LOG.addHandler(_NO_ONE)
@@ -65,7 +65,7 @@ class _Settings:
         self._warnings.__exit__(None, None, None)
 
     def _leave_behind(self) -> None:
-        """A forked process has none of the threads that were decoding."""
+        """Start anew in a forked process, which has none of the threads that were decoding."""
         if self._users:
             self._put_back()
         self._start_anew()
@@ -77,9 +77,9 @@ class _Settings:
 
 @cache
 def _libtiff() -> list[Callable[[int | None], int | None]]:
-    """Functions that set libtiff's handlers and return those before; none where it is linked statically.
+    """Functions that set libtiff's handlers and return the previous ones; none if it is linked statically.
 
-    Without handlers it does not write lines of its own to the standard error of the process.
+    Without handlers, libtiff writes nothing to the standard error of the process.
     """
     try:
         library = ctypes.CDLL(_imaging.__file__)
@@ -92,4 +92,4 @@ def _libtiff() -> list[Callable[[int | None], int | None]]:
 
 
 held = _Settings().held
-"""``with held():`` whatever is set, no cut file is read as a whole one, and only errors say something."""
+"""``with held():`` truncated files raise errors and nothing is printed, whatever the process has set."""

@@ -1,4 +1,4 @@
-"""Texts given for photos: paths in the form the disk has them, and what is none."""
+"""Texts given as photos: alternative forms of paths, and errors for texts that are no paths."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from mien.errors import ImageError
 
 LONGEST = 200
-"""Characters of a text that a message quotes at most."""
+"""Maximum number of characters of a text that a message quotes."""
 
 _BASE64 = re.compile(rb"\s*(/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/_-]{160})[A-Za-z0-9+/_\s-]*={0,2}\s*\Z")
 _PATH = re.compile(rb"[^\0\r\n]{0,1000}\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif)\s*\Z", re.IGNORECASE)
@@ -17,7 +17,7 @@ _WEB = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
 
 
 def name_of_text(text: str) -> str:
-    """What a text given for a photo is called: itself, but for the contents of a file."""
+    """The name of a text given as a photo: the text itself, unless it holds the contents of a file."""
     if text.startswith("data:"):
         return "<data: URL>"
     if len(text) > LONGEST and is_base64(text.encode("utf-8", "replace")):
@@ -26,25 +26,25 @@ def name_of_text(text: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as messages show it: not at length."""
+    """A name as messages show it: shortened if it is long."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…"
 
 
 def is_base64(data: bytes) -> bool:
-    """Whether bytes are a picture, or something as long, in base64."""
+    """Whether bytes are base64 text: of a picture, or of at least 160 characters."""
     return _BASE64.match(data) is not None
 
 
 def is_path(data: bytes) -> bool:
-    """Whether bytes are a path, not a picture."""
+    """Whether bytes are the path of a picture file."""
     return _PATH.match(data) is not None
 
 
 def refuse_text(text: str) -> None:
-    """Refuse a text that is no path.
+    """Refuse a text that is not a path.
 
     Raises:
-        ImageError: If it is empty, an address on the web, a ``data:`` URL or base64.
+        ImageError: If it is empty, a web address, a ``data:`` URL or base64.
     """
     if not text:
         raise ImageError("The path of a photo is empty; name a file.")
@@ -57,10 +57,10 @@ def refuse_text(text: str) -> None:
 
 
 def other_forms(path: str) -> Iterator[str]:
-    """Paths under which a file may be that is not found under this one."""
+    """Other paths to try if this one does not exist."""
     if path.startswith("file://"):
         yield unquote(urlsplit(path).path)
-    yield unicodedata.normalize("NFC", path)  # file systems differ in how they write é
+    yield unicodedata.normalize("NFC", path)  # file systems differ in how they store é
     yield unicodedata.normalize("NFD", path)
 
 

@@ -1,4 +1,4 @@
-"""Which of a TIFF file's pages is the photo, and why one cannot be read."""
+"""Find the page of a TIFF file that is the photo, and the reason why a page cannot be read."""
 
 import struct
 from io import BytesIO
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 MOST_PAGES = 256
-"""Pages that are looked at."""
+"""Maximum number of pages that are examined."""
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, SUBFILES, FORMAT, DNG = (
     254, 256, 257, 258, 259, 262, 330, 339, 50706,
 )  # fmt: skip
 REDUCED, MASK = 1, 4
 _FILTERED = (32803, 34892)
-"""Photometric interpretations of a sensor's own values."""
+"""Photometric interpretations of raw sensor values."""
 
 _KINDS = {
     50002: "JPEG XL inside",
@@ -30,26 +30,26 @@ _KINDS = {
 
 
 class Page(NamedTuple):
-    """An image file directory: where it lies, and its tags."""
+    """An image file directory: its offset and its tags."""
 
     offset: int
     tags: Any
 
     @property
     def pixels(self) -> int:
-        """How many it has; 0 where its size is missing."""
+        """Number of pixels; 0 if the size is missing."""
         width, length = self.tags.get(WIDTH, 0), self.tags.get(LENGTH, 0)
         return width * length if isinstance(width, int) and isinstance(length, int) else 0
 
     @property
     def is_full(self) -> bool:
-        """Whether it is no reduced copy, and no mask, of another."""
+        """Whether it is neither a reduced copy nor a mask of another page."""
         kind = self.tags.get(SUBFILE, 0)
         return not (isinstance(kind, int) and kind & (REDUCED | MASK))
 
 
 def pages_of(data: bytes) -> list[Page]:
-    """The pages in their order, each followed by the ones below it."""
+    """The pages in their order, each followed by its subpages; at most :data:`MOST_PAGES`."""
     pages: list[Page] = []
     seen: set[int] = set()
     waiting = [_first(data)]
@@ -70,17 +70,17 @@ def pages_of(data: bytes) -> list[Page]:
 
 
 def is_raw(pages: list[Page]) -> bool:
-    """Whether the file is a camera's raw file (DNG, NEF, ARW …): its pages are previews of other data."""
+    """Whether the file is a camera raw file (DNG, NEF, ARW …), whose other pages are only previews."""
     return any(DNG in page.tags or page.tags.get(PHOTOMETRIC) in _FILTERED for page in pages)
 
 
 def photo_of(pages: list[Page]) -> Page:
-    """The largest full page, the first where several are alike; the largest of all where none is full."""
+    """The largest full page, the first of several; the largest of all pages if none is full."""
     return max([page for page in pages if page.is_full] or pages, key=lambda page: page.pixels)
 
 
 def starting_with(data: bytes, page: Page) -> bytes:
-    """The file with another page as its first."""
+    """The file with this page as its first."""
     if page.offset == _first(data):
         return data
     order, at, code = ("<" if data[:2] == b"II" else ">"), *((8, "Q") if _is_big(data) else (4, "L"))
@@ -88,7 +88,7 @@ def starting_with(data: bytes, page: Page) -> bytes:
 
 
 def kind_of(page: Page) -> str:
-    """What is unusual about a page that cannot be read; empty where nothing is."""
+    """The unusual property of a page that cannot be read; empty if there is none."""
     if (kind := _KINDS.get(page.tags.get(COMPRESSION, 1))) is not None:
         return kind
     bits = page.tags.get(BITS, (1,))

@@ -1,4 +1,4 @@
-"""Finding the faces in a photo: one module per detector, imported when the detector is asked for."""
+"""Face detection: one module per detector, imported only when that detector is requested."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -45,16 +45,17 @@ def __getattr__(name: str) -> Any:
 def make_detector(
     name: str, *, longest_side: int | None = None, threshold: float | None = None, device: Device = "cpu"
 ) -> "MienDetector | DlibDetector | YuNetDetector | CenterFaceDetector":
-    """The detector of a name.
+    """Create a detector by name.
 
     Args:
         name: ``mien``, ``dlib``, ``centerface``, ``yunet``, or ``yunet:PATH`` with the path of its ONNX file.
-        longest_side: In pixels, of photos as the detector sees them; None for the detector's own choice.
-        threshold: Least score of a face; None for the detector's own.
-        device: What ``mien`` runs on; the others run on the processor.
+        longest_side: Longest side in pixels to which photos are shrunk; None for the detector's default.
+        threshold: Least score of a face; None for the detector's default.
+        device: Device of ``mien``; the other detectors run on the CPU.
 
     Raises:
-        DetectorError: If there is no such detector, or what it needs is missing or wrong.
+        DetectorError: If there is no such detector, or a package or file that it needs is missing or wrong.
+        DeviceError: If the device cannot be used.
     """
     given = {"longest_side": longest_side, "threshold": threshold}
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}

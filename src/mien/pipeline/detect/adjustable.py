@@ -1,4 +1,4 @@
-"""What mien's own detectors have in common: they may look at photos larger or smaller."""
+"""The base class of mien's own detectors, which can work on photos of different sizes."""
 
 from typing import Self
 
@@ -9,10 +9,10 @@ class AdjustableDetector:
     longest_side: int
 
     def with_longest_side(self, longest_side: int) -> Self:
-        """The same detector for photos of another size; both share what was loaded.
+        """A copy of this detector with another longest side; both share the loaded model.
 
         Args:
-            longest_side: In pixels, of photos as the detector sees them.
+            longest_side: Longest side in pixels to which photos are shrunk.
         """
         other = object.__new__(type(self))  # copy.copy would load the file again
         vars(other).update(vars(self), longest_side=longest_side)

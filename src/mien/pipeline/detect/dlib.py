@@ -23,13 +23,13 @@ _unpacking = threading.Lock()
 class DlibDetector(AdjustableDetector):
     """dlib's frontal HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object detection", 2015).
 
-    Finds upright faces that look roughly into the camera; gives boxes without landmarks. Its window is 80 px,
-    so photos are enlarged, at most twice, or shrunk until their longest side has ``longest_side`` pixels:
-    faces from about 40 px are found in photos up to 640 px, and from a sixteenth of the longest side in large
-    ones. May be used by several threads at once.
+    Finds upright faces that look roughly into the camera; gives boxes without landmarks. Its window has 80
+    pixels, so photos are shrunk, or enlarged at most twice, until their longest side has ``longest_side``
+    pixels. Faces are found from about 40 pixels in photos of up to 640 pixels, and from a sixteenth of the
+    longest side in larger photos. May be used by several threads at once.
 
-    The share of unmasked faces found in 300 photos of at most 640 px, by size in pixels, false faces on 300
-    pictures without one, and CPU time for a photo:
+    The table has the share of unmasked faces found in 300 photos of at most 640 pixels, by size in pixels;
+    the number of false faces in 300 pictures without faces; and the CPU time per photo:
 
     ============  =====  =====  =====  =====  =====  ==
     longest side  30-40  40-60  60-90  >90    false  ms
@@ -39,10 +39,10 @@ class DlibDetector(AdjustableDetector):
     1280          0.29   0.41   0.48   0.72   1      63
     ============  =====  =====  =====  =====  =====  ==
 
-    dlib's own threshold is 0; 0.25 spares false faces beside true ones.
+    dlib's own threshold is 0; 0.25 avoids false faces beside true ones.
 
     Args:
-        longest_side: In pixels, of the photo as the detector sees it.
+        longest_side: Longest side in pixels to which photos are resized.
         threshold: Least score; dlib's scores are distances from a hyperplane, mostly between 0 and 3.
 
     Raises:
@@ -50,14 +50,14 @@ class DlibDetector(AdjustableDetector):
     """
 
     def __init__(self, *, longest_side: int = 1280, threshold: float = 0.25) -> None:
-        """Store the settings, and see that dlib is there."""
+        """Store the settings, and check that dlib is installed."""
         _import_dlib()
         self.longest_side = longest_side
         self.threshold = threshold
         self._detectors = Pool[Any](_make)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled detector is set up again."""
+        """Pickle the settings alone; unpickling creates dlib's detector again."""
         return partial(DlibDetector, longest_side=self.longest_side, threshold=self.threshold), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
@@ -84,12 +84,12 @@ def _import_dlib() -> Any:  # dlib has no types
 
 
 def _make() -> Any:
-    with _unpacking:  # the first of several threads unpacks it for all
+    with _unpacking:  # only the first thread unpacks it
         pickled = _pickle_detector()
     return pickle.loads(pickled)
 
 
 @cache
 def _pickle_detector() -> bytes:
-    """Dlib takes 0.3 s to unpack its detector, and 1 ms to copy it."""
+    """Pickle dlib's detector: dlib takes 0.3 s to unpack it, but a copy takes only 1 ms."""
     return pickle.dumps(_import_dlib().get_frontal_face_detector())

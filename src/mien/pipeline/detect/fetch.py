@@ -1,4 +1,4 @@
-"""YuNet's file, fetched from OpenCV's model zoo when the user asks for it by name."""
+"""Download of YuNet's file from OpenCV's model zoo, when the user requests YuNet by name."""
 
 import hashlib
 import os
@@ -21,14 +21,15 @@ SECONDS = 30
 
 
 def yunet_path(url: str = URL, sha256: str = SHA256) -> Path:
-    """Where YuNet's file lies in the user's cache directory; fetched if it is not there, or is another.
+    """Path of YuNet's file in the user's cache directory; downloaded if it is missing or has another hash.
 
     Args:
-        url: Where it is fetched from.
-        sha256: What it must hash to.
+        url: Address to download from.
+        sha256: Expected SHA-256 of the file.
 
     Raises:
-        DetectorError: If it cannot be fetched or written, is not the file expected, or there is no home.
+        DetectorError: If the file cannot be downloaded or written, has another hash, or there is no home
+            directory.
     """
     path = _cache() / FILE
     if path.is_file() and _hash(path.read_bytes()) == sha256:
@@ -48,9 +49,9 @@ def _cache() -> Path:
     """The user's cache directory."""
     try:
         folder = platformdirs.user_cache_path("mien")
-    except RuntimeError:  # as under a user without a home
+    except RuntimeError:  # for example, a user without a home directory
         folder = Path()
-    if not folder.is_absolute():  # earlier versions of platformdirs then leave the "~" as it is
+    if not folder.is_absolute():  # earlier versions of platformdirs then keep the "~"
         raise DetectorError(
             "There is no home folder to keep YuNet in; set HOME to a folder that can be written, or fetch "
             f"{FILE} yourself and write yunet:PATH."
@@ -74,7 +75,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: another process may read or write it at the same time."""
+    """Write the file atomically: another process may read or write it at the same time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

@@ -23,55 +23,56 @@ Floats = npt.NDArray[np.float32]
 OUTPUTS = ("scores", "boxes", "landmarks")
 
 LARGE = 288
-"""Longer side of a box in pixels of the view from which the net did not learn to place it …"""
+"""Longer side in pixels above which a face in the shrunk photo is too large for the net."""
 
 LARGE_VIEW = 224
-"""… and the longest side of the smaller view that faces so large are looked for in."""
+"""Longest side in pixels to which the photo is shrunk in a second pass, to find faces above :data:`LARGE`."""
 
 SEAM = 0.75
-"""Share of :data:`LARGE` from which the smaller view counts too: the views differ on how large a face is."""
+"""Share of :data:`LARGE` above which faces of the second pass count: the passes differ on a face's size."""
 
 SMALL_BESIDE = 1 / 3
-"""Side of a face, as a share of the largest sure one's, below which a close-up has to confirm it …"""
+"""Side of a face, as a share of the largest sure face's side, below which a close-up has to confirm it."""
 
 CLEAR = 0.7
-"""… unless its score is at least this."""
+"""Score from which a face needs no confirmation, however small it is."""
 
 TINY_BESIDE = 1 / 6
-"""The same share, below which an unsure face is none. The photos set apart have no true face so small."""
+"""The same share, below which an unsure face is dropped. The held-out photos have no true face that small."""
 
 CONFIRMED = 0.6
-"""Least score in the close-up. Of the true faces on the photos set apart, one of nine pixels has less."""
+"""Least score in the close-up. Only one true face in the held-out photos, of nine pixels, scores less."""
 
 MIDDLE = np.array([[0.25, 0.25, 0.75, 0.75]]) * CLOSE_UP
-"""Where the face lies in a close-up."""
+"""Box of the face in a close-up."""
 
 SAME = 0.35
-"""Overlap with :data:`MIDDLE` from which what is seen in a close-up is that face."""
+"""Overlap (IoU) with :data:`MIDDLE` above which a face found in a close-up is that face."""
 
 
 def default_detector_path() -> Path:
-    """The detector that ships with mien."""
+    """The file of the detector that ships with mien."""
     return Path(str(files("mien") / "weights" / "detector.onnx"))
 
 
 class DetectorMetadata(BaseModel):
-    """What a detector's file says of itself.
+    """Metadata of a detector file.
 
-    The graph maps ``image``, float32 of shape (n, 3, h, w), RGB from 0 to 255, h and w being multiples of 32,
-    to ``scores`` (n, k) in [0, 1], ``boxes`` (n, k, 4) x1, y1, x2, y2 and ``landmarks`` (n, k, 10), x and y
-    of five points as :class:`~mien.results.Face` orders them; both in pixels of the input.
+    The input of the graph is ``image``: float32 of shape (n, 3, h, w), RGB from 0 to 255, where h and w are
+    multiples of 32. The outputs are ``scores`` (n, k) in [0, 1], ``boxes`` (n, k, 4), x1, y1, x2, y2, and
+    ``landmarks`` (n, k, 10), x and y of five points in the order of :class:`~mien.results.Face`. Boxes and
+    landmarks are in pixels of the input.
 
     Attributes:
-        kind: Tells the file from one of an age model.
+        kind: Distinguishes the file from an age model.
         name: Name of the detector.
         version: Version of the weights.
         licence: Terms of use of the weights.
-        training_data: One line for each data set that was trained on.
+        training_data: One line for each training data set.
         threshold: Least score of a face.
         unsure_below: Score below which a face is marked as unsure.
-        nms_iou: Intersection over union from which two boxes are of one face.
-        metrics: Figures measured on data that was not trained on, by name.
+        nms_iou: Intersection over union above which two boxes belong to one face.
+        metrics: Figures by name, measured on data that was not used for training.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,7 +92,7 @@ class DetectorMetadata(BaseModel):
         """Read the JSON text under ``mien`` of an ONNX file's ``metadata_props``.
 
         Raises:
-            DetectorError: If anything is missing or wrong; the sentence names what.
+            DetectorError: If anything is missing or wrong; the message names it.
         """
         try:
             return cls.model_validate_json(properties.get("mien", "{}"))
@@ -103,21 +104,22 @@ class DetectorMetadata(BaseModel):
 
 
 class MienDetector(AdjustableDetector):
-    """mien's own detector: small, quick, gives five landmarks.
+    """mien's own detector: small and fast, with five landmarks.
 
     The landmarks are the centres of the eyes, the tip of the nose and the corners of the mouth. Photos are
-    shrunk until their longest side has ``longest_side`` pixels, and never enlarged: twice the side takes four
-    times the time and finds faces of half the size. Faces larger than :data:`LARGE` pixels then are looked
-    for in the photo shrunk to :data:`LARGE_VIEW`. May be used by several threads at once.
+    shrunk until their longest side has ``longest_side`` pixels, and never enlarged. Twice the side takes four
+    times as long and finds faces half as large. Faces larger than :data:`LARGE` pixels in the shrunk photo
+    are searched for in a second pass, in the photo shrunk to :data:`LARGE_VIEW` pixels. May be used by
+    several threads at once.
 
     Args:
-        path: The file; None for the one that ships.
-        longest_side: In pixels, of the photo as the detector sees it.
-        threshold: Least score, in [0, 1]; None for the file's own.
-        device: What it runs on; see :class:`~mien.pipeline.model.Model`.
+        path: The file; None for the one that ships with mien.
+        longest_side: Longest side in pixels to which photos are shrunk.
+        threshold: Least score, in [0, 1]; None for the value in the file.
+        device: Device to run on; see :class:`~mien.pipeline.model.Model`.
 
     Attributes:
-        metadata: What the file says of itself.
+        metadata: Metadata of the file.
         path: The file.
 
     Raises:
@@ -144,7 +146,7 @@ class MienDetector(AdjustableDetector):
         self.threshold = threshold if threshold is not None else self.metadata.threshold
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled detector is set up again."""
+        """Pickle the settings alone; unpickling loads the file again."""
         settings: dict[str, Any] = {
             "longest_side": self.longest_side,
             "threshold": self.threshold,
@@ -175,7 +177,7 @@ class MienDetector(AdjustableDetector):
         return [face for face in faces if self._stands(photo, face, (face.box.area / largest) ** 0.5)]
 
     def _stands(self, photo: Pixels, face: Face, relative_side: float) -> bool:
-        """Whether a face is one beside a larger face: pins and badges on a portrait look like small ones."""
+        """Whether to keep a face beside a larger one: pins and badges on a portrait look like small faces."""
         if face.score >= CLEAR or relative_side >= SMALL_BESIDE:
             return True
         if face.unsure and relative_side < TINY_BESIDE:
@@ -185,7 +187,10 @@ class MienDetector(AdjustableDetector):
         return bool((scores[same] >= CONFIRMED).any())
 
     def _look(self, view: Pixels, scale: float, sizes: tuple[float, float]) -> list[Floats]:
-        """Boxes (n, 4), scores (n,) and points (n, 10), unscaled; longer sides lie between the sizes."""
+        """Boxes (n, 4), scores (n,) and points (n, 10), divided by the scale.
+
+        Boxes are kept if their longer side is above the first and at most the second of ``sizes``.
+        """
         outputs = self._session.run(list(OUTPUTS), {"image": to_tensor(view)})
         scores, boxes, points = (output[0] for output in outputs)
         boxes, points = boxes / scale, points / scale

@@ -7,24 +7,25 @@ from mien.pipeline.device_names import Device
 
 
 class NamedDetectors:
-    """A predictor's own detector, and others by name, made when they are first asked for."""
+    """A predictor's own detector, and others by name, which are created on first use."""
 
     def __init__(self, own: Detector, name: str | None, device: Device) -> None:
-        """Take the predictor's own, and its name if it has one; the others run on the device."""
+        """Store the predictor's detector, its name if it has one, and the device of the others."""
         self._made: dict[str | None, Detector] = {None: own, name: own}
         self._device = device
         self._lock = Lock()
 
     def get(self, name: str | None, longest_side: int | None) -> Detector:
-        """The detector of a name; None for the predictor's own.
+        """Get a detector by name.
 
         Args:
-            name: As :func:`~mien.pipeline.detect.make_detector` takes it.
-            longest_side: In pixels, of photos as the detector sees them; None for the detector's own choice.
+            name: As in :func:`~mien.pipeline.detect.make_detector`; None for the predictor's own detector.
+            longest_side: Longest side in pixels to which photos are shrunk; None for the detector's default.
 
         Raises:
             DetectorError: If there is no such detector, or it cannot be set up.
-            ValueError: If a longest side is asked of a detector that is not one of mien's.
+            DeviceError: If the device cannot be used.
+            ValueError: If a longest side is given for a detector that is not one of mien's.
         """
         with self._lock:
             if name not in self._made:
@@ -34,6 +35,6 @@ class NamedDetectors:
             return made
         if not isinstance(made, AdjustableDetector):
             raise ValueError(
-                "longest_side is for mien's own detectors; the predictor's is another one, so leave it out"
+                "longest_side is for mien's own detectors; this predictor has another one, so leave it out"
             )
         return made.with_longest_side(longest_side)

@@ -1,4 +1,4 @@
-"""Overlap of boxes, (n, 4) x1, y1, x2, y2, and non-maximum suppression that merges those of one face."""
+"""Overlap of boxes, (n, 4) x1, y1, x2, y2, and non-maximum suppression that merges the boxes of a face."""
 
 from collections.abc import Sequence
 
@@ -11,29 +11,29 @@ Boxes = npt.NDArray[np.floating]
 Shares = npt.NDArray[np.float64]
 
 MOST_CANDIDATES = 5000
-"""The most boxes that are compared with each other; bounds the time that noise can cost."""
+"""Maximum number of boxes that are compared; bounds the time for photos with many false candidates."""
 
 MOST_FACES = 1000
-"""The most faces that a neural detector gives for one photo: the surest."""
+"""Maximum number of faces per photo from a neural detector; those with the highest scores are kept."""
 
 CONTAINED = 0.7
-"""Share of the smaller of two boxes within the other from which they are of one face."""
+"""Share of the smaller of two boxes inside the other above which both belong to one face."""
 
 
 def intersection_over_union(a: Boxes, b: Boxes) -> Shares:
-    """Shared area over joint area: (n, m); 0 for empty boxes."""
+    """Intersection over union of all pairs: (n, m); 0 for empty boxes."""
     shared, area_a, area_b = _areas(a, b)
     return _ratio(shared, area_a + area_b - shared)
 
 
 def intersection_over_smaller(a: Boxes, b: Boxes) -> Shares:
-    """Shared area over that of the smaller box, which is 1 where one lies in the other: (n, m)."""
+    """Intersection over the area of the smaller box: (n, m); 1 if one box lies inside the other."""
     shared, area_a, area_b = _areas(a, b)
     return _ratio(shared, np.minimum(area_a, area_b))
 
 
 def _areas(a: Boxes, b: Boxes) -> tuple[Shares, Shares, Shares]:
-    """Of what pairs share (n, m), of the first (n, 1) and of the second (1, m)."""
+    """Areas of the intersections (n, m), of the first boxes (n, 1) and of the second boxes (1, m)."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     corner = np.maximum(a[:, None, :2], b[None, :, :2])
     shared = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - corner, 0, None).prod(-1)
@@ -46,21 +46,22 @@ def _ratio(shared: Shares, whole: Shares) -> Shares:
 
 
 LEAST_INSIDE = 0.4
-"""Share of a box that has to lie within the photo."""
+"""Least share of a box that must lie within the photo."""
 
 MIRRORED = -0.03
-"""Least turn from the eyes to the mouth, as a share of the box's area; a profile's is about 0."""
+"""Least cross product of the vectors between the eyes and from the eyes to the mouth, as a share of the box's
+area. It is about 0 for profiles, and negative for mirrored landmarks."""
 
 LEAST_HEIGHT = 0.15
 """Least distance from the eyes to the mouth, as a share of the box's side. True faces have 0.35 to 0.47."""
 
 
 def form_faces(boxes: Boxes, points: Boxes) -> npt.NDArray[np.bool_]:
-    """Whether five points lie in their box as a face's do: (n,).
+    """Whether five landmarks lie in their box like those of a face: (n,).
 
-    Their middle lies in the box, the mouth is well apart from the eyes, and seen from the eyes towards the
-    mouth the left eye is on the right-hand side. This holds for faces at any angle, profiles among them.
-    Points that coincide are of detectors without landmarks and pass.
+    Their mean lies in the box, the mouth is well apart from the eyes, and the landmarks are not mirrored.
+    This holds for faces at any angle, including profiles. Landmarks that coincide come from detectors without
+    landmarks and pass.
 
     Args:
         boxes: (n, 4).
@@ -76,7 +77,7 @@ def form_faces(boxes: Boxes, points: Boxes) -> npt.NDArray[np.bool_]:
 
 
 def share_inside(boxes: Boxes, size: tuple[int, int]) -> Shares:
-    """Share of each box (n, 4) that lies within a photo of this (height, width): (n,)."""
+    """Share of each box (n, 4) that lies within a photo of size (height, width): (n,)."""
     photo = np.array([[0, 0, size[1], size[0]]])
     shared, area, _ = _areas(boxes, photo)
     return _ratio(shared[:, 0], area[:, 0])
@@ -92,21 +93,21 @@ def choose_faces(
     nms_iou: float,
     unsure_below: float = 0.0,
 ) -> list[Face]:
-    """Merge overlapping boxes into faces by score-weighted non-maximum suppression, the surest first.
+    """Merge overlapping boxes into faces by score-weighted non-maximum suppression, highest scores first.
 
-    A face's box and points are the means of the boxes that overlap, weighted by score, which lie steadier
-    than the surest one's (Bazarevsky et al., "BlazeFace", CVPR workshops 2019, post-processing); its score is
-    the surest one's. A box that lies in a surer one, or around it, is of the same face, seen at the wrong
-    size: it is dropped, and moves nothing. Boxes that lie mostly outside the photo are dropped too, and those
-    whose points do not form a face.
+    The box and landmarks of a face are the means over the overlapping boxes, weighted by score, which are
+    more stable than those of the best box (Bazarevsky et al., "BlazeFace", CVPR workshops 2019,
+    post-processing). The score is that of the best box. A box inside or around a better one that overlaps too
+    little for the means belongs to the same face at the wrong size, and is dropped. Boxes that lie mostly
+    outside the photo are dropped too, and boxes whose landmarks do not form a face.
 
     Args:
-        boxes: (n, 4) x1, y1, x2, y2 in pixels of the view; empty and infinite ones are dropped.
+        boxes: (n, 4) x1, y1, x2, y2 in pixels of the resized photo; empty and infinite ones are dropped.
         scores: (n,).
-        landmarks: (n, 10) or (n, 5, 2) in pixels of the view.
+        landmarks: (n, 10) or (n, 5, 2) in pixels of the resized photo.
         size: Height and width of the photo in pixels.
-        scale: Of the view against the photo.
-        nms_iou: Overlap from which two boxes are of one face.
+        scale: Scale of the resized photo relative to the photo.
+        nms_iou: Intersection over union above which two boxes belong to one face.
         unsure_below: Score below which a face is marked as unsure.
     """
     corners, certainty = np.asarray(boxes, np.float64) / scale, np.asarray(scores, np.float64)
@@ -123,7 +124,7 @@ def choose_faces(
         same[0] = True  # an overlap of 1 is not above an nms_iou of 1
         inside = intersection_over_smaller(corners[left[:1]], corners[left])[0] > CONTAINED
         heap, left, score = left[same], left[~same & ~inside], float(certainty[left[0]])
-        weights = certainty[heap].clip(1e-9)  # zeros would have no mean
+        weights = certainty[heap].clip(1e-9)  # a mean with all weights zero is undefined
         box, five = (np.average(part[heap], 0, weights) for part in (corners, points))
         placed = tuple((float(x), float(y)) for x, y in five) if np.ptp(five, axis=0).any() else None
         faces.append(Face(Box(*box.tolist()), score, placed, unsure=score < unsure_below))
@@ -131,17 +132,17 @@ def choose_faces(
 
 
 VIEWS_IOU = 0.3
-"""Overlap from which two boxes in different views of a photo are of one face."""
+"""Overlap (IoU) above which two boxes in different views of a photo belong to one face."""
 
 
 def choose_between(a: Sequence[Face], b: Sequence[Face]) -> tuple[list[Face], list[Face]]:
-    """The faces of two views of one photo, without those that the other view shows more surely.
+    """Drop the faces of two views of a photo that overlap with a face of higher score in the other view.
 
-    Two faces of one view are never compared: the detector has told them apart.
+    Two faces of the same view are never compared: the detector has already separated them.
 
     Args:
-        a: In pixels of the photo.
-        b: Likewise.
+        a: Faces of the first view, in pixels of the photo; kept if the scores are equal.
+        b: Faces of the second view, likewise.
     """
     if not a or not b:
         return list(a), list(b)

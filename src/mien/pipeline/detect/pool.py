@@ -1,4 +1,4 @@
-"""A pool of detectors that several threads share, though each may be used by one at a time."""
+"""A pool of detectors that several threads share, where each is used by one thread at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """Objects that one thread at a time may use; grows where all of them are in use."""
+    """A pool of objects that only one thread at a time may use; it grows when all are in use."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Store how one is made."""
+        """Store the function that makes an object."""
         self._make = make
         self._idle: list[T] = []
 
     @contextmanager
     def borrow(self) -> Iterator[T]:
-        """One for the time of a ``with`` block."""
+        """Borrow an object for the length of a ``with`` block."""
         try:
-            one = self._idle.pop()  # atomic, unlike asking first whether there is one
+            one = self._idle.pop()  # atomic, unlike a check followed by a pop
         except IndexError:
             one = self._make()
         yield one
-        self._idle.append(one)  # not after an error: its state is unknown
+        self._idle.append(one)  # discarded after an error: its state is unknown

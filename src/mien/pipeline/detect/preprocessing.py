@@ -1,4 +1,4 @@
-"""The photo as a detector's net sees it, and the way back to the photo's own pixels."""
+"""Preprocessing of photos for a detector's net."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +9,17 @@ from mien.pipeline.images import Pixels
 from mien.results import Box
 
 CLOSE_UP = 128
-"""Side in pixels of the view of one face; its box takes half of that."""
+"""Side in pixels of a close-up of one face; the longer side of the face's box is half of that."""
 
 FILTERED = 1.5
-"""How many times the filter shrinks a large photo at least; averages of blocks do the rest."""
+"""Least factor by which the filter shrinks a large photo; block averaging does the rest."""
 
 BAND = 64
-"""Rows that are averaged at a time, about."""
+"""Approximate number of rows that are averaged at a time."""
 
 
 def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels, float]:
-    """The photo with the given longest side, but enlarged no further than that; and the scale."""
+    """Resize a photo to the given longest side, enlarged at most by ``enlarge``; return it and the scale."""
     height, width = photo.shape[:2]
     scale = min(longest_side / max(height, width), enlarge)
     if scale == 1:
@@ -34,21 +34,21 @@ def resize(photo: Pixels, longest_side: int, enlarge: float = 1) -> tuple[Pixels
 
 
 def _average(photo: Pixels, side: int) -> Pixels:
-    """Square blocks of pixels as one each, some rows at a time, as Pillow copies what it is given."""
+    """Average square blocks of pixels, some rows at a time, since Pillow copies its input."""
     rows = side * (BAND // side + 1)
     bands = (photo[y : y + rows] for y in range(0, len(photo), rows))
     return np.concatenate([np.asarray(Image.fromarray(band).reduce(side), np.uint8) for band in bands])
 
 
 def close_up(photo: Pixels, box: Box) -> Pixels:
-    """The box in the middle of a square of twice its side; beyond the photo its edge is repeated."""
+    """Cut out a square of twice the box's longer side around it; beyond the photo, its edge is repeated."""
     side = 2 * max(box.width, box.height)
     corner = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2 - side / 2
     return extract_chip(photo, np.column_stack([np.eye(2), -corner]) / side, CLOSE_UP)
 
 
 def to_tensor(view: Pixels, multiple: int = 32) -> npt.NDArray[np.float32]:
-    """(1, 3, h, w) values from 0 to 255, with black to the right and below up to multiples of a side."""
+    """(1, 3, h, w) values from 0 to 255, padded with black at the right and bottom to multiples of a side."""
     height, width = view.shape[:2]
     h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
     tensor = np.zeros((1, 3, h, w), np.float32)

@@ -1,4 +1,4 @@
-"""What a detector is."""
+"""The interface of a detector."""
 
 from typing import Protocol
 

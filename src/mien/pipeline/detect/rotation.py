@@ -1,4 +1,4 @@
-"""Photos that lie on their side or are upside down."""
+"""Detection in photos that lie on their side or are upside down."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,33 +11,34 @@ from mien.pipeline.images import Pixels
 from mien.results import Box, Face
 
 OVERVIEW = 256
-"""Longest side in pixels of the view of a whole photo that has no face which is sure in a close-up; of a tile
-of it, where a photo is searched in tiles."""
+"""Longest side in pixels to which the whole photo is shrunk if no close-up decides its orientation. If the
+photo is searched in tiles, it is the longest side of a tile."""
 
 MARGIN = 0.05
-"""By how much the score of a turned face must beat that of the upright one.
+"""Margin by which the score of a turned face must exceed that of the upright one.
 
-Chosen with the other bounds on validation faces, laid into pictures without faces, and on photos set apart.
+Like the other thresholds, it was chosen on validation faces pasted into pictures without faces, and on
+held-out photos.
 """
 
 BEYOND_DOUBT = 0.92
-"""Score of the upright face in a close-up from which the other turns are not searched. Photos of the detector's
-training set turned by 90, 180 and 270 degrees (250 of each) had no face above 0.911 there."""
+"""Score of the upright face in a close-up from which the other orientations are not searched. In 250 photos,
+each turned by 90, 180 and 270 degrees, no close-up had a face with a score above 0.911."""
 
 
 class TurningDetector:
-    """Notices photos that lie on their side or are upside down, and finds the faces in the turned photo.
+    """Recognises photos that lie on their side or are upside down, and finds the faces in the turned photo.
 
-    Neural detectors also find turned faces, with lower scores and wrong landmarks. So a close-up of the
-    largest face is searched upright, and in the other three turns unless the upright face scores at least
-    :data:`BEYOND_DOUBT`. If no face in the close-up is sure, or no face was found, the whole photo is searched
-    in the same way, shrunk to :data:`OVERVIEW` pixels. If a turned face is sure, and scores higher than the
-    upright one by :data:`MARGIN`, the photo is searched in that turn. The turn is taken if the scores of its
-    faces have the larger sum. The faces are given in the frame of the photo as it is;
-    :attr:`~mien.results.Face.quarter_turns` says how they lie.
+    Neural detectors also find turned faces, but with lower scores and wrong landmarks. So the detector also
+    searches a close-up of the largest face: upright, and in the other three orientations unless the upright
+    face scores at least :data:`BEYOND_DOUBT`. If that does not decide, or if no face was found, it searches
+    the whole photo, shrunk to :data:`OVERVIEW` pixels, in the same way. If a turned face is not marked as
+    unsure and scores higher than the upright one by :data:`MARGIN`, the photo is searched in that
+    orientation. The result is used if its faces that are not unsure have a higher sum of scores. The faces
+    are in the frame of the photo as given; :attr:`~mien.results.Face.quarter_turns` is their orientation.
 
     Args:
-        detector: Looks at the photo and at its turns.
+        detector: The detector that searches the photo in each orientation.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -63,7 +64,7 @@ class TurningDetector:
         return upright
 
     def _score(self, view: Pixels, quarter_turns: int) -> float:
-        """Of the surest face in the view, of those that the detector is sure of."""
+        """Highest score of a sure face in the turned view; -inf if there is none."""
         faces = self._detect_turned(view, quarter_turns)
         return max((face.score for face in faces if not face.unsure), default=-np.inf)
 
@@ -74,7 +75,7 @@ class TurningDetector:
 
 
 def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
-    """What the turn is told by: a close-up of the largest face that was found, then the whole photo."""
+    """Views that decide the orientation: a close-up of the largest face, if any, then the whole photo."""
     frame = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
     if upright:
         yield close_up(photo, max((face.box for face in upright), key=lambda box: box.area_within(frame)))
@@ -82,18 +83,18 @@ def _views(photo: Pixels, upright: Sequence[Face]) -> Iterator[Pixels]:
 
 
 def _certainty(faces: Sequence[Face]) -> float:
-    """The sum of the scores of the faces that the detector is sure of."""
+    """The sum of the scores of the faces that are not unsure."""
     return sum(face.score for face in faces if not face.unsure)
 
 
 def turn_back(face: Face, quarter_turns: int, width: int, height: int) -> Face:
-    """A face found in a turned photo, in the frame of the photo before it was turned.
+    """Convert a face found in a turned photo to the frame of the original photo.
 
     Args:
         face: In pixels of ``numpy.rot90(photo, quarter_turns)``.
         quarter_turns: Counter-clockwise.
-        width: Of the photo before, in pixels.
-        height: Likewise.
+        width: Width of the original photo in pixels.
+        height: Height of the original photo in pixels.
     """
     (x1, y1), (x2, y2) = (
         _point_back(x, y, quarter_turns, width, height)
@@ -107,5 +108,5 @@ def turn_back(face: Face, quarter_turns: int, width: int, height: int) -> Face:
 
 
 def _point_back(x: float, y: float, quarter_turns: int, width: int, height: int) -> tuple[float, float]:
-    """A point of the turned photo in the one before; pixel centres lie at half-integers."""
+    """Convert a point of the turned photo to the original photo; pixel centres lie at half-integers."""
     return ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[quarter_turns % 4]

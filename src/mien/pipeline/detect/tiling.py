@@ -1,4 +1,4 @@
-"""Panoramas and long screenshots, of which a detector sees too little at once."""
+"""Detection in panoramas and long screenshots, whose faces are too small in the shrunk photo."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,30 +12,30 @@ from mien.pipeline.images import Pixels
 from mien.results import Box, Face
 
 LONG = 2.5
-"""A photo more than so many times longer than wide is searched in tiles. Those of cameras, phones' screens
-and cinemas are not: the longest of them, 21.5:9, are 2.4 times longer than wide."""
+"""Photos with a higher aspect ratio are searched in tiles. Cameras, phone screens and cinemas stay below it:
+their longest format, 21.5:9, has an aspect ratio of 2.4."""
 
 TILE = 2
-"""Length of a tile in widths of the photo. Neighbours share at least a width, so that every face that is no
-larger than the photo is wide lies whole in one of them."""
+"""Length of a tile in widths of the photo. Neighbouring tiles overlap by at least one width, so every face
+that is no larger than the photo's width lies wholly in one tile."""
 
 SEAM = 1 / 8
-"""How far, in widths of the photo, a tile's faces may lie on its neighbour's side of the middle of what both
-share: the two do not see a face at exactly the same place. A face that is cut off by the tile's end lies
-farther off, if it is smaller than three quarters of the width."""
+"""How far, in widths of the photo, the centre of a tile's face may lie beyond the middle of the overlap with
+the neighbouring tile: two tiles do not place a face identically. A face that is cut off by the tile's end
+lies farther away, if it is smaller than three quarters of the width."""
 
 
 class TilingDetector:
-    """Searches long photos in overlapping tiles, and all others whole.
+    """Searches long photos in overlapping tiles, and all other photos whole.
 
-    A detector shrinks a photo until its longer side has some number of pixels, so that a face in a panorama
-    becomes too small to be found. The tiles lie along the photo, as high as it is and :data:`TILE` times as
-    long, or the other way round. A tile gives the faces whose middle is nearer to its own than to its
-    neighbours'; of a face that two of them give, the surer one is kept. A photo N times longer than wide has
-    N - 1 tiles, rounded up.
+    A detector shrinks a photo to a fixed longer side, so faces in a panorama become too small to be found.
+    The tiles lie along the photo; each is as wide as the photo's shorter side and :data:`TILE` times as long.
+    A tile contributes the faces whose centre is closer to its own centre than to its neighbours' centres,
+    with a tolerance of :data:`SEAM`. If two tiles report the same face, the higher score wins. A photo N
+    times as long as wide has N - 1 tiles, rounded up.
 
     Args:
-        detector: Looks at the photo or its tiles.
+        detector: The detector that searches the photo or its tiles.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -67,23 +67,23 @@ class TilingDetector:
 
 
 def is_long(sides: tuple[int, ...]) -> bool:
-    """Whether a photo of such sides is searched in tiles."""
+    """Whether a photo with these sides is searched in tiles."""
     return max(sides) > LONG * min(sides)
 
 
 def seen_at_once(sides: tuple[int, ...]) -> int:
-    """Longer side in pixels of what a detector sees at once: of the photo, or of a tile."""
+    """Longer side in pixels of what a detector searches at once: the photo, or a tile."""
     return TILE * min(sides) if is_long(sides) else max(sides)
 
 
 def _starts(length: int, width: int) -> Sequence[int]:
-    """Where the tiles start, the first at the one end, the last so as to reach the other."""
+    """Start positions of the tiles: the first tile begins at one end, the last tile ends at the other."""
     tiles = -(-length // width) - TILE + 1
     return [int(start) for start in np.linspace(0, length - TILE * width, tiles)]
 
 
 def _middle(face: Face, axis: int) -> float:
-    """Of the box, along the photo."""
+    """Centre of the box along the axis."""
     box = face.box
     return (box.y1 + box.y2) / 2 if axis == 0 else (box.x1 + box.x2) / 2
 

@@ -18,37 +18,37 @@ from mien.results import Face
 Rows = npt.NDArray[np.float32]
 
 UNSURE = 0.9
-"""Score below which a face is marked as unsure. That of 95 % of upright aligned faces lies above;
-that of 99 % of the same faces lying on their side or head, below."""
+"""Score below which a face is marked as unsure. 95 % of upright aligned faces score higher; 99 % of the same
+faces score lower when they lie on their side or are upside down."""
 
 NMS_IOU = 0.3
-"""OpenCV's own."""
+"""OpenCV's default."""
 
 STRIDES = (8, 16, 32)
-"""Sides in pixels of the cells of the net's three grids, which share the names of their outputs."""
+"""Cell sides in pixels of the net's three grids; the names of the outputs end with them."""
 
 KINDS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-"""What it says of each cell, and in how many numbers."""
+"""The outputs of each grid, and how many numbers they have per cell."""
 
 SIDE, ANY = b"\x0a\x03\x08\x80\x05", (b"\x0a\x03\x12\x01h", b"\x0a\x03\x12\x01w")
-"""A dimension of 640 in an ONNX file, and two that may have any value and are written as long."""
+"""Bytes of a dimension of 640 in an ONNX file, and of two symbolic dimensions with the same byte length."""
 
 
 class YuNetDetector(AdjustableDetector):
     """YuNet, a small neural detector (Wu, Peng and Yu, "YuNet: a tiny millisecond-level detector", 2023).
 
-    Finds many more faces than dlib, also turned and masked ones, and gives their landmarks. Photos are shrunk
-    until their longest side has ``longest_side`` pixels; beyond 640 it loses faces that fill the photo. May
-    be used by several threads at once.
+    Finds many more faces than dlib, including rotated and masked ones, with five landmarks. Photos are shrunk
+    until their longest side has ``longest_side`` pixels; with more than 640, faces that fill the photo are
+    missed. May be used by several threads at once.
 
     Args:
         path: The ONNX file ``face_detection_yunet_2023mar.onnx`` of the OpenCV Zoo; None for the one in the
-            user's cache directory, fetched if it is not there yet.
-        longest_side: In pixels, of the photo as the detector sees it.
+            user's cache directory, which is downloaded if it is missing.
+        longest_side: Longest side in pixels to which photos are shrunk.
         threshold: Least score, in [0, 1].
 
     Raises:
-        DetectorError: If the file is missing, cannot be fetched, or is not a YuNet.
+        DetectorError: If the file is missing, cannot be downloaded, or is not a YuNet model.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class YuNetDetector(AdjustableDetector):
         self._session = _open(self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled detector is set up again."""
+        """Pickle the settings alone; unpickling loads the file again."""
         return partial(YuNetDetector, self.path, longest_side=self.longest_side, threshold=self.threshold), ()
 
     def detect(self, photo: Pixels) -> list[Face]:
@@ -89,7 +89,7 @@ class YuNetDetector(AdjustableDetector):
         )
 
     def _run(self, image: Rows) -> list[tuple[int, list[Rows]]]:
-        """For each stride, a row for each cell of what :data:`KINDS` names."""
+        """For each stride, the outputs that :data:`KINDS` names, with one row per cell."""
         outputs = iter(self._session.run(_outputs(), {"input": image}))
         return [(stride, [next(outputs)[0] for _ in KINDS]) for stride in STRIDES]
 
@@ -98,8 +98,8 @@ class YuNetDetector(AdjustableDetector):
 
         Args:
             stride: Side of a cell in pixels.
-            width: Of the image in pixels.
-            outputs: What the net says of each.
+            width: Width of the image in pixels.
+            outputs: The net's outputs for this stride, in the order of :data:`KINDS`.
         """
         classes, objects, offsets, points = outputs
         columns = width // stride
@@ -113,7 +113,7 @@ class YuNetDetector(AdjustableDetector):
 
 
 def _open(path: Path) -> Any:  # onnxruntime has no types
-    """A session for inputs of any size; the file itself names a fixed one."""
+    """Open a session for inputs of any size; the file itself declares a fixed size."""
     graph = path.read_bytes()
     for letter in ANY:
         graph = graph.replace(SIDE, letter, 1)
