@@ -66,7 +66,7 @@ class FilmTables:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin the files."""
+        """Create the files."""
         with ExitStack() as stack:
             for table, path in self.files.items():
                 stack.callback(path.unlink, missing_ok=True)

@@ -52,7 +52,7 @@ class Pace:
     """
 
     def __init__(self, every: float) -> None:
-        """The first time is due, whatever it is."""
+        """Start so that the first time is picked."""
         self._every = every
         self._due = self._before = -math.inf
 

@@ -17,7 +17,7 @@ PHOTO_ENDINGS = (
 """Extensions of photos in folders and archives; a file given by name may have any extension."""
 
 Wanted: TypeAlias = Callable[[str], bool]
-"""Tells by its name whether a photo is still to be annotated; the bytes of other photos are not read."""
+"""Tells whether the photo of a name is still to be annotated; the bytes of other photos are not read."""
 
 
 def ends_in(name: str, endings: tuple[str, ...]) -> bool:
@@ -104,7 +104,7 @@ class Names:
     """
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start empty."""
         self._folder = os.getcwd()
         self._keys: set[int] = set()
 

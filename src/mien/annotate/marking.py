@@ -37,7 +37,7 @@ MISSED = 2.5
 """Longest gap over which boxes are interpolated, in sampling intervals; in longer gaps a person is hidden."""
 
 AHEAD = 2 * PATIENCE
-"""Seconds of sightings to read ahead; longer than the longest gap within a track."""
+"""Seconds of sightings to read ahead; exceeds gaps within a track at sampling intervals below a second."""
 
 
 def check_target(target: Path, films: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ class Cuts:
     """Detects cuts between scenes."""
 
     def __init__(self) -> None:
-        """No frame was seen yet."""
+        """Start before the first frame."""
         self._view: Floats | None = None
         self._change = 0.0
 
@@ -111,7 +111,7 @@ class Tracks:
     """
 
     def __init__(self, spacing: float) -> None:
-        """Nobody was seen yet."""
+        """Start without tracks."""
         self._patience = max(2, math.ceil(PATIENCE / spacing))
         self._tracker = self._make_tracker()
         self._open: dict[Hashable, Track] = {}

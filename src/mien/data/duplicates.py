@@ -150,7 +150,7 @@ def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NE
 
 
 def is_suspicious(size: int, faces: int) -> bool:
-    """Whether a group is so large (a twentieth of all pictures) that it may join different pictures."""
+    """Whether a group is so large (over 20 pictures and 5 % of all) that it may join different pictures."""
     return size > max(20, 0.05 * faces)
 
 

@@ -14,7 +14,7 @@ export async function predict(photo, options, patience) {
   return whole(await send("api/v1/predict", photo, options, patience), (document) => document?.faces);
 }
 
-/** The successful response; retries while the server is busy, at most TRIES_WHEN_BUSY times. */
+/** The successful response; tries again while the server is busy, TRIES_WHEN_BUSY times in all. Throws Trouble. */
 async function send(address, photo, options, { signal, onWait }) {
   for (let tries = 1; ; tries++) {
     const response = await post(address, photo, options, signal);
