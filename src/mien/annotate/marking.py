@@ -37,7 +37,7 @@ MISSED = 2.5
 """Longest gap over which boxes are interpolated, in sampling intervals; in longer gaps a person is hidden."""
 
 AHEAD = 2 * PATIENCE
-"""Seconds of sightings to read ahead; exceeds gaps within a track at sampling intervals below a second."""
+"""Seconds of sightings to read ahead; exceeds gaps within a track at sampling intervals up to 0.5 s."""
 
 
 def check_target(target: Path, films: Sequence[str]) -> None:
