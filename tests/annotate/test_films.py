@@ -170,7 +170,7 @@ BAD = {
     "text.mp4": "text.mp4 is damaged, cut short or no film; copy it again.",
     "cut.mp4": "cut.mp4 is damaged, cut short or no film; copy it again.",
     "empty.mp4": "empty.mp4 is damaged, cut short or no film; copy it again.",
-    "sound.mp4": "sound.mp4 has no picture in it, at most sound; name a film.",
+    "sound.mp4": "sound.mp4 has no video in it, at most sound; name a film.",
     "blank.avi": "blank.avi has no frame that can be read; copy it again.",
 }
 
@@ -296,7 +296,7 @@ def test_a_folder_of_photos_names_the_films_that_it_leaves_out(mien: Run) -> Non
     write_film(copies(Path("trip"), 2) / "clip.mp4", panned(frames=6))
     done = mien("trip", "--output", "out")
     assert done.exit_code == 0
-    assert done.stderr.startswith("mien: trip holds a film, trip/clip.mp4, which photos leave out; ")
+    assert done.stderr.startswith("mien: trip also holds a film, trip/clip.mp4, skipped here; ")
     assert len(rows("photos")) == 2
 
 

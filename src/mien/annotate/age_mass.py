@@ -1,4 +1,4 @@
-"""Age distributions of faces, from a table that may hold their ages and intervals alone."""
+"""Age distributions of faces, from a table with distributions or only with ages and intervals."""
 
 from statistics import NormalDist
 
@@ -9,20 +9,20 @@ import pyarrow as pa
 Floats = npt.NDArray[np.float64]
 
 AGES = 121
-"""Ages 0, 1, … 120; what lies beyond counts as the last one."""
+"""Number of ages: 0, 1, … 120; higher ages count as 120."""
 
 LEAST_SPREAD = 1e-3
-"""Years; so that an interval without a width is no division by zero."""
+"""Minimum standard deviation in years, which avoids division by zero for intervals of width 0."""
 
 _GRID = np.linspace(-8, 8, 3201)
 _NORMAL = np.array([NormalDist().cdf(z) for z in _GRID])
 
 
 def age_masses(faces: pa.Table) -> Floats:
-    """(n, 121) probability of each age: what the column ``distribution`` says, or else a fit.
+    """(n, 121) probability of each age, from the column ``distribution`` or else from a fit to the interval.
 
     Args:
-        faces: With the columns of an annotation's ``faces``.
+        faces: Rows of ``faces`` of an annotated collection.
     """
     if "distribution" in faces.column_names and not faces["distribution"].null_count:
         values = faces["distribution"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -32,19 +32,18 @@ def age_masses(faces: pa.Table) -> Floats:
 
 
 def fitted_masses(age: Floats, low: Floats, high: Floats, coverage: Floats) -> Floats:
-    """(n, 121) probability of each age, by a two-piece normal distribution.
+    """(n, 121) probability of each age, from a two-piece normal distribution.
 
-    Half of the mass lies on either side of the estimate, which is its median, and as much of each half within
-    the interval as the coverage says: the halves of two normal distributions, each as wide as its side of the
-    interval asks for. They are joined so that both have the mass of one half, unlike the joint density of
-    Wallis, "The two-piece normal, binormal, or double Gaussian distribution" (Statistical Science, 2014),
-    whose median is another.
+    The estimate is the median. Below and above it are halves of two normal distributions, each with mass 0.5.
+    The standard deviation of each is chosen so that its side of the interval holds half of the coverage.
+    This differs from the two-piece normal of Wallis, "The two-piece normal, binormal, or double Gaussian
+    distribution" (Statistical Science, 2014), which has a continuous density and another median.
 
     Args:
         age: (n,) estimates in years.
-        low: (n,) lower ends of the intervals.
-        high: (n,) upper ends.
-        coverage: (n,) of the intervals, between 0 and 1.
+        low: (n,) lower ends of the intervals in years.
+        high: (n,) upper ends of the intervals in years.
+        coverage: (n,) coverage of the intervals, between 0 and 1.
     """
     scores = {c: NormalDist().inv_cdf((1 + c) / 2) for c in np.unique(coverage)}
     z = np.array([scores[c] for c in coverage])
@@ -57,7 +56,7 @@ def fitted_masses(age: Floats, low: Floats, high: Floats, coverage: Floats) -> F
 
 
 def _to_ages(masses: Floats) -> Floats:
-    """Distributions of any length, over the ages here; halves of float16 are made to sum to 1."""
+    """Convert distributions of any length to (n, 121), and normalise them, as float16 sums are inexact."""
     ages = np.zeros((len(masses), AGES))
     ages[:, : min(masses.shape[1], AGES)] = masses[:, :AGES]
     ages[:, -1] += masses[:, AGES:].sum(axis=1)

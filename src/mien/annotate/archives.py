@@ -1,4 +1,4 @@
-"""Photos in ZIP and tar archives, read in one go and never unpacked."""
+"""Photos in ZIP and tar archives, read in one pass without unpacking to disk."""
 
 import lzma
 import tarfile
@@ -16,7 +16,7 @@ ZIP_ENDING = ".zip"
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
-"""What reading a broken archive raises; the last for bzip2 and gzip, and where the file cannot be read."""
+"""Errors of a damaged archive; bzip2, gzip and unreadable files raise the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ZipSource:
             return None
 
     def items(self, wanted: Wanted) -> Iterator[Item]:
-        """See :class:`~mien.annotate.sources.Source`; what is broken is an item with an error."""
+        """See :class:`~mien.annotate.sources.Source`; a damaged member or archive gives an error item."""
         try:
             with open_binary(self.path) as file, zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
@@ -51,7 +51,7 @@ class ZipSource:
         except RuntimeError:
             return Item(name, error=f"{name} is encrypted; unpack the archive first.")
         except NotImplementedError:
-            return Item(name, error=f"{name} is compressed in a way that is not read here; unpack it first.")
+            return Item(name, error=f"{name} has an unsupported compression; unpack the archive first.")
         except _DAMAGE as error:
             return Item(name, error=f"{name} cannot be read from its archive ({error}).")
 
@@ -63,10 +63,10 @@ class TarSource:
     path: str
 
     def count(self) -> None:
-        """See :class:`~mien.annotate.sources.Source`: known only once it was read."""
+        """See :class:`~mien.annotate.sources.Source`: unknown before the archive is read."""
 
     def items(self, wanted: Wanted) -> Iterator[Item]:
-        """See :class:`~mien.annotate.sources.Source`; what is broken is an item with an error."""
+        """See :class:`~mien.annotate.sources.Source`; a damaged archive gives an error item."""
         try:
             with open_binary(self.path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
                 for info in archive:
@@ -75,7 +75,7 @@ class TarSource:
                         member = archive.extractfile(info)
                         assert member is not None
                         yield _read(member, name)
-                    archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
+                    archive.members = []  # type: ignore[attr-defined]  # or memory grows with each member
         except _DAMAGE as error:
             yield _broken(self.path, error)
 
@@ -100,4 +100,4 @@ def _broken(path: str, error: Exception) -> Item:
     name = printable_name(path)
     if isinstance(error, FileNotFoundError | PermissionError):
         return Item(name, error=f"{name} cannot be opened; check the path and its permissions.")
-    return Item(name, error=f"{name} is damaged or cut short, or no such archive ({error}); copy it again.")
+    return Item(name, error=f"{name} is damaged, cut short or not an archive ({error}); copy it again.")

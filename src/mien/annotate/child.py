@@ -1,4 +1,4 @@
-"""A process that works for this one. It may die or hang, which is noticed, and can be ended at any time."""
+"""A child process that can be killed at any time, with detection of a dead or hung process."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 TIME_LIMIT = 120.0
-"""Seconds that a photo may take, or a film to its next frame."""
+"""Seconds that a photo, or the next frame of a film, may take."""
 
 
 class Died(Exception):
@@ -17,39 +17,40 @@ class Died(Exception):
 
 
 class Hung(Exception):
-    """The process said nothing for too long, and was ended."""
+    """The process sent nothing for too long, and was killed."""
 
 
 class Child:
-    """A process and the connection to it. It says nothing on standard error, and heeds no Ctrl-C.
+    """A child process that ignores Ctrl-C, and the connection to it.
 
     Args:
-        work: What it does, in a module that it can import; called with the connection and the arguments.
-        arguments: To be pickled.
+        work: Function that the process runs, from an importable module; called with the process's end of the
+            connection and the arguments.
+        arguments: Further arguments of ``work``; they must be picklable.
     """
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Start it."""
-        context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's dead threads
+        """Start the process."""
+        context = multiprocessing.get_context("spawn")  # a fork would copy ONNX Runtime without its threads
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(theirs, work, arguments), daemon=True)
         self._process.start()
-        theirs.close()  # so that its end is seen here
+        theirs.close()  # so that reading fails here when the process ends
 
     def send(self, message: Any) -> None:
-        """Give it something; whether it is still there, :meth:`receive` tells."""
+        """Send a message; if the process has died, only :meth:`receive` reports it."""
         with suppress(OSError):
             self._connection.send(message)
 
     def receive(self, seconds: float | None) -> Any:
-        """The next that it says.
+        """Receive the next message of the process.
 
         Args:
-            seconds: To wait for that; None for as long as it takes.
+            seconds: Maximum time to wait; None for no limit.
 
         Raises:
-            Died: If it ends first.
-            Hung: If it takes longer; it is ended then.
+            Died: If the process ends first.
+            Hung: If the process takes longer; it is killed then.
         """
         try:
             if not self._connection.poll(seconds):
@@ -60,14 +61,14 @@ class Child:
             raise Died from None
 
     def end(self) -> None:
-        """End it, in the middle of its work if need be."""
+        """Kill the process, even during its work."""
         self._process.kill()
         self._process.join()
 
 
 def _run(connection: Connection, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """What the process does, until the one that started it closes the connection, or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
+    """Run ``work`` in the child process until the parent closes the connection or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         work(connection, *arguments)
@@ -76,5 +77,5 @@ def _run(connection: Connection, work: Callable[..., None], arguments: tuple[Any
 
 
 def be_quiet() -> None:
-    """Keep from standard error what libraries say of broken files: it is in the tables."""
+    """Discard standard error, where libraries complain about damaged files; the tables hold those errors."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

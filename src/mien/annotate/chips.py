@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures of some faces, from the photos and films that are still there."""
+"""A contact sheet: small pictures of some faces, from photos and films that still exist."""
 
 import base64
 import io
@@ -14,22 +14,22 @@ from mien.errors import MienError
 from mien.pipeline.images import Pixels, read_photo
 
 SIDE = 112
-"""Of a picture, in pixels."""
+"""Side of a picture in pixels."""
 
 MARGIN = 1.3
-"""Side of what is shown, as a multiple of the face's."""
+"""Side of the shown square, as a multiple of the longer side of the face's box."""
 
 QUALITY = 80
-"""Of the JPEGs."""
+"""JPEG quality of the pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A face to show.
+    """A face with its picture.
 
     Attributes:
-        face: Its row.
-        picture: A JPEG, in Base64.
+        face: Row of the face.
+        picture: A JPEG in Base64.
     """
 
     face: Mapping[str, Any]
@@ -37,10 +37,9 @@ class Chip:
 
 
 def cut_chips(faces: Iterable[Mapping[str, Any]], most: int) -> list[Chip]:
-    """Pictures of faces, so many at most, the youngest first.
+    """Cut out pictures of the first ``most`` faces whose photo or film can be read, sorted by age.
 
-    They are taken in the order in which they come. A photo or a film that is gone, or is none any more, is
-    passed over.
+    Photos and films that are missing or unreadable are skipped.
     """
     photos: dict[str, list[Mapping[str, Any]]] = {}
     for face in faces:
@@ -62,10 +61,10 @@ def _cut(name: str, faces: Sequence[Mapping[str, Any]]) -> Iterator[Chip]:
 
 
 def _seen(name: str, faces: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Pixels]]:
-    """Each face with the photo, or the frame of a film, that shows it.
+    """Yield each face with the photo, or the frame of a film, that shows it.
 
     Raises:
-        MienError: If it cannot be read.
+        MienError: If the photo or the film cannot be read.
     """
     if "best_time" not in faces[0]:
         pixels = read_photo(item_at(name).source(), damaged=True).pixels
@@ -77,7 +76,7 @@ def _seen(name: str, faces: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mappi
 
 
 def _picture(pixels: Pixels, box: list[float]) -> str | None:
-    """The square around a face, moved into the photo where it reaches beyond; None where it lies outside."""
+    """The square around a face, shifted to lie within the photo, as Base64 JPEG; None for a box outside."""
     height, width = pixels.shape[:2]
     x1, y1, x2, y2 = box
     side = min(MARGIN * max(x2 - x1, y2 - y1), width, height)

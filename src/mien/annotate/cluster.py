@@ -1,4 +1,4 @@
-"""The engine for several machines: Ray Data; needs ``mien[cluster]``."""
+"""The engine for several machines, on Ray Data; needs the extra ``mien[cluster]``."""
 
 import logging
 import os
@@ -16,27 +16,27 @@ from mien.annotate.worker import Load, Worker
 from mien.errors import AnnotationError
 
 PHOTOS = 32
-"""That an actor is handed at a time."""
+"""Maximum number of photos in a batch for an actor."""
 
 READERS = 64
-"""Sources are read by so many tasks at most; each reads its sources one after the other."""
+"""Maximum number of tasks that read sources; each reads its sources one after the other."""
 
 SETTINGS = {
     "enable_progress_bars": False,
-    "target_max_block_size": 1,  # so each row goes on at once
-    "max_consecutive_actor_init_deaths": 3,  # an actor may die while it starts, as its machine does
+    "target_max_block_size": 1,  # so that each row is passed on at once
+    "max_consecutive_actor_init_deaths": 3,  # an actor may die during its start, if its machine does
 }
-"""Of Ray Data, while it looks at photos."""
+"""Settings of Ray Data during annotation."""
 
 KNOCK = 10
-"""Seconds in which a machine has to answer."""
+"""Seconds that the address of a cluster has to accept a connection."""
 
 HANDFUL = 1000
-"""Photos that were named one by one go to a reader so many at a time."""
+"""Number of photos given one by one that are joined into one source."""
 
 
 class _Annotator:
-    """An actor of Ray: holds a worker, so that a photo that ends the worker does not end the actor."""
+    """A Ray actor with a worker process, so that a photo that kills the process does not kill the actor."""
 
     def __init__(self, load: Load, time_limit: float, folder: str) -> None:
         _enter(folder)
@@ -47,7 +47,7 @@ class _Annotator:
 
 
 class _Reader:
-    """Reads sources as rows of a few photos each."""
+    """Reads sources into rows, each with a batch of photos."""
 
     def __init__(self, done: Names, folder: str) -> None:
         self._done = done
@@ -68,19 +68,19 @@ def look_on_cluster(
     workers: int | None,
     time_limit: float = TIME_LIMIT,
 ) -> Generator[list[Rows]]:
-    """Look at photos with all of a cluster: Ray reads, spreads the work over actors, and replaces what dies.
+    """Annotate photos on a cluster: Ray reads them, spreads the work over actors, and replaces dead actors.
 
-    It is the cluster that the process is :func:`connected` to.
+    The process must be :func:`connected` to the cluster.
 
     Args:
-        sources: Of the photos; what they name has to be within reach of every machine.
-        done: Photos to leave out.
-        load: Makes what looks at photos, in each worker.
-        workers: Actors at most; None for as many as the cluster has, or gets, processors for.
+        sources: Sources of the photos; every machine must be able to read them.
+        done: Photos to skip.
+        load: Makes the annotator in each worker.
+        workers: Maximum number of actors; None for as many as the processors that the cluster has or adds.
         time_limit: Seconds that a photo may take.
 
     Yields:
-        The rows of some photos, in the order in which they are done.
+        The rows of a batch of photos, in the order in which batches are done.
 
     Raises:
         AnnotationError: If Ray fails.
@@ -113,7 +113,7 @@ def look_on_cluster(
             yield pickle.loads(row["rows"])
     except ray.exceptions.RayError as error:
         raise AnnotationError(
-            f"Ray failed ({str(error).strip().splitlines()[-1]}); run the same command again, which goes on "
+            f"Ray failed ({str(error).strip().splitlines()[-1]}); run the same command again to continue "
             "from here.",
             1,
         ) from None
@@ -123,28 +123,28 @@ def look_on_cluster(
 
 
 def _enter(folder: str) -> None:
-    """Go where the program was started, so that its relative paths hold, if the machine has that folder."""
+    """Change to the program's working directory, if this machine has it, so that relative paths hold."""
     with suppress(OSError):
         os.chdir(folder)
 
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Be connected to a cluster for the length of the block.
+    """Connect to a Ray cluster for the length of the block.
 
-    It is that of ``RAY_ADDRESS``, or the one that this machine belongs to, or else a local one that ends with
-    the block. What the program is connected to already is left as it is.
+    The cluster is the one at ``RAY_ADDRESS``, or the one that this machine belongs to, or else a local one
+    that ends with the block. An existing connection of the program is used and kept.
 
     Raises:
         AnnotationError: If there is no Ray at ``RAY_ADDRESS``, or none can be started.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray may send usage statistics
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
     import ray.data
 
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures raise exceptions anyway
     if ray.is_initialized():
         yield
         return
@@ -177,7 +177,7 @@ def _start() -> None:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Keep from the terminal what Ray's parts in C++ say while they start, which no setting does."""
+    """Hide the messages of Ray's C++ parts during their start; no setting of Ray does that."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -189,10 +189,10 @@ def _without_stderr() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """See that something answers at an address: Ray itself tries for minutes.
+    """Check that an address accepts connections, since Ray itself would try for minutes.
 
     Raises:
-        OSError: If nothing does.
+        OSError: If it does not.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
@@ -200,7 +200,7 @@ def _knock(address: str) -> None:
 
 
 def _groups(sources: Iterable[Source]) -> list[list[Source]]:
-    """The sources for each reader."""
+    """Divide the sources among at most :data:`READERS` readers."""
     groups: list[list[Source]] = []
     for i, source in enumerate(_handfuls(sources)):
         if i < READERS:
@@ -210,7 +210,7 @@ def _groups(sources: Iterable[Source]) -> list[list[Source]]:
 
 
 def _handfuls(sources: Iterable[Source]) -> Iterator[Source]:
-    """Sources of a size that is worth a reader's while; lists are read here, where they are."""
+    """Join photos given one by one into larger sources; read lists here, on the machine that has them."""
     places: list[str] = []
     for source in _unlisted(sources):
         if isinstance(source, PlaceSource):

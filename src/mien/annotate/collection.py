@@ -1,4 +1,4 @@
-"""Reading what an annotation has written: a folder of tables, or one file of faces."""
+"""Reading an annotated collection: a folder of tables, or a single file of faces."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from mien.annotate.storage import Storage, storage_at
 from mien.errors import DataError
 
 ROWS = 4096
-"""Read at a time."""
+"""Number of rows read at a time."""
 
 _PART = re.compile(r"part-\d+\.parquet")
 
@@ -32,10 +32,10 @@ _FACES = pa.schema(
         for name in ("photo", "box", "age", "low", "high", "coverage", "p_female", "label", "flags")
     ]
 )
-"""The columns that are read of a face; ``distribution`` as well where it is there."""
+"""Columns that are read for each face, besides ``distribution`` where the table has it."""
 
 FACES: list[str] = _FACES.names
-"""Their names."""
+"""Names of those columns."""
 
 _DISTRIBUTION = pa.field("distribution", pa.list_(pa.float32()))
 
@@ -44,12 +44,12 @@ _PHOTOS = ["photo", "faces", "error", "seconds"]
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What was written.
+    """An annotated collection.
 
     Attributes:
-        place: As the user named it.
-        record: The content of ``run.json``; None where there is one file alone.
-        storage: The folder of the tables; None where there is one file alone.
+        place: Path or address as the user gave it.
+        record: Content of ``run.json``; None for a single file without the folder of its run.
+        storage: Folder of the tables; None for a single file without the folder of its run.
     """
 
     place: str
@@ -58,16 +58,16 @@ class Collection:
 
     @property
     def films(self) -> bool:
-        """Whether films were annotated: then people are counted, not faces, and each once."""
+        """Whether the collection is of films; then each tracked person counts once, not each face."""
         return self.record is not None and "every" in self.record["options"]
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run that wrote it was stopped, or is still going on."""
+        """Whether the run that wrote the collection was stopped or is still running."""
         return self.record is not None and not self.record.get("finished", True)
 
     def photos(self) -> Iterator[pa.Table]:
-        """Rows of the photos, or films; none where there is one file of faces alone.
+        """Yield the rows of the photos or films in batches; nothing for a single file of faces.
 
         Raises:
             DataError: If a part cannot be read.
@@ -75,10 +75,10 @@ class Collection:
         yield from self._parts("photos", _PHOTOS)
 
     def faces(self) -> Iterator[pa.Table]:
-        """Rows of the faces, or of the people in films.
+        """Yield the rows of the faces, or of the people in films, in batches of at most :data:`ROWS`.
 
         Raises:
-            DataError: If a part, or the file, cannot be read or is no table of faces.
+            DataError: If a part or the file cannot be read or is not a table of faces.
         """
         if self.storage is not None:
             table, more = ("tracks", ["best_time"]) if self.films else ("faces", [])
@@ -96,20 +96,21 @@ class Collection:
         if self.storage is None:
             return
         names = [name for name in self.storage.names("photos") if _PART.fullmatch(name)]
-        if table == "tracks":  # a film that could not be read has none
+        if table == "tracks":  # a film that could not be read has no tracks
             names = sorted({*names} & {*self.storage.names(table)})
-        for name in names:  # other parts are what a killed run left
+        for name in names:  # parts that "photos" lacks come from a killed run
             with _said(f"{self.storage.place}/{table}/{name}"), self.storage.open(f"{table}/{name}") as file:
                 yield from _of_parquet(file, columns)
 
 
 def open_collection(place: str) -> Collection:
-    """What ``mien annotate --output PLACE`` has written.
+    """Open what ``mien annotate --output PLACE`` has written.
 
-    Of a single file the folder of its run is read, as long as it lies beside it: it knows the photos too.
+    For a single file, the folder of its run is read if it is still beside the file, since it also holds the
+    table of photos.
 
     Raises:
-        DataError: If it is nothing of the kind.
+        DataError: If the place is not an annotated collection, or has another version of the schema.
     """
     storage = storage_at(folder_of(place))
     with _said(place):
@@ -123,7 +124,7 @@ def open_collection(place: str) -> Collection:
 
 
 def _csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The faces of a CSV file; its lists are JSON."""
+    """The faces of a CSV file; its lists and numbers are parsed as JSON."""
     texts = {"photo", "label"}
     reader = csv.DictReader(file, strict=True)
     _refuse_other(reader.fieldnames or ())
@@ -132,16 +133,16 @@ def _csv_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(file: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The faces of a file of JSON Lines."""
+    """The faces of a JSON Lines file."""
     return (dict(json.loads(line)) for line in file)
 
 
 @contextmanager
 def _said(place: str) -> Iterator[None]:
-    """Say in a sentence what keeps the block from reading.
+    """Turn an error of reading in the block into an error message for the user.
 
     Raises:
-        DataError: If something cannot be read, or is not what it should be.
+        DataError: If something cannot be read, or does not have the expected content.
     """
     try:
         yield
@@ -149,7 +150,7 @@ def _said(place: str) -> Iterator[None]:
         raise DataError(f"{place} cannot be read ({error.strerror or error}).") from None
     except (pa.ArrowException, csv.Error, KeyError, ValueError, TypeError, AttributeError):
         raise DataError(
-            f"{place} is damaged or no table of an annotation; name what 'mien annotate --output' has "
+            f"{place} is damaged or not a table of an annotation; name what 'mien annotate --output' has "
             "written."
         ) from None
 
@@ -195,10 +196,10 @@ def _refuse_other(found: Iterable[str], wanted: Iterable[str] = FACES) -> None:
 
 
 def _checked(table: pa.Table) -> pa.Table:
-    """The same table, whose estimates were seen to be some.
+    """Check the ranges of the estimates in a table, and return the table.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If an age, interval, coverage or probability is out of range, or a box lacks four numbers.
     """
     if "age" in table.column_names:
         names = ("age", "low", "high", "coverage", "p_female")
@@ -207,5 +208,5 @@ def _checked(table: pa.Table) -> pa.Table:
         sound &= (coverage > 0) & (coverage < 1) & (p_female >= 0) & (p_female <= 1)
         boxes = compute.list_value_length(table["box"]).to_pylist()
         if not sound.all() or any(length != 4 for length in boxes):
-            raise ValueError("an estimate is none")
+            raise ValueError("an estimate is out of range")
     return table

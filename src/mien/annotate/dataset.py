@@ -1,4 +1,4 @@
-"""An annotated collection on the disk: parts that appear whole, and what is done already."""
+"""An annotated collection in storage: tables in parts, and the photos that are done."""
 
 import re
 import time
@@ -18,10 +18,10 @@ from mien.annotate.storage import LOCK, Storage
 from mien.errors import AnnotationError
 
 SHARE, SHORTEST, LONGEST = 0.02, 0.5, 30.0
-"""A part is written when it holds so much of the time the run has taken, within these bounds in seconds …"""
+"""The next part is due after this fraction of the run time so far, within these bounds in seconds …"""
 
 MOST = 20_000
-"""… or so many rows. Rows that are not in a part yet are what a killed process loses."""
+"""… or once this many rows wait. A killed process loses the rows that are not in a part yet."""
 
 _PART = re.compile(r"part-(\d+)\.parquet")
 
@@ -29,19 +29,19 @@ _PART = re.compile(r"part-(\d+)\.parquet")
 class Dataset:
     """The tables ``faces`` and ``photos`` of a collection, in parts.
 
-    A photo is done when its row is in ``photos``. Its faces are written first: a part of ``faces`` to which
-    there is none of ``photos`` is what a killed run left, and is removed when the next one begins. A film has
-    a part of its own, of ``tracks`` as well.
+    A photo is done when its row is in ``photos``. Its faces are written first. A part of ``faces`` without a
+    part of ``photos`` of the same name comes from a killed run; the next run removes it. Each film has a part
+    of its own, also in the table ``tracks``.
 
     Args:
-        storage: Where they are.
-        record: What they are made with.
+        storage: The folder of the tables.
+        record: Options, files and versions of this run.
         faces: Schema of ``faces``.
         photos: Schema of ``photos``.
 
     Attributes:
         done: Names of the photos that are done.
-        counts: Of them.
+        counts: Counts of those photos and their faces.
         parts: Names of the parts.
     """
 
@@ -60,25 +60,25 @@ class Dataset:
 
     @contextmanager
     def opened(self, *, retry_failed: bool = False) -> Iterator["Dataset"]:
-        """Hold the collection for the length of the block, at the end of which all rows are written.
+        """Lock the collection for the length of the block; write all rows at its end.
 
         Args:
-            retry_failed: Whether photos that failed are no longer done.
+            retry_failed: Whether to drop the rows of failed photos, so that they are tried again.
 
         Raises:
-            AnnotationError: If it is another run's or cannot be written.
-            DataError: If it was made with other options or files.
+            AnnotationError: If another run is writing to the collection, or it cannot be written.
+            DataError: If the collection was made with other options or files.
         """
         with ExitStack() as stack:
             with self.writing("choose another --output", 2):
-                self._check()  # before anything is put into a folder that is something else
+                self._check()  # before a lock is written into a folder that is no collection
                 stack.enter_context(self.storage.hold())
                 self._check()
                 self._read(retry_failed)
                 self._write_record()
             try:
                 yield self
-            except BaseException:  # Ctrl-C among them; a second failure to write says no more than the first
+            except BaseException:  # includes Ctrl-C; a failure to write must not hide the first error
                 with suppress(AnnotationError):
                     self.commit()
                 raise
@@ -87,7 +87,7 @@ class Dataset:
                 self._write_record(finished=True)
 
     def add(self, rows: Sequence[Rows]) -> None:
-        """Take photos that were looked at; those that are done already are left out."""
+        """Add the rows of photos that are not done yet; write a part when one is due."""
         for photo in rows:
             if photo.name not in self.done:
                 self.done.add(photo.name)
@@ -99,13 +99,13 @@ class Dataset:
             self.commit()
 
     def commit(self) -> None:
-        """Write what waits as a part.
+        """Write the waiting rows as a part.
 
         Raises:
-            AnnotationError: If it cannot be written.
+            AnnotationError: If the part cannot be written.
         """
         if self._waiting:
-            with self.writing("make room there and run the same command again, which goes on from here", 1):
+            with self.writing("make room there and run the same command again to continue from here", 1):
                 name = f"part-{self._next():06d}.parquet"
                 faces = [face for photo in self._waiting for face in photo.faces]
                 self._write(f"faces/{name}", to_table(faces, self._faces))
@@ -113,20 +113,20 @@ class Dataset:
                     f"photos/{name}", to_table([photo.photo for photo in self._waiting], self._photos)
                 )
                 self.parts.append(name)
-                self._waiting = []  # before anything else can fail, since the rows are written
+                self._waiting = []  # at once: if a later step fails, these rows must not be written again
                 self._write_record()
                 self.storage.renew()
         self._written = time.monotonic()
 
     def add_film(self, row: Mapping[str, Any], tables: Mapping[str, Path]) -> None:
-        """Take a film that was looked at: a part of each table, already written.
+        """Add an annotated film as one part of each table.
 
         Args:
-            row: Of the film, in ``photos``.
-            tables: The files of ``faces`` and ``tracks``.
+            row: Row of the film in ``photos``.
+            tables: Local Parquet files with its rows of ``faces`` and ``tracks``, by table.
 
         Raises:
-            AnnotationError: If they cannot be written.
+            AnnotationError: If the parts cannot be written.
         """
         with self.writing():
             name = f"part-{self._next():06d}.parquet"
@@ -140,10 +140,11 @@ class Dataset:
             self._write_record()
 
     def part_of(self, photo: str) -> str:
-        """The part that a photo, or a film, is in; it has to be done.
+        """Name of the part that holds a photo or a film.
 
         Raises:
             AnnotationError: If a part is damaged.
+            KeyError: If the photo is not done.
         """
         for part in self.parts:
             names = self.read("photos", part, ["photo"])["photo"].to_pylist()
@@ -152,7 +153,7 @@ class Dataset:
         raise KeyError(photo)
 
     def failures(self, most: int) -> Iterator[tuple[str, str]]:
-        """Names and errors of photos that failed, so many at most."""
+        """Yield the names and errors of the first ``most`` failed photos."""
         for part in self.parts:
             table = self.read("photos", part, ["photo", "error"])
             for row in table.filter(compute.is_valid(table["error"])).to_pylist():
@@ -162,10 +163,10 @@ class Dataset:
                 yield row["photo"], row["error"]
 
     def read(self, table: str, part: str, columns: list[str] | None = None) -> pa.Table:
-        """A part.
+        """Read a part of a table; all columns by default.
 
         Raises:
-            AnnotationError: If it is damaged.
+            AnnotationError: If the part is damaged.
         """
         try:
             with self.storage.open(f"{table}/{part}") as file:
@@ -177,7 +178,12 @@ class Dataset:
             ) from None
 
     def _check(self) -> None:
-        """Refuse what another run, or something else, has written."""
+        """Refuse a folder that holds something else, or a collection made with other options or files.
+
+        Raises:
+            AnnotationError: If the folder is a file, or is not empty and not a collection.
+            DataError: If the collection was made with other options or files.
+        """
         if self.storage.exists():
             raise AnnotationError(
                 f"{self.storage.place} is a file; name a folder, or a file that ends in .parquet, .csv or "
@@ -192,7 +198,7 @@ class Dataset:
             )
 
     def _read(self, retry_failed: bool) -> None:
-        """Learn what is done, and remove what a killed run left half done."""
+        """Read which photos are done, and remove incomplete files of a killed run."""
         self.parts = [name for name in self.storage.names("photos") if _PART.fullmatch(name)]
         for folder in ("faces", "tracks", "photos", ""):
             for name in self.storage.names(folder):
@@ -231,11 +237,11 @@ class Dataset:
     def writing(
         self, cure: str = "make room there and run the same command again", status: int = 1
     ) -> Iterator[None]:
-        """Say in a sentence what keeps the block from writing.
+        """Turn an OSError in the block into an error message for the user.
 
         Args:
-            cure: What to do about it.
-            status: What the command line ends with.
+            cure: Advice that ends the message.
+            status: Exit status of the command.
 
         Raises:
             AnnotationError: If something cannot be written.

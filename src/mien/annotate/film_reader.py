@@ -1,4 +1,4 @@
-"""Films, read by a process of their own, which may die or hang at one."""
+"""Reading of films in a child process, so that a film that kills or hangs it does not stop the run."""
 
 import time
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from mien.annotate.items import printable_name
 from mien.errors import ImageError
 
 SIGN_OF_LIFE = 1.0
-"""Seconds between messages, while frames are decoded of which none is looked at."""
+"""Seconds between messages of the child process while it decodes frames that are not sampled."""
 
 
 class FilmReader:
-    """The frames of films to look at, one film after the other.
+    """Samples the frames of films, one film after the other.
 
-    A camera is read by this process, which lets it go at Ctrl-C.
+    Films are decoded in a child process. A camera is read in this process, which releases it on Ctrl-C.
 
     Args:
-        every: Seconds between the frames; 0 for all.
-        time_limit: Seconds in which the next frame has to be decoded.
+        every: Seconds between sampled frames; 0 for all frames.
+        time_limit: Seconds that decoding the next frame may take.
 
     Attributes:
-        film: What is known of the one that is open; once its frames are through, its damage too.
+        film: Data of the open film; its damage is known once all frames are read.
     """
 
     film: Film
@@ -48,13 +48,13 @@ class FilmReader:
             self._child.end()
 
     def open(self, place: str) -> None:
-        """Look into a film, when the one before is through.
+        """Open a film; all frames of the previous one must have been read.
 
         Args:
             place: Path of a film, or the device of a camera.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the film cannot be read.
         """
         if is_camera(place):
             self.film = Film(place)
@@ -62,15 +62,15 @@ class FilmReader:
         self._name = printable_name(place)
         if self._child is None:
             self._child = Child(_read_films, self._every)
-            self._receive(None)  # it runs
+            self._receive(None)  # wait until the process is ready
         self._child.send(place)
         self.film = self._receive(self._time_limit)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, in their order.
+        """Yield the sampled frames in order.
 
         Raises:
-            ImageError: If the film cannot be read, takes too long, or ends the process that reads it.
+            ImageError: If the film cannot be read, takes too long, or kills the process that reads it.
         """
         if self.film.live:
             yield from self.film.frames(self._every)
@@ -100,7 +100,7 @@ class FilmReader:
 
 
 def _read_films(connection: Connection, every: float) -> None:
-    """What the process does: read the films that it is told of."""
+    """Read each film whose path arrives; runs in the child process."""
     be_quiet()
     connection.send(None)
     while True:
@@ -112,7 +112,10 @@ def _read_films(connection: Connection, every: float) -> None:
 
 
 def _read(connection: Connection, place: str, every: float) -> None:
-    """Send a film, its frames, signs of life in between, and at last the film as it was read."""
+    """Send a film, its sampled frames, None as a sign of life in between, and at the end the film again.
+
+    The second copy of the film holds the damage found during decoding.
+    """
     said = time.monotonic()
 
     def pass_over() -> None:

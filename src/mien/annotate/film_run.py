@@ -31,26 +31,26 @@ from mien.pipeline.images import Pixels
 from mien.progress import progress_bar
 
 PACKAGES = ("av", "norfair-enough")
-"""On which the rows of films depend as well."""
+"""Further packages that the results of films depend on."""
 
 RENEWED = 30
-"""Seconds after which a store is told that the run is still there."""
+"""Minimum seconds between two renewals of the lock."""
 
 
 @dataclass(slots=True)
 class FilmSummary:
-    """What a run did.
+    """Result of a run on films.
 
     Attributes:
-        output: Where the tables are.
-        device: What the model ran on.
-        before: Films that were done already.
-        counts: Of the whole collection; a film counts as a photo.
-        frames: That were looked at.
-        people: That were followed, which counts a person anew after a cut or an absence.
-        seconds: That the run took.
-        failures: Names and errors of the first films that failed.
-        notes: What else is to be said of films.
+        output: Path or address of the tables.
+        device: Device that the model ran on.
+        before: Number of films that earlier runs had done.
+        counts: Counts of the whole collection; a film counts as a photo.
+        frames: Number of frames that this run annotated.
+        people: Number of tracks of this run; a person gets a new track after a cut or an absence.
+        seconds: Duration of the run.
+        failures: Names and errors of the first failed films.
+        notes: Sentences about films that are damaged or break off.
     """
 
     output: str
@@ -75,25 +75,25 @@ def annotate_films(
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> FilmSummary:
-    """Estimate the faces of films, follow the people in them, and write tables of films, faces and people.
+    """Estimate the faces of films, track the people in them, and write tables of films, faces and people.
 
-    Films that are done are left out when it is called again; one that was not finished starts anew. A camera
-    is done when the run is stopped.
+    A second call skips films that are done and restarts an unfinished film. A camera is done when the run is
+    stopped.
 
     Args:
         films: Paths of films and devices of cameras, as :func:`~mien.annotate.films.find_films` finds them.
         output: A folder, or a file that ends in .parquet, .csv or .jsonl.
-        setup: What is asked of each frame.
-        every: Seconds between the frames that are looked at; 0 for all frames.
-        save: Also write the film there, with its people marked; for one film alone.
-        time_limit: Seconds in which the next frame of a film has to be decoded.
-        retry_failed: Whether to look again at films that could not be read.
-        quiet: Whether to show no progress.
+        setup: The request, model and device for every frame.
+        every: Seconds between annotated frames; 0 for all frames.
+        save: File for a copy of the film with its people marked; only for a single film.
+        time_limit: Seconds that the next frame of a film may take to decode.
+        retry_failed: Whether to try again films that could not be read.
+        quiet: Whether to hide the progress bars.
 
     Raises:
         AnnotationError: If the output cannot be written, or the run was stopped.
-        MienError: If something given cannot be used.
-        ValueError: If the model cannot answer what is asked.
+        MienError: If a film, the model, the detector or the device cannot be used.
+        ValueError: If the model does not support the request.
     """
     started = time.monotonic()
     if save is not None:
@@ -129,7 +129,7 @@ def annotate_films(
 
 @dataclass(slots=True)
 class _Run:
-    """Looks at films, one at a time."""
+    """Annotates films, one at a time."""
 
     looker: Looker
     dataset: Dataset
@@ -141,7 +141,7 @@ class _Run:
     renewed: float = 0.0
 
     def look(self, place: str) -> None:
-        """Look at a film, and write its tables; or the reason why it cannot be read."""
+        """Annotate a film and write its tables, or the reason why it cannot be read."""
         start = time.perf_counter()
         try:
             self.reader.open(place)
@@ -171,7 +171,11 @@ class _Run:
                 self.dataset.add_film(row, tables.files)
 
     def _fill(self, tables: FilmTables) -> dict[str, Any]:
-        """Write a film's tables, and give its row in ``photos``."""
+        """Write the tables of the open film, and return its row in ``photos``.
+
+        Raises:
+            ImageError: If the film cannot be read, or has no readable frame.
+        """
         film = self.reader.film
         spacing = max(self.every, film.spacing)
         tracks, moments, frames, size = Tracks(spacing), deque[Moment](), 0, (0, 0)
@@ -197,7 +201,7 @@ class _Run:
         return {"photo": film.name, "width": width, "height": height, "error": None, **counts}
 
     def _pictures(self, moments: deque[Moment]) -> Iterator[Pixels]:
-        """The frames to look at; what is known of each beside its picture goes to ``moments``."""
+        """Yield the pixels of the sampled frames, and append the :class:`Moment` of each to ``moments``."""
         cuts = Cuts()
         for frame in self.reader.frames():
             if self.reader.film.live and self.signals.received:
@@ -212,7 +216,7 @@ class _Run:
 
 
 def describe_films(summary: FilmSummary) -> Iterator[str]:
-    """Sentences about a run and the collection that it has made."""
+    """Yield sentences that describe a run and its collection."""
     counts = summary.counts
     done = counts.photos - summary.before
     seen = f": {count(summary.frames, 'frame')}, {count(summary.people, 'track')}" if done else ""
@@ -224,7 +228,7 @@ def describe_films(summary: FilmSummary) -> Iterator[str]:
 
 
 def _record(looker: Looker, every: float) -> Record:
-    """What the tables are made with."""
+    """The record of the run, with the options and packages of films."""
     record = Record.of(looker)
     versions = {**record.versions, **{name: version(name) for name in PACKAGES}}
     return replace(record, options={**record.options, "every": every}, versions=versions)
@@ -232,7 +236,7 @@ def _record(looker: Looker, every: float) -> Record:
 
 def _stopped(signum: int) -> AnnotationError:
     return AnnotationError(
-        "Stopped. Films that are done are kept; the one in work starts anew when the same command is run "
-        "again.",
+        "Stopped. Films that are done are kept; run the same command again for the rest. An unfinished film "
+        "starts from its beginning.",
         128 + signum,
     )

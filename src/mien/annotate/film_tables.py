@@ -1,4 +1,4 @@
-"""The tables of a film, written as it is looked at: what is in them does not pile up in memory."""
+"""The tables of a film, written during its annotation, so that memory does not grow with its length."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,10 +15,10 @@ from mien.annotate.tracks import Moment, Track
 from mien.results import Estimate
 
 ROWS = 2000
-"""Written at a time."""
+"""Number of rows written at a time."""
 
 FILMS = pa.schema([*PHOTOS, ("frames", pa.int64())])
-"""One row per film: as of a photo, with the number of frames looked at; ``faces`` is of all of them."""
+"""One row per film: the columns of a photo, and the number of annotated frames; ``faces`` counts over all."""
 
 _TRACKS = pa.schema(
     [
@@ -34,23 +34,25 @@ _TRACKS = pa.schema(
 
 
 def tracks_schema(faces: pa.Schema) -> pa.Schema:
-    """One row per person: times in seconds, number of looks, the best one, and the fused estimate.
+    """The schema of ``tracks``, one row per tracked person.
+
+    A row holds the first and last time in seconds, the number of frames, the time and index of the best
+    frame, and the fused estimate. Bounding box, landmarks and the like are from the best frame.
 
     Args:
-        faces: Schema of ``faces``, whose columns of the estimate are those here; box, landmarks and the like
-            are of the best look.
+        faces: Schema of ``faces``, which gives the columns of the estimate.
     """
     own = {*_TRACKS.names, "index", "time", "frame"}
     return pa.schema([*_TRACKS, *(field for field in faces if field.name not in own)])
 
 
 class FilmTables:
-    """The parts ``faces`` and ``tracks`` of one film, as files.
+    """The rows of one film in ``faces`` and ``tracks``, as temporary Parquet files.
 
     Args:
-        folder: For the files, which are removed at the end.
+        folder: Folder for the files; they are removed at the end.
         faces: Schema of ``faces``.
-        name: What the film is called.
+        name: Name of the film.
     """
 
     def __init__(self, folder: Path, faces: pa.Schema, name: str) -> None:
@@ -64,14 +66,14 @@ class FilmTables:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin the files."""
+        """Create the files."""
         with ExitStack() as stack:
             for table, path in self.files.items():
                 stack.callback(path.unlink, missing_ok=True)
                 schema = self._schemas[table].with_metadata({"mien.schema": str(VERSION)})
                 self._writers[table] = parquet.ParquetWriter(path, schema, compression="zstd")
                 stack.callback(self._writers[table].close)
-            self._stack = stack.pop_all()  # had anything failed, or the run been stopped, they were removed
+            self._stack = stack.pop_all()  # an error before this line removes the files
         return self
 
     def __exit__(
@@ -81,14 +83,14 @@ class FilmTables:
         self._stack.close()
 
     def add_faces(self, moment: Moment, faces: Sequence[Estimate], tracks: Sequence[int]) -> None:
-        """Take the faces of a frame, each with its track."""
+        """Add the faces of a frame, each with the number of its track."""
         for i, (face, track) in enumerate(zip(faces, tracks, strict=True)):
             place = {"time": moment.time, "frame": moment.frame, "track": track}
             self._add("faces", {**face_row(self._name, i, face), **place})
         self.faces += len(faces)
 
     def add_track(self, track: Track) -> None:
-        """Take a person who will not be seen again."""
+        """Add a track that has ended."""
         self._add(
             "tracks",
             {
@@ -104,7 +106,7 @@ class FilmTables:
         self.tracks += 1
 
     def finish(self) -> None:
-        """Write what waits, and end the files, which can be read from now on."""
+        """Write the waiting rows and complete the files, which can be read from then on."""
         for table, writer in self._writers.items():
             self._flush(table)
             writer.close()

@@ -1,4 +1,4 @@
-"""Films and cameras among the sources of a command."""
+"""Detection of films and cameras among the sources of a command."""
 
 import glob
 import os
@@ -13,14 +13,14 @@ FILM_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".3gp"),
     *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob", ".mxf"),
 )
-"""Of names that are taken for films."""
+"""Extensions of films."""
 
 
 _KIND = {True: "camera", False: "film"}
 
 
 def is_film(name: str) -> bool:
-    """Whether a name is one of a film: by its ending, and not hidden.
+    """Whether a name has the extension of a film and is not hidden.
 
     >>> is_film("a/clip.MP4"), is_film("photo.jpg")
     (True, False)
@@ -29,7 +29,7 @@ def is_film(name: str) -> bool:
 
 
 def is_camera(name: str) -> bool:
-    """Whether a source is a camera of this machine: its device, or a number that is no file.
+    """Whether a source is a camera of this machine: a device, or a number if no file has that name.
 
     >>> is_camera("0"), is_camera("/dev/video1"), is_camera("clip.mp4")
     (True, True, False)
@@ -38,13 +38,16 @@ def is_camera(name: str) -> bool:
 
 
 def find_films(sources: Sequence[str]) -> list[str]:
-    """The films and cameras that the sources of a command stand for; none where they are of photos.
+    """Find the films and cameras that the sources of a command name; none if the sources are of photos.
 
     Args:
-        sources: As given: films, patterns of films, folders that hold films and no photo, cameras.
+        sources: Films, patterns of films, folders that hold films and no photo, or cameras.
+
+    Returns:
+        Paths of the films and devices of the cameras, without duplicates.
 
     Raises:
-        DataError: If some are films and others are not, a film does not exist, or a pattern matches none.
+        DataError: If only some of the sources are films, a film does not exist, or a pattern matches nothing.
     """
     films = [source for source in sources if is_camera(source) or is_film(source) or _holds_films(source)]
     if not films:
@@ -52,21 +55,21 @@ def find_films(sources: Sequence[str]) -> list[str]:
     if len(films) < len(sources):
         other = printable_name(next(source for source in sources if source not in films))
         raise DataError(
-            f"{printable_name(films[0])} is of films and {other} is not; annotate films and photos by two "
+            f"{printable_name(films[0])} is of films and {other} is not; annotate films and photos with two "
             "commands, each with its own --output."
         )
     return list(dict.fromkeys(place for film in films for place in _places(film)))
 
 
 def films_left_out(sources: Sequence[str]) -> Iterator[str]:
-    """A sentence for each folder of photos that holds films as well."""
+    """Yield a sentence for each folder that also holds films, which an annotation of photos skips."""
     for source in sources:
         films = list(_films_in(source))
         if films:
             more = f"{len(films):,} films, such as" if len(films) > 1 else "a film,"
             yield (
-                f"{printable_name(source)} holds {more} {printable_name(films[0])}, which photos leave out; "
-                "annotate films by a command of their own, by name or by a pattern such as 'films/**/*.mp4'."
+                f"{printable_name(source)} also holds {more} {printable_name(films[0])}, skipped here; "
+                "annotate films with a separate command, by name or by a pattern such as 'films/**/*.mp4'."
             )
 
 

@@ -1,4 +1,4 @@
-"""The frames of a film or a camera: upright, one at a time, with their times."""
+"""Decoding of the frames of a film or a camera: upright, one at a time, with their times."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -19,23 +19,23 @@ from mien.pipeline.images import Pixels
 MICROSECONDS = 1_000_000
 
 SHORT = 0.95
-"""Share of the time that it says it lasts for which a film has frames, but for a second."""
+"""A film breaks off if its frames end before this fraction of its stated duration, less one second."""
 
 TOLERANCE = 1e-4
-"""Seconds by which a time may miss a multiple, since films count in ticks."""
+"""Tolerance in seconds when times are compared, since films store times in whole ticks."""
 
 BACK = (0.0, 1.0, 10.0)
-"""Seconds before a frame from which it is decoded, where it did not come from less: some formats are sought
-by guess."""
+"""Seconds before a wanted frame at which to start decoding, tried in turn: in some formats seeking is
+inexact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture of a film.
+    """A frame of a film.
 
     Attributes:
-        index: Among the film's frames, from 0.
-        time: In seconds from the first frame.
+        index: Index among the frames of the film, from 0.
+        time: Time in seconds from the first frame.
         pixels: (height, width, 3) upright RGB.
     """
 
@@ -45,19 +45,19 @@ class Frame:
 
 
 class Pace:
-    """Picks times: the first one at or after each multiple of a time.
+    """Samples times: picks the first one at or after each multiple of an interval.
 
     Args:
-        every: In seconds; 0 for all.
+        every: The interval in seconds; 0 to pick all times.
     """
 
     def __init__(self, every: float) -> None:
-        """The first time is due, whatever it is."""
+        """Start so that the first time is picked."""
         self._every = every
         self._due = self._before = -math.inf
 
     def is_due(self, time: float) -> bool:
-        """Whether the next time is picked; one that is before the last one is, and counts anew from there."""
+        """Whether the next time is picked; a time before the last one is picked, and restarts the count."""
         due = self._every == 0 or time >= self._due - TOLERANCE or time < self._before
         self._before = time
         if due and self._every:
@@ -66,32 +66,32 @@ class Pace:
 
 
 class Film:
-    """A film, or a camera, from which frames are read; nothing of it is kept.
+    """A film or a camera; frames are decoded on demand and not kept.
 
     Args:
         place: Path of a film, or the device of a camera such as ``/dev/video0``.
 
     Attributes:
-        name: What it is called in tables and messages.
-        spacing: Seconds from frame to frame, on average.
-        seconds: How long it lasts, as far as it says.
-        damage: Number of packets and frames that could not be decoded, of those that were read last.
-        reached: Time in seconds of the last frame.
+        name: Name in tables and messages; that of a camera ends in the time of opening.
+        spacing: Mean time between frames in seconds; 0.04 if the film does not state a frame rate.
+        seconds: Stated duration in seconds; None if the film does not state one.
+        damage: Number of packets and frames that the last reading could not decode.
+        reached: Time in seconds of the last frame read.
 
     Raises:
-        ImageError: If it cannot be read, is no film, or has no picture.
+        ImageError: If the source cannot be read, is not a film, or has no video stream.
     """
 
     def __init__(self, place: str) -> None:
-        """Look into it."""
+        """Read the film's metadata."""
         self.place = place
         self.name = printable_name(place)
-        if self.live:  # another time it shows something else
+        if self.live:  # each recording of a camera needs a name of its own
             self.name += f"@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self.damage, self.reached = 0, 0.0
         with closing(self.open()) as container:
             if not container.streams.video:
-                raise ImageError(f"{self.name} has no picture in it, at most sound; name a film.")
+                raise ImageError(f"{self.name} has no video in it, at most sound; name a film.")
             stream = container.streams.video[0]
             rate = stream.average_rate or stream.guessed_rate
             self.spacing = float(1 / rate) if rate else 0.04
@@ -100,11 +100,11 @@ class Film:
 
     @property
     def live(self) -> bool:
-        """Whether it is a camera, which has no end and can be read once."""
+        """Whether this is a camera, which has no end and can be read only once."""
         return is_camera(self.place)
 
     def note(self) -> str | None:
-        """What is wrong with what was read last, in a sentence."""
+        """A sentence about damage or an early end found in the last reading; None if there is none."""
         if self.damage:
             return (
                 f"{self.name} is damaged: {self.damage:,} of its packets and frames could not be read; the "
@@ -116,16 +116,16 @@ class Film:
         return None
 
     def frames(self, every: float, pass_over: Callable[[], None] = lambda: None) -> Iterator[Frame]:
-        """Frames, the first at or after each multiple of a time.
+        """Yield the first frame at or after each multiple of an interval.
 
-        Frames that are damaged are left out. A film that breaks off ends there.
+        Damaged frames are skipped. A film that breaks off ends there.
 
         Args:
-            every: In seconds; 0 for all frames.
-            pass_over: Called at each frame in between.
+            every: The interval in seconds; 0 for all frames.
+            pass_over: Called for each frame that is not sampled.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the film cannot be read.
         """
         pace = Pace(every)
         for index, time, frame in self.decoded():
@@ -135,14 +135,14 @@ class Film:
                 pass_over()
 
     def frames_at(self, times: Iterable[float]) -> Iterator[Frame]:
-        """The frames at some times, each sought by itself; one that is not found there is left out.
+        """Yield the frames at some times, with a seek for each; times without a frame are skipped.
 
         Args:
-            times: In seconds from the first frame, as frames have them. The index of what comes is that of
-                its time.
+            times: Times of frames in seconds from the first frame. The ``index`` of a yielded frame is the
+                index of its time here.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the film cannot be read.
         """
         with closing(self.open()) as container:
             stream = container.streams.video[0]
@@ -157,7 +157,7 @@ class Film:
     def _sought(
         self, container: InputContainer, stream: VideoStream, start: float, time: float, back: float
     ) -> av.VideoFrame | None:
-        """The frame at a time, decoded from so many seconds before it on; None where it does not come."""
+        """The frame at a time, decoded from ``back`` seconds before it; None if it is not found."""
         with suppress(av.FFmpegError):
             container.seek(int((start + time - back) / (stream.time_base or 1)), stream=stream)
             for found, frame in self._timed(container, stream):
@@ -166,16 +166,16 @@ class Film:
         return None
 
     def _timed(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
-        """The frames that are whole and have a time, from where the container stands."""
+        """Yield the undamaged frames that have a time, from the current position of the container."""
         for frame in self._decode(container, stream):
             if not frame.is_corrupt and frame.time is not None:
                 yield frame.time, frame
 
     def decoded(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
-        """Index, time and picture of each frame that is whole, as it was coded: see :meth:`upright`.
+        """Yield index, time in seconds and picture of each undamaged frame; for pixels see :meth:`upright`.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the film cannot be read.
         """
         self.damage = 0
         start: float | None = None
@@ -198,7 +198,7 @@ class Film:
                 packet = next(packets, None)
                 if packet is None:
                     return
-            except av.FFmpegError:  # nothing can be read behind this
+            except av.FFmpegError:  # nothing can be read after this
                 self.damage += 1
                 return
             try:
@@ -207,19 +207,19 @@ class Film:
                 self.damage += 1
 
     def upright(self, frame: av.VideoFrame) -> Pixels:
-        """(height, width, 3) RGB of a frame, turned as the film says, and with square pixels."""
+        """(height, width, 3) RGB of a frame, rotated as its metadata says and resized to square pixels."""
         width = max(1, round(frame.width * self._stretch))
         pixels = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
         return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
     def open(self) -> InputContainer:
-        """Open it once more; to be closed.
+        """Open the film again; the caller closes it.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the film cannot be read.
         """
         try:
-            # A playlist that goes by the name of a film must not open anything over a network.
+            # A playlist with the extension of a film must not open anything over a network.
             options = {} if self.live else {"protocol_whitelist": "file"}
             return av.open(self.place, format="v4l2" if self.live else None, options=options)
         except FileNotFoundError:
@@ -233,7 +233,7 @@ class Film:
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """How long a film lasts, as far as it says."""
+    """The stated duration of a film; None if it states none."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / MICROSECONDS

@@ -1,4 +1,4 @@
-"""Photos of a collection before they are looked at: where each is, or its bytes."""
+"""Photos of a collection before annotation: the path, address or bytes of each."""
 
 import hashlib
 import os
@@ -14,20 +14,20 @@ PHOTO_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpf", ".jpx"),
 )
-"""Of names that are taken for photos in folders and archives; a file given by name is always looked at."""
+"""Extensions of photos in folders and archives; a file given by name may have any extension."""
 
 Wanted: TypeAlias = Callable[[str], bool]
-"""Says of a photo's name whether the photo is still to be looked at; the bytes of others are not read."""
+"""Tells whether the photo of a name is still to be annotated; the bytes of other photos are not read."""
 
 
 def ends_in(name: str, endings: tuple[str, ...]) -> bool:
-    """Whether a name ends in one of some endings, and is not hidden."""
+    """Whether a name has one of the extensions, in any case, and is not hidden."""
     base = name.rpartition("/")[2]
     return base.lower().endswith(endings) and not base.startswith(".")
 
 
 def is_photo(name: str) -> bool:
-    """Whether a name is one of a photo: by its ending, and not hidden.
+    """Whether a name has the extension of a photo and is not hidden.
 
     >>> is_photo("a/B.JPG"), is_photo("a/._B.jpg"), is_photo("notes.txt")
     (True, False, False)
@@ -36,7 +36,7 @@ def is_photo(name: str) -> bool:
 
 
 def printable_name(name: str) -> str:
-    r"""A name as tables hold it: valid UTF-8; bytes of a path that are none are written as ``\\udce9``.
+    r"""A name as valid UTF-8, as the tables need it; invalid bytes of a path become escapes like ``\\udce9``.
 
     >>> printable_name("caf\udce9.jpg")
     'caf\\udce9.jpg'
@@ -46,13 +46,13 @@ def printable_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A photo to be looked at.
+    """A photo to be annotated.
 
     Attributes:
-        name: What it is called in the tables; unique in a collection.
-        place: Path or address to read it from; None where ``data`` or ``error`` is there.
-        data: Its bytes, where they had to be read already.
-        error: Why it cannot be read, where that is known already.
+        name: Name in the tables; unique in a collection.
+        place: Path or address of the photo; None if ``data`` or ``error`` is set.
+        data: The encoded photo, if its bytes had to be read already.
+        error: Why the photo cannot be read, if that is known already.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Item:
 
     @property
     def size(self) -> int:
-        """Bytes that it carries."""
+        """Number of bytes in ``data``."""
         return len(self.data or b"")
 
     def source(self) -> str | EncodedPhoto:
-        """What the predictor takes for it.
+        """The photo as input of the predictor: a path, or a name with bytes.
 
         Raises:
-            ImageError: If it cannot be read.
+            ImageError: If the photo cannot be read.
         """
         if self.error is not None:
             raise ImageError(self.error)
@@ -97,15 +97,14 @@ def _fetch(address: str) -> bytes:
 
 
 class Names:
-    """Names of photos that are done, kept as the first eight bytes of their hashes.
+    """A set of names of photos, stored as 8-byte hashes to save memory.
 
-    Paths to the same place are the same name, as seen from the folder that the program was in when this was
-    made. The chance that two of a hundred million names share their eight bytes is about one in three
-    thousand.
+    Paths to the same file count as one name. Relative paths start from the working directory at construction.
+    Among a hundred million names, the probability of any collision is about 1 in 3700.
     """
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start empty."""
         self._folder = os.getcwd()
         self._keys: set[int] = set()
 

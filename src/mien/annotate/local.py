@@ -11,17 +11,17 @@ from mien.annotate.schema import Rows
 from mien.annotate.worker import Load, Worker
 
 PHOTOS = 4
-"""That a worker is handed at a time; so few that all have work to the end."""
+"""Maximum number of photos in a batch; small, so that all workers stay busy to the end."""
 
 BYTES = 32 * 2**20
-"""That they carry, about, at most."""
+"""Size at which a batch is full, whatever its number of photos."""
 
 AHEAD = 2
-"""Batches that wait for each worker or are in its hands."""
+"""Number of batches per worker that are waiting or in work."""
 
 
 def batches(items: Iterable[Item], most: int = PHOTOS) -> Iterator[list[Item]]:
-    """Photos in the handfuls that workers take: so many at most, fewer if they carry many bytes."""
+    """Group photos into batches of at most ``most``, or fewer once they carry :data:`BYTES`."""
     batch: list[Item] = []
     for item in items:
         batch.append(item)
@@ -35,16 +35,16 @@ def batches(items: Iterable[Item], most: int = PHOTOS) -> Iterator[list[Item]]:
 def look_locally(
     items: Iterable[Item], load: Load, workers: int, time_limit: float = TIME_LIMIT
 ) -> Generator[list[Rows]]:
-    """Look at photos with all cores.
+    """Annotate photos in several processes on this machine.
 
     Args:
         items: The photos, read lazily.
-        load: Makes what looks at the photos, in each worker.
-        workers: Processes.
+        load: Makes the annotator in each worker.
+        workers: Number of processes.
         time_limit: Seconds that a photo may take.
 
     Yields:
-        The rows of some photos, in the order in which they are done.
+        The rows of a batch of photos, in the order in which batches are done.
 
     Raises:
         MienError: If no worker can be started.
@@ -62,7 +62,7 @@ def look_locally(
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         for _ in range(workers):
             worker = Worker(load, time_limit)
-            stack.callback(worker.close)  # before the threads end, which wait for the workers
+            stack.callback(worker.close)  # the threads wait for the workers, so workers have to end first
             idle.put(worker)
         running: set[Future[list[Rows]]] = set()
         stack.callback(lambda: [future.cancel() for future in running])

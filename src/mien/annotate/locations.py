@@ -1,4 +1,4 @@
-"""Where files lie: on this machine, or in object storage behind an address such as ``s3://bucket/folder``."""
+"""Locations of files: on this machine, or in object storage at an address such as ``s3://bucket/folder``."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://([^/]*)/*(.*)", re.DOTALL)
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a place by an address, not by a path.
+    """Whether a text is an address with a scheme, not a path.
 
     >>> is_address("s3://bucket/a.jpg"), is_address("C:/a.jpg")
     (True, False)
@@ -25,7 +25,7 @@ def is_address(text: str) -> bool:
 
 
 def local_path(text: str) -> str:
-    """A path as it is, and a ``file://`` address as the path that it names.
+    """The path of a ``file://`` address; any other text unchanged.
 
     >>> local_path("file:///photos/a%20b.jpg")
     '/photos/a b.jpg'
@@ -34,11 +34,11 @@ def local_path(text: str) -> str:
 
 
 def absolute(name: str, folder: str = "") -> str:
-    """A name that is the same however a path was written; addresses stay as they are.
+    """The absolute, normalised path; an address unchanged.
 
     Args:
         name: A path or an address.
-        folder: That a relative path starts from; by default the one that the program is in.
+        folder: Base of a relative path; by default the working directory.
 
     >>> absolute("./a.jpg", "/photos"), absolute("s3://bucket/a.jpg")
     ('/photos/a.jpg', 's3://bucket/a.jpg')
@@ -47,13 +47,13 @@ def absolute(name: str, folder: str = "") -> str:
 
 
 def resolve(address: str) -> tuple[Any, str]:
-    """The pyarrow file system of an address, and the path in it.
+    """The pyarrow file system of an address or a path, and the path in it.
 
-    S3 heeds AWS's own variables, ``AWS_REGION`` and ``AWS_ENDPOINT_URL`` among them.
+    S3 follows AWS's own environment variables, such as ``AWS_REGION`` and ``AWS_ENDPOINT_URL``.
 
     Raises:
-        DataError: If there is none, or a package that it needs is missing.
-        OSError: If it cannot be reached.
+        DataError: If the scheme is unknown, or a package that it needs is missing.
+        OSError: If the store cannot be reached.
     """
     found = _ADDRESS.match(address)
     if found is None:
@@ -65,7 +65,7 @@ def resolve(address: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=64)
 def _file_system(scheme: str, host: str) -> tuple[Any, str]:
-    """The file system of a scheme and a host (a bucket), and the path at which that host begins."""
+    """The file system of a scheme and a host (a bucket), and the path of the host's root in it."""
     if scheme == "s3" and (chosen := _s3_of_environment()):
         return fs.S3FileSystem(**chosen), host
     root = f"{scheme}://{host}"
@@ -96,9 +96,10 @@ def _by_fsspec(root: str) -> tuple[Any, str]:
 
 
 def read(address: str, limit: int) -> bytes:
-    """The bytes at an address, at most ``limit`` of them.
+    """Read the first ``limit`` bytes at an address, or fewer if the file is shorter.
 
     Raises:
+        DataError: See :func:`resolve`.
         OSError: If they cannot be read.
     """
     file_system, path = resolve(address)
@@ -107,9 +108,10 @@ def read(address: str, limit: int) -> bytes:
 
 
 def open_binary(place: str) -> io.BufferedReader:
-    """A file, open for reading at any position.
+    """Open a file at a path or an address for reading with random access.
 
     Raises:
+        DataError: See :func:`resolve`.
         OSError: If it cannot be opened.
     """
     if not is_address(place):
@@ -119,7 +121,7 @@ def open_binary(place: str) -> io.BufferedReader:
 
 
 class _Raw(io.RawIOBase):
-    """A file of pyarrow's that refuses impossible positions as Python's files do, which zipfile counts on."""
+    """A pyarrow file whose ``seek`` raises OSError for negative positions, as :mod:`zipfile` expects."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Looking at one photo: the one place where annotation asks the predictor and reads its answer."""
+"""Annotation of one photo: runs the predictor and turns its result into rows."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -18,12 +18,12 @@ from mien.results import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is asked of every photo of a collection, and what looks at it.
+    """The request, model and device for all photos of a collection.
 
     Attributes:
-        request: What is asked.
-        model: Path of a model file; None for the one that ships.
-        device: What each process runs it on; see :class:`~mien.Predictor`.
+        request: The request for every photo.
+        model: Path of a model file; None for the bundled model.
+        device: Device of each process; see :class:`~mien.Predictor`.
     """
 
     request: Request
@@ -32,18 +32,18 @@ class Setup:
 
 
 class Looker:
-    """Looks at photos, one at a time, so that the answer depends on the photo alone.
+    """Annotates photos one at a time, not in batches, so that a result depends only on its photo.
 
     Args:
-        setup: What is asked.
+        setup: The request, model and device.
 
     Attributes:
-        request: What is asked, with the model's own values for what it left open.
-        predictor: Asked of each photo.
+        request: The request, completed with the model's defaults.
+        predictor: The predictor for every photo.
 
     Raises:
-        MienError: If the model or the detector cannot be loaded, or the device not be used.
-        ValueError: If the model cannot answer what is asked.
+        MienError: If the model or the detector cannot be loaded, or the device cannot be used.
+        ValueError: If the model does not support the request.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -53,7 +53,7 @@ class Looker:
         self.request = self.predictor.complete(setup.request, detector=detector)
 
     def look(self, item: Item) -> Rows:
-        """A photo's rows; one that cannot be read has an error in its row."""
+        """The rows of a photo; the row of an unreadable photo holds the error."""
         start = time.perf_counter()
         try:
             result = self.predictor.predict(item.source(), self.request)
@@ -62,13 +62,13 @@ class Looker:
         return _rows(item.name, result, time.perf_counter() - start)
 
     def schema(self) -> Any:
-        """Of the rows in ``faces``."""
+        """The pyarrow schema of ``faces``."""
         metadata = self.predictor.model.metadata
         ages = metadata.age_max + 1 if self.request.distribution else None
         return faces_schema(self.request.thresholds, ages)
 
     def options(self) -> dict[str, Any]:
-        """What is asked, as ``run.json`` records it: by the names of the request, without paths of files."""
+        """The request as ``run.json`` records it, with the kind of the detector but not its path."""
         return asdict(self.request) | {"detector": str(self.request.detector).partition(":")[0]}
 
 
@@ -85,7 +85,7 @@ def _rows(name: str, result: PhotoResult, seconds: float) -> Rows:
 
 
 def face_row(name: str, index: int, estimate: Estimate) -> dict[str, Any]:
-    """A face's row: the numbers of the JSON contract, rounded as there, and what it leaves out."""
+    """The row of a face: the values of its JSON form, rounded as there, and some that the JSON lacks."""
     face = estimate.to_json()
     age = face["age"]
     return {

@@ -1,4 +1,4 @@
-"""A film with its people marked: each has one label from the first look to the last, that of all looks."""
+"""Copies of films with marked people: one label per track, from the fused estimate of all its frames."""
 
 import math
 from collections import deque
@@ -28,30 +28,30 @@ from mien.progress import progress_bar
 from mien.results import AgeEstimate, Box, Estimate, GenderEstimate
 
 Sighting: TypeAlias = tuple[float, npt.NDArray[np.float64]]
-"""Time in seconds, and the box (4,)."""
+"""Time in seconds, and the bounding box (4,): x1, y1, x2, y2 in pixels."""
 
 ENDINGS = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
-"""Of marked films."""
+"""Extensions of marked films."""
 
 MISSED = 2.5
-"""Times between looks for which a person is on the way from one place to the next; for longer, hidden."""
+"""Longest gap over which boxes are interpolated, in sampling intervals; in longer gaps a person is hidden."""
 
 AHEAD = 2 * PATIENCE
-"""Seconds of sightings that are read ahead: a person is not lost for longer between two of them."""
+"""Seconds of sightings to read ahead; exceeds gaps within a track at sampling intervals up to 0.5 s."""
 
 
 def check_target(target: Path, films: Sequence[str]) -> None:
-    """Refuse what a marked film cannot be made of, or written to, before the work.
+    """Check before the work that a marked film can be made of the sources and written to the target.
 
     Raises:
-        AnnotationError: If there are several films, one is a camera, or the ending is of no film.
-        MienError: If it is the film itself.
+        AnnotationError: If there are several films, the source is a camera, or the extension is unsupported.
+        MienError: If the target is the film itself.
     """
     if len(films) > 1:
         raise AnnotationError("--save writes one film; annotate the films one by one.")
     if is_camera(films[0]):
         raise AnnotationError(
-            "--save marks a film once it is known whole; record the camera, and annotate the film."
+            "--save needs a complete film, not a camera; record the camera, and annotate the film."
         )
     if target.suffix.lower() not in ENDINGS:
         raise AnnotationError(f"{target} has to end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
@@ -59,13 +59,13 @@ def check_target(target: Path, films: Sequence[str]) -> None:
 
 
 def save_marked(film: Film, dataset: Dataset, every: float, target: Path, *, wanted: bool) -> None:
-    """Write a film with the boxes and labels of its people, and with its sound.
+    """Write a copy of a film with the boxes and labels of its people, and with its sound.
 
     Args:
-        film: As it was annotated.
-        dataset: Of which it is.
-        every: Seconds between the looks.
-        target: The file to write; it appears when it is whole.
+        film: The film.
+        dataset: The collection that holds its annotation.
+        every: Seconds between annotated frames.
+        target: The file to write; it appears when it is complete.
         wanted: False to show no progress.
 
     Raises:
@@ -84,22 +84,22 @@ def save_marked(film: Film, dataset: Dataset, every: float, target: Path, *, wan
 
 
 class Sightings:
-    """Where the people of a film are, at any time and in between two looks.
+    """Bounding boxes of the people of a film at any time, interpolated between annotated frames.
 
     Args:
-        rows: Time, track and box of each look, in the order of time; read as far as is needed.
-        hold: Seconds for which the last look at a person holds.
+        rows: Time in seconds, track and box of each sighting, in the order of time; read lazily.
+        hold: Sampling interval in seconds; a box is shown for this long after the last sighting.
     """
 
     def __init__(self, rows: Iterator[tuple[float, int, Sequence[float]]], hold: float) -> None:
-        """Nobody is in sight yet."""
+        """Start at the beginning of the film."""
         self._rows = rows
         self._hold = hold
         self._next = next(rows, None)
         self._seen: dict[int, deque[Sighting]] = {}
 
     def at(self, time: float) -> dict[int, Box]:
-        """The box of each track at a time, which is not before the one asked for last."""
+        """The box of each visible track at a time; times must not decrease from call to call."""
         while self._next is not None and self._next[0] <= time + AHEAD:
             when, track, corners = self._next
             self._seen.setdefault(track, deque()).append((when, np.asarray(corners, np.float64)))
@@ -115,7 +115,7 @@ class Sightings:
         return boxes
 
     def _shown(self, seen: Sequence[Sighting], time: float) -> npt.NDArray[np.float64] | None:
-        """A person's box; None before the first look, after the last, and while the person is hidden."""
+        """A person's box; None before the first sighting, after the last, and while the person is hidden."""
         start, box = seen[0]
         if start > time:
             return None
@@ -132,7 +132,7 @@ def _sightings(dataset: Dataset, part: str) -> Iterator[tuple[float, int, Sequen
 
 
 def _label(track: dict[str, Any]) -> str:
-    """What is written beside a person."""
+    """The text beside a person's box."""
     age = AgeEstimate(track["age"], track["low"], track["high"], track["coverage"])
     gender = GenderEstimate(track["p_female"], 1.0 if track["label"] == "uncertain" else 0.5)
     return label_of(Estimate(Box(*track["box"]), track["detection_score"], age, gender), track["track"])
@@ -152,7 +152,7 @@ def _write(
             if stream is None:
                 stream, sound = _stream(output, film, image), _Sound(source, output)
             if frame.pts is None or frame.pts <= written:
-                continue  # the film is damaged, or put together
+                continue  # in damaged or spliced films; the encoder needs increasing times
             written = frame.pts
             marked = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
             marked.pts, marked.time_base = frame.pts, frame.time_base
@@ -169,13 +169,13 @@ def _stream(output: OutputContainer, film: Film, image: Image.Image) -> VideoStr
         output.default_video_codec, rate=Fraction(1 / film.spacing).limit_denominator(1001)
     )
     assert isinstance(stream, VideoStream)
-    stream.width, stream.height = image.width // 2 * 2, image.height // 2 * 2  # what the codecs take
+    stream.width, stream.height = image.width // 2 * 2, image.height // 2 * 2  # codecs need even sizes
     stream.pix_fmt = "yuv420p"
     return stream
 
 
 class _Sound:
-    """The sound of a film, copied as it is: none where there is none, or the format does not take it."""
+    """Copies the first audio stream of a film unchanged, if there is one and the format takes its codec."""
 
     def __init__(self, source: InputContainer, output: OutputContainer) -> None:
         self._output = output
@@ -188,14 +188,14 @@ class _Sound:
                 self._advance()
 
     def copy(self, until: float) -> None:
-        """Write what sounds before a time in seconds."""
+        """Write the sound before a time in seconds."""
         while (packet := self._next) is not None and _time(packet) < until:
             packet.stream = self._stream
             self._output.mux(packet)
             self._advance()
 
     def _advance(self) -> None:
-        """Go to the next packet that has a time: the last one has none."""
+        """Go to the next packet with a time stamp; the empty packet at the end has none."""
         try:
             self._next = next((packet for packet in self._packets if packet.dts is not None), None)
         except av.FFmpegError:  # the film breaks off

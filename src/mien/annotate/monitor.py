@@ -1,4 +1,4 @@
-"""The progress of a run on a terminal."""
+"""Progress bar of a run on a terminal."""
 
 import threading
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from mien.progress import progress_bar
 
 
 class Monitor:
-    """A bar with photos, their rate, faces, failures and the time left.
+    """A progress bar with photos, their rate, faces, failures and the time left.
 
-    Photos are counted beside the work, as that may take a while; where they cannot be, as in a pipe or a tar
-    archive, no time left is shown.
+    A thread counts the photos during the work, since counting may take long. If the number is unknown, as for
+    a pipe or a tar archive, the bar shows no time left.
 
     Args:
-        sources: Whose photos are counted.
-        before: What was done before.
-        wanted: False for no bar in any case.
+        sources: Sources of the run.
+        before: Counts at the start of the run.
+        wanted: False to show no bar in any case.
     """
 
     def __init__(self, sources: Sequence[Source], before: Counts, *, wanted: bool) -> None:
@@ -46,11 +46,11 @@ class Monitor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Stop the bar."""
         self._bar.stop()
 
     def update(self, counts: Counts) -> None:
-        """Show what is done by now."""
+        """Show the counts of the collection so far, less those at the start of the run."""
         self._bar.update(
             self._task,
             completed=counts.photos - self._before.photos,

@@ -1,4 +1,4 @@
-"""``run.json``: what an annotated collection was made with, and how far it is."""
+"""``run.json``: the options, files and versions behind a collection, and its progress."""
 
 import hashlib
 import json
@@ -22,18 +22,21 @@ PACKAGES = {
     "pillow": "PIL",
     "pyarrow": "pyarrow",
 }
-"""Those that a result depends on, and their modules: they may have come under another name, or frozen."""
+"""Packages that results depend on, and their modules.
+
+Versions come from the modules, as a package may be installed under another name or be frozen into a program.
+"""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Of a collection so far.
+    """Counts of a collection so far.
 
     Attributes:
-        photos: Looked at, the failed ones included.
-        failed: That could not be read.
-        without_faces: That could be read and show none.
-        faces: Found.
+        photos: Number of photos that are done, failed ones included.
+        failed: Number of photos that could not be read.
+        without_faces: Number of photos that could be read and have no detected face.
+        faces: Number of detected faces.
     """
 
     photos: int = 0
@@ -51,14 +54,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a collection is made with.
+    """Options, files, versions and device that a collection is made with.
 
     Attributes:
-        options: By the names of the command's options.
-        model: SHA-256 of the model's file.
-        detector: SHA-256 of the detector's file; None for a detector without one.
-        versions: Of the packages that a result depends on.
-        device: What the model runs on; another one may go on with it.
+        options: Options by name.
+        model: SHA-256 of the model file.
+        detector: SHA-256 of the detector file; None for a detector without a file.
+        versions: Versions of the packages that results depend on.
+        device: Device that the model runs on; a later run may use another one.
     """
 
     options: Mapping[str, Any]
@@ -69,7 +72,7 @@ class Record:
 
     @classmethod
     def of(cls, looker: Looker) -> "Record":
-        """That of this run."""
+        """The record of a run with this looker."""
         detector = getattr(looker.predictor.detector, "path", None)
         return cls(
             looker.options(),
@@ -80,20 +83,21 @@ class Record:
         )
 
     def to_json(self, counts: Counts, *, finished: bool) -> bytes:
-        """The content of the file; a run is finished when it has come to the end of its sources."""
+        """The content of ``run.json``; ``finished`` tells whether the run reached the end of its sources."""
         content = {"kind": "annotation", "schema": VERSION, **asdict(self), "counts": asdict(counts)}
         content["finished"] = finished
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def check_against(self, earlier: bytes, output: str) -> None:
-        """Refuse to add to a collection what was made with something else; versions and devices may differ.
+        """Refuse to continue a collection that was made otherwise; versions and device may differ.
 
         Args:
-            earlier: The file's content.
-            output: Where the collection is, for the message.
+            earlier: Content of the ``run.json`` of the collection.
+            output: Place of the collection, for the message.
 
         Raises:
-            DataError: If it is not the record of a collection, or one of the options or files was another.
+            DataError: If the content is not the record of a collection, or if the version of the schema, an
+                option, the model or the detector differs.
         """
         try:
             found = json.loads(earlier)
@@ -125,7 +129,7 @@ class Record:
 
 
 def _option(name: str, value: object) -> str:
-    """An option as it is written on a command line."""
+    """An option as written on a command line."""
     flag = {"thresholds": "threshold"}.get(name, name).replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"

@@ -26,20 +26,20 @@ from mien.processors import processors
 Engine = Literal["local", "ray"]
 
 NAMED = 10
-"""So many failed photos are named at the end."""
+"""Number of failed photos that the summary names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did.
+    """Result of a run.
 
     Attributes:
-        output: Where the tables are.
-        before: Photos that were done already.
-        counts: Of the whole collection.
-        seconds: That the run took.
-        failures: Names and errors of the first photos that failed.
-        device: What the model ran on.
+        output: Path or address of the tables.
+        before: Number of photos that earlier runs had done.
+        counts: Counts of the whole collection.
+        seconds: Duration of the run.
+        failures: Names and errors of the first failed photos.
+        device: Device that the model ran on.
     """
 
     output: str
@@ -64,23 +64,23 @@ def annotate(
 ) -> Summary:
     """Estimate every face of a collection of photos, and write tables of the photos and of the faces.
 
-    What is done already is left out, so a run that was stopped goes on when it is called again.
+    Photos that are already in the tables are skipped, so a second call resumes a run that was stopped.
 
     Args:
         sources: Folders, photos, patterns, archives, Parquet files, addresses, ``@list`` or ``-``.
         output: A folder, or a file that ends in .parquet, .csv or .jsonl.
-        setup: What is asked of each photo.
+        setup: The request, model and device for every photo.
         engine: ``local`` for the cores of this machine, ``ray`` for a cluster.
-        workers: Processes at most; None for one a core.
-        separator: Between the entries of lists.
-        time_limit: Seconds that a photo may take; then its process is ended, and its row has an error.
-        retry_failed: Whether to look again at photos that could not be read.
-        quiet: Whether to show no progress.
+        workers: Maximum number of processes; None for one per core.
+        separator: Separator between the entries of lists.
+        time_limit: Seconds that a photo may take; after that its process is ended, and its row has an error.
+        retry_failed: Whether to try again photos that could not be read.
+        quiet: Whether to hide the progress bar.
 
     Raises:
-        AnnotationError: If the model cannot answer what is asked, the output cannot be written, the sources
+        AnnotationError: If the model does not support the request, the output cannot be written, the sources
             hold no photo, or the run was stopped.
-        MienError: If something given cannot be used.
+        MienError: If a source, the model, the detector or the device cannot be used.
     """
     started = time.monotonic()
     record, schema = _checked(setup)
@@ -90,7 +90,7 @@ def annotate(
         refuse_strangers(output, dataset)
     items = _peeked(found, dataset, sources, twice=engine == "ray")
     signals = Signals()
-    with _cluster(engine), signals.heeded():  # in this order: Ray takes SIGTERM for itself
+    with _cluster(engine), signals.heeded():  # in this order, since Ray replaces the handler of SIGTERM
         try:
             with dataset.opened(retry_failed=retry_failed):
                 before = replace(dataset.counts)
@@ -113,7 +113,7 @@ def annotate(
 
 
 def _checked(setup: Setup) -> tuple[Record, Any]:
-    """What a collection is made with, and the schema of its faces; each worker will load its own model."""
+    """The record of this run and the schema of ``faces``; the model loaded here is not used any further."""
     try:
         looker = Looker(setup)
     except ValueError as refusal:
@@ -147,16 +147,17 @@ def _look(
 
 
 def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twice: bool) -> Iterator[Item]:
-    """The photos of all sources, of which the first was looked for.
+    """The photos of all sources, after a check that there is at least one.
 
     Args:
         found: The sources.
-        dataset: What of them is done is left out.
+        dataset: The collection; its done photos are skipped.
         given: The sources as given, for the message.
-        twice: Whether the sources will be read again: then a list that comes by a pipe is not looked into.
+        twice: Whether the sources will be read again. Then there is no check if a list comes from a pipe,
+            which can be read only once.
 
     Raises:
-        AnnotationError: If there is none.
+        AnnotationError: If there is no photo.
     """
     if twice and any(isinstance(source, ListSource) and source.count() is None for source in found):
         return iter(())
@@ -165,7 +166,7 @@ def _peeked(found: Sequence[Source], dataset: Dataset, given: Sequence[str], twi
     if first is None:
         raise AnnotationError(
             f"There is no photo in {', '.join(given)}: no name there ends in .jpg, .png, .heic or another "
-            "ending of photos."
+            "extension of photos."
         )
     return chain([first], items)
 

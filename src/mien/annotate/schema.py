@@ -1,4 +1,4 @@
-"""The tables of an annotated collection: their columns, and from results to rows."""
+"""The columns and rows of the tables of an annotated collection."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 VERSION = 1
-"""Of the schema. It rises when a column changes its meaning; new columns leave it as it is."""
+"""Version of the schema. It rises when a column changes its meaning, but not for new columns."""
 
 _POINT = pa.list_(pa.float32())
 
@@ -21,7 +21,10 @@ PHOTOS = pa.schema(
         ("seconds", pa.float32()),
     ]
 )
-"""One row per photo; ``width`` and ``height`` are of the upright photo, and null where ``error`` is not."""
+"""One row per photo.
+
+``width`` and ``height`` are those of the upright photo in pixels; they are null where ``error`` is not.
+"""
 
 _FACES = [
     pa.field("photo", pa.string(), nullable=False),
@@ -45,11 +48,12 @@ _FACES = [
 
 
 def faces_schema(thresholds: Sequence[int] = (), ages: int | None = None) -> pa.Schema:
-    """One row per face.
+    """The schema of ``faces``, one row per face.
 
     Args:
         thresholds: Ages; for each there is a column such as ``at_least_18``.
-        ages: Length of the column ``distribution``, the probability of each age; None for no such column.
+        ages: Length of the lists in the column ``distribution``, the probabilities of the ages 0, 1, …; None
+            for no such column.
     """
     asked = [pa.field(f"at_least_{threshold}", pa.float64()) for threshold in thresholds]
     if ages is not None:
@@ -59,7 +63,7 @@ def faces_schema(thresholds: Sequence[int] = (), ages: int | None = None) -> pa.
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the tables hold of one photo.
+    """The rows of one photo in the tables.
 
     Attributes:
         photo: Its row in ``photos``.
@@ -81,12 +85,12 @@ class Rows:
 
 
 def failed_rows(name: str, error: str, seconds: float | None = None) -> Rows:
-    """Of a photo that could not be read."""
+    """The rows of a photo that could not be read."""
     return Rows(
         {"photo": name, "width": None, "height": None, "faces": 0, "error": error, "seconds": seconds}
     )
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table; its metadata says which version of the schema it has."""
+    """Convert rows to a table, with the version of the schema in its metadata."""
     return pa.Table.from_pylist(list(rows), schema.with_metadata({"mien.schema": str(VERSION)}))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which end a run between two writes and never within one."""
+"""Handling of Ctrl-C and SIGTERM, so that they stop a run between two writes and never during one."""
 
 import signal
 import threading
@@ -8,20 +8,20 @@ from types import FrameType
 
 
 class Signals:
-    """Raises KeyboardInterrupt at Ctrl-C and SIGTERM, but for blocks that are not to be interrupted.
+    """Raises KeyboardInterrupt on Ctrl-C and SIGTERM, except in blocks that defer it.
 
     Attributes:
-        received: The signal's number; 0 where there was none.
+        received: Number of the last signal; 0 if there was none.
     """
 
     def __init__(self) -> None:
-        """Nothing is received yet."""
+        """Start without a signal."""
         self.received = 0
         self._deferred = False
 
     @contextmanager
     def heeded(self) -> Iterator["Signals"]:
-        """Heed the signals for the length of the block, in the main thread alone."""
+        """Handle the signals for the length of the block; does nothing outside the main thread."""
         with ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
                 for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,10 +30,10 @@ class Signals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a signal wait for the end of the block.
+        """Defer signals to the end of the block.
 
         Raises:
-            KeyboardInterrupt: If there was one.
+            KeyboardInterrupt: At the end of the block, if a signal was received.
         """
         self._deferred = True
         try:

@@ -20,7 +20,7 @@ Write: TypeAlias = Callable[[pa.Table], None]
 
 
 def folder_of(output: str) -> str:
-    """The folder that the tables are in: the output itself, or beside a single file one named after it.
+    """The folder of the tables: the output itself, or for a single file the folder ``FILE.run`` beside it.
 
     >>> folder_of("out"), folder_of("faces.csv")
     ('out', 'faces.csv.run')
@@ -29,15 +29,15 @@ def folder_of(output: str) -> str:
 
 
 def is_single(output: str) -> bool:
-    """Whether an output is one file, by its ending."""
+    """Whether an output is a single file, by its extension."""
     return output.lower().endswith(tuple(_WRITERS))
 
 
 def refuse_strangers(output: str, dataset: Dataset) -> None:
-    """Refuse to write over a file that is not the one of this run.
+    """Refuse to overwrite a file that no run has written.
 
     Raises:
-        AnnotationError: If the file exists, and no folder of a run beside it; or a folder is in its place.
+        AnnotationError: If the file exists without the folder of its run, or if the output is a folder.
     """
     files, path = resolve(local_path(output))
     if files.get_file_info(path).type == FileType.Directory:
@@ -50,15 +50,15 @@ def refuse_strangers(output: str, dataset: Dataset) -> None:
 
 
 def write_single(output: str, dataset: Dataset, schema: pa.Schema) -> None:
-    """Write all faces to one file, part by part; it appears when it is whole.
+    """Write all faces to one file, part by part; the file appears when it is complete.
 
     Args:
-        output: Ends in .parquet, .csv or .jsonl.
-        dataset: Whose faces.
-        schema: Of them.
+        output: A path or an address that ends in .parquet, .csv or .jsonl.
+        dataset: The collection of the faces.
+        schema: Schema of ``faces``.
 
     Raises:
-        AnnotationError: If it cannot be written.
+        AnnotationError: If the file cannot be written, or a part is damaged.
     """
     writer = next(writer for ending, writer in _WRITERS.items() if output.lower().endswith(ending))
     try:
@@ -92,7 +92,7 @@ def _parquet(sink: Any, schema: pa.Schema) -> Iterator[Write]:
 
 @contextmanager
 def _csv(sink: Any, schema: pa.Schema) -> Iterator[Write]:
-    """Lists are written as JSON, as a table of texts has none."""
+    """Write lists as JSON, since CSV has no lists."""
     flat = pa.schema([(field.name, pa.string() if _is_list(field) else field.type) for field in schema])
     with csv.CSVWriter(sink, flat) as writer:
         yield lambda table: writer.write_table(_flattened(table, flat))
@@ -128,7 +128,7 @@ def _flattened(table: pa.Table, flat: pa.Schema) -> pa.Table:
 
 
 def _rounded(value: Any) -> Any:
-    """As JSON takes it, floats without the digits that a float32 does not have."""
+    """A value for JSON, with floats rounded to the 7 significant digits of a float32."""
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
     if isinstance(value, list):

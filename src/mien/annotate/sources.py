@@ -1,4 +1,4 @@
-"""What can be annotated: folders, patterns, lists, archives, tables and addresses, all read lazily."""
+"""Sources of photos: folders, patterns, lists, archives, tables and addresses, all read lazily."""
 
 import glob
 import os
@@ -25,13 +25,13 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 class Source(Protocol):
-    """Photos that belong together."""
+    """A source of photos."""
 
     def count(self) -> int | None:
-        """How many photos there are; None where that is known only once they are read."""
+        """Number of photos; None if it cannot be known before the photos are read."""
 
     def items(self, wanted: Wanted) -> Iterator[Item]:
-        """The photos that are wanted."""
+        """Yield the photos whose names ``wanted`` accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class PlaceSource:
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """The photos in a folder and its subfolders, by the endings of their names; hidden ones are passed over.
+    """The files with certain extensions in a folder and its subfolders, except hidden files and folders.
 
     Links to folders are followed, but no folder is read twice.
 
     Attributes:
-        folder: Its path.
-        endings: Of the names.
+        folder: Path of the folder.
+        endings: The extensions.
     """
 
     folder: str
@@ -68,7 +68,7 @@ class FolderSource:
         return sum(1 for _ in self._walk())
 
     def items(self, wanted: Wanted) -> Iterator[Item]:
-        """See :class:`Source`; a folder that cannot be read is an item with an error."""
+        """See :class:`Source`; an unreadable folder becomes an item with an error."""
         return (item for item in self._walk() if wanted(item.name))
 
     def _walk(self) -> Iterator[Item]:
@@ -88,12 +88,12 @@ class FolderSource:
 
 @dataclass(frozen=True, slots=True)
 class StoreSource:
-    """The photos below an address, by the endings of their names.
+    """The files with certain extensions below an address, except hidden files and folders.
 
     Attributes:
-        address: Where they lie.
-        pattern: That their addresses match; * is any text, slashes included.
-        endings: Of their names.
+        address: Address of the folder.
+        pattern: Pattern that each file's address must match; * matches any text, slashes included.
+        endings: The extensions.
     """
 
     address: str
@@ -109,7 +109,7 @@ class StoreSource:
         return (item for item in map(item_at, self.places()) if wanted(item.name))
 
     def places(self) -> Iterator[str]:
-        """The photos' addresses; one folder's at a time are held.
+        """Yield the addresses of the files; memory holds the listing of one folder per level.
 
         Raises:
             DataError: If the store cannot be read.
@@ -126,7 +126,7 @@ class StoreSource:
 
 @dataclass(frozen=True, slots=True)
 class PatternSource:
-    """What matches a pattern on this machine; folders and archives stand for what is in them."""
+    """The photos that match a pattern on this machine, and those in matching folders and archives."""
 
     pattern: str
 
@@ -140,7 +140,7 @@ class PatternSource:
             yield from source.items(wanted)
 
     def _places(self) -> Iterator[str]:
-        recursive = "**" in self.pattern  # then what is in a folder matches by itself
+        recursive = "**" in self.pattern  # then the files in a matching folder match on their own
         for place in glob.iglob(self.pattern, recursive=True):
             if not (recursive and (os.path.isdir(place) or not is_photo(place))):
                 yield place
@@ -148,9 +148,9 @@ class PatternSource:
 
 @dataclass(frozen=True, slots=True)
 class ListSource:
-    """A list of paths and addresses, one a line or NUL-terminated; ``-`` is standard input.
+    """A list of paths and addresses, one per line or NUL-terminated; ``-`` is standard input.
 
-    A line that names a folder or an archive stands for what is in it.
+    A line that names a folder or an archive contributes the photos in it.
     """
 
     path: str
@@ -158,7 +158,7 @@ class ListSource:
 
     def count(self) -> int | None:
         """See :class:`Source`; a line counts as one photo."""
-        if self.path == "-" or not os.path.isfile(self.path):  # a pipe has no second time
+        if self.path == "-" or not os.path.isfile(self.path):  # a pipe can be read only once
             return None
         return sum(1 for _ in self.lines())
 
@@ -169,7 +169,7 @@ class ListSource:
                 yield from source.items(wanted)
 
     def lines(self) -> Iterator[str]:
-        """The paths and addresses."""
+        """Yield the paths and addresses."""
         if self.path == "-":
             yield from _split(sys.stdin.buffer, self.separator)
             return
@@ -190,16 +190,16 @@ def _decoded(line: bytes) -> str:
 
 
 def find_sources(texts: Iterable[str], *, separator: bytes = b"\n", listed: bool = False) -> Iterator[Source]:
-    """What the sources of a command stand for.
+    """Turn the source arguments of a command into sources.
 
     Args:
-        texts: As given.
-        separator: Between the lines of lists.
-        listed: Whether they come from a list: then nothing in them is a pattern or another list, and what is
-            missing is a photo that cannot be read.
+        texts: The arguments as given.
+        separator: Separator between the entries of lists.
+        listed: Whether the texts come from a list. Then none is read as a pattern or another list, and a
+            missing file becomes a photo that cannot be read.
 
     Raises:
-        DataError: If one does not exist, or is nothing that photos can be read from.
+        DataError: If a source does not exist, or cannot hold photos.
     """
     for text in texts:
         if not listed and (text == "-" or (text.startswith("@") and not os.path.lexists(text))):
@@ -247,7 +247,7 @@ def _at_address(address: str, listed: bool) -> Iterator[Source]:
 
 
 def _file(place: str) -> Source:
-    """One file: an archive, a table, or by default a photo, whatever its name."""
+    """The source for one file: an archive, a table, or else a photo, whatever its name."""
     ending = place.lower()
     if ending.endswith(ZIP_ENDING):
         return ZipSource(place)
@@ -259,7 +259,7 @@ def _file(place: str) -> Source:
 
 
 def _matching(pattern: str) -> Iterator[Source]:
-    """A pattern as one source; of archives, which may be read side by side, each match."""
+    """One source for the pattern; for archives one per match, so that they can be read in parallel."""
     if next(glob.iglob(pattern, recursive=True), None) is None:
         raise DataError(f"Nothing matches {printable_name(pattern)}; check the pattern.")
     if pattern.lower().endswith(CONTAINER_ENDINGS):
@@ -287,7 +287,7 @@ def _refuse_unreadable(path: str) -> None:
     except (OSError, ValueError) as error:
         raise DataError(f"{name} cannot be read ({getattr(error, 'strerror', error)}).") from None
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        raise DataError(f"{name} is no file and no folder; name photos, a folder or an archive.")
+        raise DataError(f"{name} is neither a file nor a folder; name photos, a folder or an archive.")
     if not os.access(path, os.R_OK):
         raise DataError(f"{name} may not be opened; check its permissions.")
 

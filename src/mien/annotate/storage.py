@@ -18,17 +18,17 @@ from mien.files import written_beside
 LOCK = ".lock"
 
 STALE = 120
-"""Seconds after which a lock in object storage that was not renewed is of a run that was killed."""
+"""Seconds after which a lock in object storage counts as abandoned unless its run renews it."""
 
 
 class Storage(ABC):
-    """A folder of files that appear whole or not at all.
+    """A folder in which each file is written atomically.
 
     Args:
-        place: Its path or address.
+        place: Path or address of the folder.
 
     Raises:
-        AnnotationError: If it cannot be reached.
+        AnnotationError: If the folder cannot be reached.
     """
 
     def __init__(self, place: str) -> None:
@@ -40,16 +40,16 @@ class Storage(ABC):
             raise AnnotationError(f"{place} cannot be reached ({error.strerror or error}).") from None
 
     def names(self, folder: str = "") -> list[str]:
-        """The names in a folder, in their order; none where there is no such folder."""
+        """The sorted names in a folder; empty if there is no such folder."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
         return sorted(entry.base_name for entry in self._files.get_file_info(selector))
 
     def exists(self, name: str = "") -> bool:
-        """Whether there is such a file; without a name, whether a file is where the folder should be."""
+        """Whether the file exists; without a name, whether a file is in the place of the folder."""
         return bool(self._files.get_file_info(self._path(name)).type == fs.FileType.File)
 
     def open(self, name: str) -> Any:
-        """A file, open for reading at any position."""
+        """Open a file for reading with random access."""
         return self._files.open_input_file(self._path(name))
 
     def delete(self, name: str) -> None:
@@ -58,23 +58,23 @@ class Storage(ABC):
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, its folder included."""
+        """Write a file; create its folder if needed."""
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder on this machine for hidden files that are not whole yet, ``.NAME.partial.parquet``."""
+        """A folder on this machine for incomplete hidden files, ``.NAME.partial.parquet``."""
 
     @abstractmethod
     def hold(self) -> AbstractContextManager[None]:
-        """Keep other runs away for the length of the block.
+        """Lock the folder against other runs for the length of the block.
 
         Raises:
-            AnnotationError: If another one is there.
+            AnnotationError: If another run holds the lock.
         """
 
     @abstractmethod
     def renew(self) -> None:
-        """Say that this run is still there."""
+        """Renew the lock, to show that this run is still alive."""
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}".rstrip("/") if name else self._root
@@ -87,18 +87,18 @@ class LocalStorage(Storage):
     """A folder on this machine."""
 
     def write(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`: written beside and renamed."""
+        """See :class:`Storage`: write a temporary file and rename it."""
         with written_beside(Path(self._path(name))) as partial:
             partial.write_bytes(data)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """See :class:`Storage`: the folder itself, where there is room for the output."""
+        """See :class:`Storage`: the folder itself, on the disk that must have room for the output anyway."""
         yield Path(self._root)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """See :class:`Storage`: a file lock, which the system releases however the process ends."""
+        """See :class:`Storage`: a file lock, which the operating system releases when the process ends."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(Path(self._root) / LOCK, timeout=0):
@@ -107,11 +107,11 @@ class LocalStorage(Storage):
             raise self._taken(" or name another --output") from None
 
     def renew(self) -> None:
-        """See :class:`Storage`: the system knows."""
+        """See :class:`Storage`: nothing to do, since the operating system holds the lock."""
 
 
 class RemoteStorage(Storage):
-    """A folder in object storage, where a file that was written appears as a whole."""
+    """A folder in object storage, which shows a file only once it is completely written."""
 
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`."""
@@ -128,7 +128,7 @@ class RemoteStorage(Storage):
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """See :class:`Storage`: a file that is renewed, as nothing tells of a process on another machine."""
+        """See :class:`Storage`: a file that holds the time of its last renewal."""
         if self.exists(LOCK) and time.time() - self._renewed() < STALE:
             raise self._taken(f"; if it was killed, try again in {STALE // 60} minutes")
         self.renew()

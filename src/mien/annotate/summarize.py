@@ -1,4 +1,4 @@
-"""What an annotation found, as one page that needs no other file; and its counts as CSV."""
+"""Summary of an annotated collection, as a self-contained HTML page and as CSV."""
 
 import csv
 import io
@@ -19,30 +19,30 @@ from mien.results import whole_percent, whole_years
 from mien.web.texts import FLAGS
 
 CHIPS = 60
-"""Faces of the contact sheet at most; it is drawn from twice as many, since some photos may be gone."""
+"""Maximum number of faces on the contact sheet; twice as many are sampled, since some photos may be gone."""
 
 FOLDERS = 200
-"""Rows of the table of folders at most."""
+"""Maximum number of rows in the table of folders."""
 
 HEADER = ("section", "group", "measure", "value")
-"""Of the CSV."""
+"""Header of the CSV."""
 
 
 def summarize(output: str, page: Path, *, table: Path | None = None, chips: bool = True) -> str:
-    """Write a page about a collection that was annotated.
+    """Write a summary of an annotated collection.
 
     Args:
-        output: What ``mien annotate --output`` has written: a folder, or a file of faces.
+        output: The output of ``mien annotate``: a folder, or a file of faces.
         page: The HTML file to write.
-        table: A CSV file for the counts, if they are wanted.
-        chips: Whether to show some of the faces, from the photos that are still there.
+        table: A CSV file to write the counts to; None for no CSV.
+        chips: Whether to show some of the faces, from photos that still exist.
 
     Returns:
-        What the page is about, in a sentence.
+        A sentence with the page and its counts.
 
     Raises:
-        DataError: If there is no annotation, or the page cannot be written.
-        MienError: If a file to write is one that is read.
+        DataError: If there is no annotation, or the page or the CSV cannot be written.
+        MienError: If a file to write is the output itself.
     """
     refuse_overwriting([page, table], [Path(output)])
     collection = open_collection(output)
@@ -57,7 +57,7 @@ def summarize(output: str, page: Path, *, table: Path | None = None, chips: bool
 
 
 def counts_of(tally: Tally) -> Iterator[Sequence[str | float]]:
-    """Rows of the CSV: section, group, what is counted, and how many."""
+    """Yield the rows of the CSV: section, group, measure and value."""
     yield from (("all", "", measure, value) for measure, value in _figures(tally))
     yield from (("perceived gender", label, "faces", tally.labels[label]) for label in LABELS)
     yield from (("flag", flag, "faces", number) for flag, number in sorted(tally.flags.items()))
@@ -85,13 +85,13 @@ def _figures(part: Part) -> Iterator[tuple[str, float]]:
 
 
 def said_counts(collection: Collection, tally: Tally) -> str:
-    """The numbers of faces and photos, or of people and films."""
+    """The numbers of faces and photos, or of people and films, in words."""
     one, many, place = ("person", "people", "film") if collection.films else ("face", "faces", "photo")
     return f"{tally.faces:,} {one if tally.faces == 1 else many} in {count(tally.counts.photos, place)}"
 
 
 def render_page(collection: Collection, tally: Tally, sheet: Sequence[Chip], *, chips: bool) -> str:
-    """The page, with everything it shows inside."""
+    """Render the page as HTML with embedded pictures."""
     template = _environment().get_template("album.html.j2")
     folders = sorted(tally.folders.items(), key=lambda named: (-named[1].counts.photos, named[0]))
     page: str = template.render(
@@ -122,7 +122,7 @@ def _write(path: Path, text: str) -> None:
 @cache
 def _environment() -> jinja2.Environment:
     here = Path(__file__).parent
-    # The style is that of the other reports. Their package is not imported: it needs what `train` brings.
+    # The style sheet is that of mien.evaluation. Importing that package would need the extra `train`.
     folders = [here / "templates", here.parent / "evaluation" / "templates"]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
@@ -140,7 +140,7 @@ def _number(value: int) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    r"""A share as a person reads it; never 0 % of something, nor 100 % of not quite all.
+    r"""A share in whole percent; a share above 0 is never shown as 0 %, and one below 1 never as 100 %.
 
     >>> _percent(1, 1000), _percent(999, 1000), _percent(0, 0)
     ('< 1\xa0%', '> 99\xa0%', '0\xa0%')

@@ -1,4 +1,4 @@
-"""What a run did, in words."""
+"""Description of a run in words."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from mien.annotate.run import Summary
 
 
 def describe(summary: Summary) -> Iterator[str]:
-    """Sentences about a run and the collection that it has made."""
+    """Yield sentences that describe a run and its collection."""
     counts = summary.counts
     done = counts.photos - summary.before
     rate = f", {done / summary.seconds:,.1f} photos a second" if done and summary.seconds else ""
@@ -20,12 +20,12 @@ def describe(summary: Summary) -> Iterator[str]:
 
 
 def count(number: int, what: str) -> str:
-    """A number of things, such as ``2 photos``."""
+    """A number with its noun, such as ``2 photos``."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def duration(seconds: float) -> str:
-    """As people say it.
+    """A duration in words, in whole seconds, minutes or hours.
 
     >>> duration(3.2), duration(125), duration(7380)
     ('3 s', '2 min 5 s', '2 h 3 min')

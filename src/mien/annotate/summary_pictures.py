@@ -1,4 +1,4 @@
-"""The pictures of a summary, as SVG in the colours of the page that they stand in."""
+"""Charts of a summary as SVG, for embedding in a page whose style sheet sets the colours."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,27 +11,27 @@ from mien.annotate.age_mass import Floats
 from mien.annotate.tally import Tally
 
 STEP = 5
-"""Years of a bar."""
+"""Years per bar."""
 
 WIDTH = 440
 TOP, BAR, GAP = 34, 15, 4
-"""Where a pyramid begins, and the height of a bar of it and of what is between two."""
+"""Top of a pyramid, height of its bars, and gap between bars."""
 
 MIDDLE = 56
 """Width of the pyramid's column of ages."""
 
 MARGIN = 12
-"""For half of the last number, on either side of a pyramid and to the right of a histogram."""
+"""Space for half of the last tick label, on both sides of a pyramid and to the right of a histogram."""
 
 LEFT, PLOT_TOP, PLOT_BOTTOM = 46, 34, 270
-"""Of the histogram's plot."""
+"""Edges of the histogram's plot."""
 
 ROUND = (1, 2, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """A rectangle, its colour by the name of a class, and what it stands for."""
+    """A rectangle, with its CSS class and its tooltip."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ def banded(years: Floats) -> Floats:
 
 
 def age_pyramid(tally: Tally) -> str:
-    """Faces by apparent age, one perceived gender on either side; each counts as its distribution."""
+    """SVG of the faces by apparent age, one perceived gender per side; age distributions are summed."""
     bands = _shown(banded(tally.masses))
     female, male, likely_female, likely_male = bands
     ticks = _ticks(max((female + likely_female).max(), (male + likely_male).max()), 3)
@@ -84,7 +84,7 @@ def age_pyramid(tally: Tally) -> str:
 
 
 def age_histogram(tally: Tally) -> str:
-    """Faces by apparent age: each as its distribution, and over it each as its estimate alone."""
+    """SVG of the faces by apparent age: bars sum the age distributions, an outline counts the estimates."""
     both = _shown(np.stack([banded(tally.masses.sum(0)), banded(tally.points())]))
     spread, points = both
     ticks = _ticks(both.max(), 4)
@@ -122,7 +122,7 @@ def age_histogram(tally: Tally) -> str:
 
 
 def _shown(bands: Floats) -> Floats:
-    """Bands up to the last that shows anything."""
+    """The bands up to the last one with more than 0.2 % of the total."""
     last = np.flatnonzero(bands.sum(0) > 0.002 * bands.sum())
     return bands[:, : int(last[-1]) + 1]
 
@@ -132,7 +132,7 @@ def _band(i: int) -> str:
 
 
 def _ticks(most: float, parts: int) -> list[float]:
-    """Round numbers from 0 to one that is no less than ``most``, in about so many steps."""
+    """Multiples of a round step, at least 1, from 0 to ``most`` or just above, in at most ``parts`` steps."""
     size = 10 ** np.floor(np.log10(most / parts))
     step = next((s * size for s in ROUND if s * size * parts >= most), 10 * size)
     step = max(float(step), 1.0)
@@ -140,7 +140,7 @@ def _ticks(most: float, parts: int) -> list[float]:
 
 
 def _said(title: str, series: dict[str, Floats]) -> str:
-    """A picture in words."""
+    """A chart in words, for screen readers."""
     parts = (
         f"{name}: " + ", ".join(f"{_band(i)} {value:.1f}" for i, value in enumerate(values))
         for name, values in series.items()

@@ -12,7 +12,7 @@ from mien.annotate.locations import open_binary
 from mien.errors import DataError
 
 ROWS = 16
-"""Read at a time; each may hold a photo of many megabytes."""
+"""Number of rows read at a time; each may hold a photo of many megabytes."""
 
 NAMES = (
     "image",
@@ -27,15 +27,15 @@ NAMES = (
     "file_path",
     "url",
 )
-"""Of columns that hold photos or their paths; the first that is there counts."""
+"""Names of columns with photos or their paths, in order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
     """The photos of a Parquet file.
 
-    Photos whose bytes are in the table are named by their row, ``faces.parquet/12``; photos of which it has
-    the path, by that.
+    A photo whose bytes are in the table is named after its row, ``faces.parquet/12``; a photo given by its
+    path is named after the path.
     """
 
     path: str
@@ -49,7 +49,7 @@ class TableSource:
             return None
 
     def items(self, wanted: Wanted) -> Iterator[Item]:
-        """See :class:`~mien.annotate.sources.Source`; a broken table is an item with an error."""
+        """See :class:`~mien.annotate.sources.Source`; a damaged table gives an error item."""
         name = printable_name(self.path)
         try:
             with open_binary(self.path) as file:
@@ -69,14 +69,14 @@ class TableSource:
 
 
 def photo_column(schema: pa.Schema, name: str) -> str:
-    """The column of a table that holds photos, or paths of photos.
+    """Name of the column of a table that holds photos or paths of photos.
 
     Args:
-        schema: The table's.
-        name: The table's, for messages.
+        schema: Schema of the table.
+        name: Name of the table, for messages.
 
     Raises:
-        DataError: If there is none, or several and none has a name that says so.
+        DataError: If no column has one of the :data:`NAMES` and not exactly one column holds photos.
 
     >>> photo_column(pa.schema([("id", pa.int64()), ("image", pa.binary())]), "a.parquet")
     'image'
@@ -103,7 +103,7 @@ def _holds_texts(kind: pa.DataType) -> bool:
 
 
 def _item(value: Any, row: str) -> Item:
-    """The photo of a cell: its bytes, or what lies at its path."""
+    """The photo in a cell, from its bytes or its path."""
     if isinstance(value, dict):
         data, path = value.get("bytes"), value.get("path")
         value = path if data is None else data

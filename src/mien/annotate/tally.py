@@ -1,4 +1,4 @@
-"""Counting an annotated collection, part by part: memory does not grow with the number of faces."""
+"""Counts of an annotated collection, in memory that does not grow with the number of faces."""
 
 import heapq
 import os
@@ -19,21 +19,21 @@ from mien.annotate.record import Counts
 LABELS = ("female", "male", "uncertain")
 
 SLOWEST, FAILURES = 10, 50
-"""Photos that are named."""
+"""Maximum numbers of slowest and of failed photos that are named."""
 
 TENTHS = 1301
-"""Widths of intervals are counted by tenths of a year, up to 130."""
+"""Number of bins for the widths of intervals: tenths of a year, up to 130 years."""
 
 
 @dataclass(slots=True)
 class Part:
-    """Some of a collection: all of it, or a folder.
+    """Counts of a whole collection or of one folder.
 
     Attributes:
-        counts: Of its photos.
-        labels: Faces by perceived gender.
-        flagged: Faces with a flag.
-        years: Faces by their estimate in whole years.
+        counts: Counts of photos.
+        labels: Number of faces by perceived gender.
+        flagged: Number of faces with at least one flag.
+        years: Number of faces by estimated age in whole years.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -43,11 +43,11 @@ class Part:
 
     @property
     def faces(self) -> int:
-        """Estimates: of faces, or of people in films."""
+        """Number of estimates: one per face, or one per person in films."""
         return self.labels.total()
 
     def median(self) -> int | None:
-        """Of the estimates, in whole years."""
+        """Median of the estimated ages in whole years; None if there is no face."""
         seen = 0
         for year in sorted(self.years):
             seen += self.years[year]
@@ -58,18 +58,18 @@ class Part:
 
 @dataclass(slots=True)
 class Tally(Part):
-    """What a collection holds.
+    """All counts of a collection.
 
     Attributes:
-        masses: (4, 121) sums of the age distributions: of faces perceived as female, as male, and of those
-            that are uncertain the part that is likely female and the part that is likely male.
-        flags: Faces by flag.
-        widths: Faces by the width of their interval, in tenths of a year.
-        coverages: Faces by the coverage of their interval.
-        folders: By name.
-        slowest: ``(seconds, photo)``, the slowest first.
-        failures: ``(photo, error)`` of the first that failed.
-        sample: Rows of some faces drawn at random, in no order.
+        masses: (4, 121) sums of age distributions: of faces labelled female, of faces labelled male, of
+            uncertain faces weighted by ``p_female``, and of uncertain faces weighted by ``1 - p_female``.
+        flags: Number of faces by flag.
+        widths: (1301,) number of faces by the width of the interval in tenths of a year.
+        coverages: Number of faces by the coverage of the interval.
+        folders: Counts of each folder, by its name.
+        slowest: ``(seconds, photo)`` of the slowest photos, the slowest first.
+        failures: ``(photo, error)`` of the first failed photos.
+        sample: Rows of a random sample of faces, in random order.
     """
 
     masses: Floats = field(default_factory=lambda: np.zeros((4, AGES)))
@@ -82,23 +82,23 @@ class Tally(Part):
     sample: list[dict[str, Any]] = field(default_factory=list)
 
     def points(self) -> Floats:
-        """(121,) faces by their estimate in whole years."""
+        """(121,) number of faces by estimated age in whole years."""
         return np.array([self.years[year] for year in range(AGES)], float)
 
     def median_width(self) -> float:
-        """Years that half of the intervals are no wider than."""
+        """Median width of the intervals in years."""
         return float(np.searchsorted(np.cumsum(self.widths), self.faces / 2)) / 10
 
 
 def count_collection(collection: Collection, sampled: int) -> Tally:
-    """Count.
+    """Count the photos and faces of a collection.
 
     Args:
-        collection: What to count.
-        sampled: Number of faces to draw.
+        collection: The collection.
+        sampled: Size of the random sample of faces.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: If the collection cannot be read.
     """
     tally, chance = Tally(), random.Random(0)
     known = Names()
@@ -129,7 +129,7 @@ def _add_photos(tally: Tally, photos: pa.Table) -> None:
 
 
 def _add_unknown_photo(tally: Tally, photo: str, known: Names) -> None:
-    """Of photos of which nothing but their faces is known."""
+    """Count a face, and its photo if it is new, where there is no table of photos."""
     new = photo not in known
     known.add(photo)
     for part in _parts(tally, photo):
@@ -156,7 +156,10 @@ def _add_masses(tally: Tally, faces: pa.Table) -> None:
 
 
 def _draw(tally: Tally, row: dict[str, Any], size: int, chance: random.Random) -> None:
-    """Reservoir sampling: Vitter, "Random sampling with a reservoir" (1985), algorithm R."""
+    """Offer a face to the sample.
+
+    Source: Algorithm R of Vitter, "Random sampling with a reservoir" (1985).
+    """
     if len(tally.sample) < size:
         tally.sample.append(row)
     elif (place := chance.randrange(tally.faces)) < size:

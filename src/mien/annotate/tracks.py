@@ -1,6 +1,6 @@
-"""People followed through a film: which face is whose, and what all looks at a person say together.
+"""Tracking of people through a film, with one fused estimate per person.
 
-The tracker is Norfair's: boxes are matched by their overlap with where a Kalman filter expects them.
+The tracker is Norfair's: it matches bounding boxes by their overlap with the predictions of a Kalman filter.
 """
 
 import math
@@ -21,32 +21,32 @@ from mien.results import Box, Estimate
 Floats = npt.NDArray[np.float64]
 
 SIDE = 640
-"""Longer side of the picture in whose pixels boxes are followed, as the filter's noise is in pixels."""
+"""Longer side of the frame in the tracker's pixels, since the noise of the Kalman filter is in pixels."""
 
 REACH = 2.0
-"""Boxes are compared at so many times their size: a face may move by its own width between looks."""
+"""Factor by which boxes are enlarged for matching: a face may move by its own width between frames."""
 
 APART = 0.8
-"""One less the overlap (intersection over union) of those boxes above which two are not of one person."""
+"""Maximum distance, one minus intersection over union, between enlarged boxes of the same person."""
 
 PATIENCE = 1.5
-"""Seconds for which a person may be hidden."""
+"""Seconds that a person may be hidden within a track."""
 
 CUT = 0.12
-"""Mean change of grey, from 0 to 1, by which the picture changes more at a cut than between other looks."""
+"""Threshold for a cut, on the mean absolute change of grey level, from 0 to 1, between frames."""
 
 VIEW = (48, 27)
-"""Width and height of the grey picture in which cuts are seen."""
+"""Width and height in pixels to which frames are reduced to detect cuts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where in a film a frame is; what is kept of it until the model has seen its faces.
+    """Position of a frame in a film, kept while the model processes its pixels.
 
     Attributes:
-        frame: Its index.
-        time: In seconds.
-        cut: Whether a new scene begins with it.
+        frame: Index of the frame.
+        time: Time in seconds.
+        cut: Whether a new scene begins with the frame.
     """
 
     frame: int
@@ -56,15 +56,15 @@ class Moment:
 
 @dataclass(slots=True)
 class Track:
-    """One person, for as long as the film shows them without a cut.
+    """The track of one person, without a cut or a long absence.
 
     Attributes:
-        number: From 1, in the order of appearance.
-        first: Time in seconds of the first look.
-        last: Of the last one.
-        best_time: Of the one that shows the person best …
-        best_frame: … and its frame's index.
-        looks: What was seen.
+        number: Number of the track, from 1, in the order of appearance.
+        first: Time in seconds of the first frame with the person.
+        last: Time in seconds of the last frame with the person.
+        best_time: Time in seconds of the frame that shows the person best.
+        best_frame: Index of that frame.
+        looks: The fused estimates of the person.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Track:
     looks: Fusion = field(default_factory=Fusion)
 
     def add(self, moment: Moment, face: Estimate) -> None:
-        """Take a look."""
+        """Add the person's face in a frame."""
         self.looks.add(face)
         self.last = moment.time
         if self.looks.best is face:
@@ -83,18 +83,18 @@ class Track:
 
 
 class Cuts:
-    """Notices where a film goes over to another scene."""
+    """Detects cuts between scenes."""
 
     def __init__(self) -> None:
-        """No frame was seen yet."""
+        """Start before the first frame."""
         self._view: Floats | None = None
         self._change = 0.0
 
     def between(self, pixels: Pixels) -> bool:
         """Whether there is a cut between the last frame and this one.
 
-        A change counts as far as it is larger than the one before, so that a moving camera is no cut; so does
-        FFmpeg's filter ``scdet``.
+        Both the change of grey level and its increase over the previous change must exceed :data:`CUT`, so
+        that a moving camera is not a cut. FFmpeg's filter ``scdet`` works like this.
         """
         grey = Image.fromarray(resize(pixels, *VIEW)).convert("L")
         view, before = np.asarray(grey, np.float64) / 255, self._view
@@ -104,28 +104,28 @@ class Cuts:
 
 
 class Tracks:
-    """Follows the people of a film from look to look.
+    """Tracks the people of a film from frame to frame.
 
     Args:
-        spacing: Seconds between looks.
+        spacing: Seconds between the frames.
     """
 
     def __init__(self, spacing: float) -> None:
-        """Nobody was seen yet."""
+        """Start without tracks."""
         self._patience = max(2, math.ceil(PATIENCE / spacing))
         self._tracker = self._make_tracker()
         self._open: dict[Hashable, Track] = {}
         self._count = 0
 
     def follow(self, moment: Moment, seen: PhotoResult) -> list[int]:
-        """Tell who is who.
+        """Assign the faces of the next frame to tracks.
 
         Args:
-            moment: The next one; nobody is followed over a cut.
-            seen: The faces then, with their age distributions.
+            moment: Position of the frame; a cut ends all tracks.
+            seen: The faces in the frame, with their age distributions.
 
         Returns:
-            The number of the track of each face.
+            The track number of each face.
         """
         if moment.cut:
             self._tracker = self._make_tracker()
@@ -139,13 +139,13 @@ class Tracks:
         ]
 
     def ended(self) -> Iterator[Track]:
-        """The tracks that will not go on; they are not kept."""
+        """Yield the tracks that have ended, and forget them."""
         going = {person.global_id for person in self._tracker.tracked_objects}
         for person in [person for person in self._open if person not in going]:
             yield self._open.pop(person)
 
     def close(self) -> Iterator[Track]:
-        """All other tracks, at the end of the film."""
+        """Yield all other tracks, at the end of the film."""
         yield from self._open.values()
         self._open = {}
 
@@ -163,7 +163,7 @@ class Tracks:
 
 
 def _corners(box: Box, scale: float) -> Floats:
-    """(2, 2) corners of the box that is followed."""
+    """(2, 2) corners of the enlarged box in the tracker's pixels."""
     centre = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2
     half = REACH / 2 * np.array([box.width, box.height])
     return scale * np.array([centre - half, centre + half])

@@ -1,4 +1,4 @@
-"""A process that looks at photos; whatever a photo does to it, the rest goes on."""
+"""A process that annotates photos; a photo that kills or hangs the process does not stop the run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -11,21 +11,21 @@ from mien.errors import MienError
 
 
 class Looks(Protocol):
-    """What a worker's process holds, such as a :class:`~mien.annotate.look.Looker`."""
+    """The annotator in a worker's process, such as a :class:`~mien.annotate.look.Looker`."""
 
     def look(self, item: Item) -> Rows:
-        """A photo's rows."""
+        """The rows of a photo."""
 
 
 Load: TypeAlias = Callable[[], Looks]
-"""Called in the worker's process, so it has to be picklable."""
+"""Makes the annotator; called in the worker's process, so it must be picklable."""
 
 
 class Worker:
-    """One process with one model and one thread, started when it is needed and anew when it has ended.
+    """One process with one model and one thread, started on demand and restarted if it has ended.
 
     Args:
-        load: Makes what looks at the photos.
+        load: Makes the annotator in the process.
         time_limit: Seconds that a photo may take.
     """
 
@@ -37,9 +37,9 @@ class Worker:
         self._child: Child | None = None
 
     def look(self, batch: Sequence[Item]) -> list[Rows]:
-        """Look at photos.
+        """Annotate photos; return the rows of each, in the same order.
 
-        A photo that takes too long, or at which the process dies twice, has an error; the rest goes on.
+        A photo that takes too long, or that kills the process twice, gets a row with an error.
 
         Raises:
             MienError: If no process can be started.
@@ -56,13 +56,18 @@ class Worker:
         return rows
 
     def close(self) -> None:
-        """End the process for good, in the middle of its work if need be, which another thread waits for."""
+        """Kill the process for good, even while another thread waits for its results."""
         self._closed = True
         if self._child is not None:
             self._child.end()
 
     def _ask(self, batch: Sequence[Item]) -> Iterator[Rows]:
-        """The rows of the photos, each as soon as it is there."""
+        """Yield the rows of each photo as soon as they arrive.
+
+        Raises:
+            Died: If the process dies.
+            Hung: If a photo takes too long.
+        """
         try:
             child = self._child or self._start()
             child.send(batch)
@@ -73,7 +78,11 @@ class Worker:
             raise
 
     def _again(self, item: Item) -> Rows:
-        """Look at a photo at which the process died, once more in a new one."""
+        """Annotate a photo that killed the process once more, in a new process.
+
+        Raises:
+            MienError: If no process can be started.
+        """
         try:
             self._start()
         except Died:
@@ -96,12 +105,12 @@ class Worker:
         if self._closed:
             raise Died
         self._child = child = Child(_serve, self._load)
-        child.receive(None)  # it is loaded
+        child.receive(None)  # wait until the model is loaded
         return child
 
 
 def _serve(connection: Connection, load: Load) -> None:
-    """Look at photos as they come."""
+    """Load the annotator, then annotate each batch of photos that arrives."""
     looker = load()
     be_quiet()
     connection.send(None)

@@ -1,1 +1,1 @@
-"""Data sets of faces: index, audit, look at and split them. Needs the extra ``train``."""
+"""Data sets of faces: indexing, auditing, viewing, cropping and splitting. Needs the extra ``train``."""

@@ -22,9 +22,9 @@ class DuplicateGroup:
     """A group of duplicate pictures.
 
     Attributes:
-        faces: Their paths, with the labels of each, in the order of the manifest.
-        conflicts: Which of ``age`` and ``gender`` disagree; two age bins disagree where they do not overlap.
-        splits: The parts they lie in, if more than one.
+        faces: Path, age, gender and split of each picture, in the order of the manifest.
+        conflicts: Which of ``age`` and ``gender`` disagree; two age bins disagree if they do not overlap.
+        splits: The parts that the pictures are in, if more than one.
     """
 
     faces: tuple[dict[str, str], ...]
@@ -37,19 +37,19 @@ DuplicateGroups: TypeAlias = tuple[DuplicateGroup, ...]
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found.
+    """Results of an audit.
 
     Attributes:
-        folder: The folder that all pictures lie below; paths are relative to it.
+        folder: The common parent folder of all pictures; paths are relative to it.
         faces: Number of rows.
-        counts: Faces by value of ``split``, ``gender``, ``race`` and ``age`` (decades or bins).
+        counts: Number of faces by value of ``split``, ``gender``, ``race`` and ``age`` (decades or bins).
         common_ages: The five most frequent exact ages, with their number of faces.
         unreadable: Why a picture cannot be read, by path.
-        left_out: Why a picture of the folder carries no label, by path.
-        misnamed: What is odd about a file's name, by path.
+        left_out: Why a picture of the folder has no label, by path.
+        misnamed: What is wrong with a file name, by path.
         identical: Groups of byte-identical files.
-        near_identical: Groups that hold different files of the same picture.
-        reasons: Why each row's picture cannot be read, in the rows' order; empty where it can.
+        near_identical: Groups of near-identical pictures in different files.
+        reasons: For each row, why its picture cannot be read; empty if it can.
     """
 
     folder: str
@@ -64,7 +64,7 @@ class Audit:
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as values that ``json.dumps`` takes; groups with their summary."""
+        """The audit without ``reasons`` as values for ``json.dumps``; groups with their summary."""
         groups = {"identical": self.identical, "near_identical": self.near_identical}
         known = {name: value for name, value in asdict(self).items() if name != "reasons"}
         return known | {
@@ -74,7 +74,7 @@ class Audit:
 
 
 def audit(faces: FaceSet) -> Audit:
-    """Read and compare all pictures of a data set; unreadable ones are listed and left out."""
+    """Read and compare all pictures of a data set; unreadable ones are listed and not compared."""
     table = faces.table
     folder = Path(os.path.commonpath([Path(path).parent for path in table["path"]]))
     names = [relative_path(path, folder) for path in table["path"]]
@@ -96,7 +96,7 @@ def audit(faces: FaceSet) -> Audit:
 
 
 def summary(found: Iterable[DuplicateGroup]) -> dict[str, int]:
-    """How many groups and faces, and how many groups disagree in age, in gender, or lie across splits."""
+    """Numbers of groups and faces, and of groups with conflicts in age, in gender, or in several splits."""
     found = list(found)
     return {
         "groups": len(found),
@@ -108,7 +108,7 @@ def summary(found: Iterable[DuplicateGroup]) -> dict[str, int]:
 
 
 def age_label(low: float, high: float) -> str:
-    """An age as people write it: ``26``, or ``20-29`` for a bin; empty where it is not known."""
+    """An age as text: ``26``, or ``20-29`` for a bin; empty if unknown."""
     if np.isnan(low):
         return ""
     return f"{low:g}" if low == high else f"{low:g}-{high:g}"

@@ -16,29 +16,29 @@ POINTS = tuple(
     for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     for axis in "xy"
 )
-"""Columns of the five points, ordered as in :class:`~mien.results.Face`."""
+"""Columns of the five landmarks in pixels, ordered as in :class:`~mien.results.Face`."""
 
 
 def read_box_table(path: Path, needed: Collection[str] = ("image",)) -> pd.DataFrame:
     """Read a table with one row per labelled face, or per picture.
 
     Args:
-        path: A CSV file with ``image`` (relative to the file). The columns :data:`BOX`, in pixels, and
-            :data:`POINTS` are optional. An empty box stands for a picture without a face, or follows from the
-            points.
-        needed: Columns that it must have.
+        path: A CSV file with ``image``, a path relative to the file. The columns :data:`BOX`, in pixels, and
+            :data:`POINTS` are optional. A row without a box is a picture without a face, or a face whose box
+            follows from its landmarks.
+        needed: Required columns.
 
     Returns:
-        Its rows, with the paths of the pictures, and boxes and points as numbers.
+        The rows, with resolved paths of the pictures, and boxes and landmarks as numbers.
 
     Raises:
-        DataError: If it cannot be read, lacks a column, or has a box or a point that is wrong.
+        DataError: If the file cannot be read, lacks a column, or has an invalid box or landmark.
     """
     try:
         table = pd.read_csv(path)
     except UNREADABLE:
         raise DataError(
-            f"{path} is missing or is no table; give a CSV file with {', '.join(('image', *BOX))}."
+            f"{path} is missing or not a table; give a CSV file with {', '.join(('image', *BOX))}."
         ) from None
     if lacking := sorted(set(needed) - set(table.columns)):
         columns = "column" if len(lacking) == 1 else "columns"

@@ -1,4 +1,4 @@
-"""Chips of a manifest's rows: one reader for training, calibration and export."""
+"""Reading of the aligned face chips of a manifest, for training, calibration and export."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +14,12 @@ from mien.pipeline.images import read_photo
 
 
 def read_chips(table: pd.DataFrame, side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """The chips of a manifest's rows, which are face crops, in order; read by several threads.
+    """Yield the chips of a manifest's rows, which must be face crops, in order; reads with several threads.
 
     Args:
-        table: With the columns ``path`` and ``framing``, as of
+        table: A table with the columns ``path`` and ``framing``; for the latter see
             :func:`~mien.pipeline.align.transform_of_crop`.
-        side: Of each chip, in pixels.
+        side: Side of each chip in pixels.
 
     Yields:
         (side, side, 3) RGB.

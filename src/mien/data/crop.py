@@ -1,4 +1,4 @@
-"""Cut faces out of whole photos for training, and tell photos from face crops."""
+"""Crop faces out of whole photos for training, and tell photos from face crops."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,36 +28,37 @@ SIDE = 200
 """Side of a crop in pixels, as in UTKFace."""
 
 BOX = ("x1", "y1", "x2", "y2")
-"""Columns of a manifest that say which face of a photo is meant, in pixels."""
+"""Columns of a manifest with the bounding box of the labelled face of a photo, in pixels."""
 
 MEANT = 0.3
-"""Intersection over union above which a detected face is the one in the row's box."""
+"""Minimum intersection over union of a detected face with the row's box."""
 
 LOOKED_AT, LEAST_SEEN = 48, 8
-"""Number of pictures that are checked to tell photos from crops, and of faces needed for a verdict."""
+"""Number of pictures sampled to tell photos from crops, and minimum number of detected faces among them."""
 
 FAR = 0.1
-"""Share of a crop's side by which the landmark that is most off is off in whole photos.
+"""Median error of the worst landmark, relative to a crop's side, above which pictures are whole photos.
 
-Its median over 100 pictures is 0.03 in UTKFace, 0.06 in FairFace, 0.05 in All-Age-Faces, 0.15 in portraits.
+The median over 100 pictures is 0.03 in UTKFace, 0.06 in FairFace, 0.05 in All-Age-Faces, and 0.15 in
+portraits.
 """
 
 
 def crop_faces(table: pd.DataFrame, detector: Detector, folder: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Cut one face out of each photo of a manifest: the largest, or the one in the row's box.
+    """Crop one face out of each photo of a manifest: the largest, or the one in the row's box.
 
     Args:
-        table: A checked manifest; ``x1``, ``y1``, ``x2``, ``y2`` may say which face is meant. A face that the
-            detector does not find there is cut by that box.
-        detector: Finds the faces.
-        folder: Where the crops go, as JPEG.
+        table: A checked manifest; ``x1``, ``y1``, ``x2``, ``y2`` may give the box of the labelled face. If
+            the detector finds no face there, the crop follows from that box.
+        detector: Detects the faces.
+        folder: Folder for the crops, JPEG files of 200 x 200 pixels.
 
     Returns:
-        The rows of the photos in which there is a face, with the crops' paths in ``path``, the photos' in
-        ``photo``; and why there is none of another one, by the photo's path.
+        The rows with a crop, with its path in ``path`` and the photo's in ``photo``; and why another row has
+        none, by the photo's path.
 
     Raises:
-        DataError: If a crop cannot be written, or there is no face at all.
+        DataError: If a crop cannot be written, a box is not numeric, or no photo has a face.
     """
     names = _names(table["path"])
     boxes = [_box_of(row) for row in table.to_dict("records")]
@@ -74,7 +75,11 @@ def crop_faces(table: pd.DataFrame, detector: Detector, folder: Path) -> tuple[p
 
 
 def look_like_photos(table: pd.DataFrame, detector: Detector) -> bool:
-    """Whether most pictures of a sample of the manifest do not have their face where a crop has it."""
+    """Whether a manifest seems to hold whole photos.
+
+    In most pictures of a sample, the largest face is then not in the place where a crop has it; see
+    :data:`FAR`.
+    """
     if table.empty:
         return False
     some = table.iloc[np.linspace(0, len(table) - 1, LOOKED_AT, dtype=np.intp)].drop_duplicates("path")
@@ -82,7 +87,7 @@ def look_like_photos(table: pd.DataFrame, detector: Detector) -> bool:
     for path, framing in zip(some["path"], some["framing"], strict=True):
         try:
             photo = read_photo(path)
-        except ImageError:  # whoever needs it will say so
+        except ImageError:  # reported where the picture is needed
             continue
         largest = _largest(detector.detect(photo.pixels))
         if largest is not None and largest.landmarks is not None:
@@ -93,7 +98,7 @@ def look_like_photos(table: pd.DataFrame, detector: Detector) -> bool:
 
 
 def _crop(detector: Detector, job: tuple[str, Box | None, Path]) -> str:
-    """Cut a face out; return the reason if there is none."""
+    """Write the crop of a face; return the reason if there is no face, else an empty text."""
     path, meant, target = job
     try:
         photo = read_photo(path)
@@ -140,7 +145,7 @@ def _box_of(row: Mapping[Hashable, object]) -> Box | None:
 
 
 def _names(paths: "pd.Series[str]") -> list[str]:
-    """A file name for each crop; rows of one photo, and photos of one name, are numbered."""
+    """A unique file name for each crop; repeated names are numbered."""
     taken: dict[str, int] = {}
     names = []
     for path in paths:

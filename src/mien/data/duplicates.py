@@ -1,9 +1,10 @@
 """Find duplicate pictures: byte-identical, or near-identical (recompressed, rescaled, other colours).
 
-Among the 18,966 training-side UTKFace pictures every pair looked at above a thumbnail correlation of 0.965
-showed one photo twice; from 0.95 to 0.965 most pairs showed different people. Pictures that have much in
-common, such as an oval mask, are compared without it: of 1,200 UTKFace faces under such a mask 43,699 pairs
-correlate above 0.965, and 3 after their mean picture is taken off.
+The threshold comes from a visual check of pairs among the 18,966 training pictures of UTKFace. Every checked
+pair with a thumbnail correlation above 0.965 showed the same photo; from 0.95 to 0.965 most pairs showed
+different people. If pictures have much in common, such as an oval mask, their mean picture is subtracted
+first: of 1,200 UTKFace faces under such a mask, 43,699 pairs correlate above 0.965, and 3 after the
+subtraction.
 """
 
 import hashlib
@@ -27,10 +28,11 @@ THUMBNAIL = 24
 NEAR_IDENTICAL = 0.965
 
 COMMON, LEAST_PICTURES = 0.5, 20
-"""Mean correlation from which a set's mean picture is taken off, and the least number of pictures.
+"""Minimum mean correlation, and minimum number of pictures, to subtract the mean picture of a set.
 
-Where it is above :data:`NEAR_IDENTICAL`, the pictures are one scene and nothing is taken off. It is 0.19 for
-UTKFace, 0.09 for FairFace, 0.21 for All-Age-Faces and 0.89 for faces under an oval mask.
+Above a mean correlation of :data:`NEAR_IDENTICAL` the pictures show one scene, and nothing is subtracted. The
+mean correlation is 0.19 for UTKFace, 0.09 for FairFace, 0.21 for All-Age-Faces and 0.89 for faces under an
+oval mask.
 """
 
 MANY = 20_000
@@ -42,13 +44,13 @@ Pairs = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Data that pictures are compared by, in the order of their paths.
+    """Data for comparing pictures, in the order of their paths.
 
     Attributes:
         hashes: SHA-256 of each file's bytes, in hexadecimal; for a file that cannot be opened, of its path.
-        thumbnails: (n, 576) grey 24x24 pictures of mean 0 and norm 1, without what they have in common;
-            0 where flat or unreadable.
-        unreadable: Why a picture cannot be read, by its position.
+        thumbnails: (n, 576) grey 24x24 pictures of mean 0 and norm 1, without the mean picture of a set with
+            much in common; 0 for flat or unreadable pictures.
+        unreadable: Why a picture cannot be read, by its index.
     """
 
     hashes: list[str]
@@ -57,7 +59,7 @@ class Fingerprints:
 
 
 def fingerprint(paths: Sequence[str]) -> Fingerprints:
-    """Read every picture once; one that cannot be read is noted and does not stop the rest."""
+    """Read every picture once; unreadable ones are recorded in the result."""
     distinct = list(dict.fromkeys(paths))
     with ThreadPoolExecutor() as pool:
         looks = list(progress(pool.map(_fingerprint, distinct), "Reading faces", len(distinct)))
@@ -80,9 +82,9 @@ def without_common(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def near_identical(prints: Fingerprints) -> Pairs:
-    """(pairs, 2) indices of different files of one picture; of identical files the first stands for all.
+    """(pairs, 2) indices of near-identical pictures; byte-identical files are represented by the first.
 
-    Pairs make no chains: see :func:`without_chains`.
+    Pairs do not form chains: see :func:`without_chains`.
     """
     first: dict[str, int] = {}
     for i, digest in enumerate(prints.hashes):
@@ -92,17 +94,19 @@ def near_identical(prints: Fingerprints) -> Pairs:
 
 
 def without_chains(pairs: Pairs, hashes: Sequence[str]) -> Pairs:
-    """The pairs that join each picture to the similar picture with the most similar pictures.
+    """Reduce pairs of similar pictures to groups of one centre and the pictures similar to it.
 
     If A is similar to B and B to C, A need not be similar to C. A chain of such steps would join faces that
-    have nothing in common. So a group holds one picture and the pictures similar to it.
+    have nothing in common. Pictures become centres in the order of their numbers of similar pictures, the
+    largest first; each takes the similar pictures that are not in a group yet.
 
     Args:
         pairs: (pairs, 2) indices.
-        hashes: Order among pictures with equally many others, so that the rows' order does not decide.
+        hashes: Hash of each picture, which breaks ties, so that the result does not depend on the order of
+            rows.
 
     Returns:
-        (pairs, 2) indices, the first of each the one that the others of its group are like.
+        (pairs, 2) indices, the first of each the centre of its group.
     """
     alike: dict[int, set[int]] = {}
     for a, b in pairs.tolist():
@@ -146,12 +150,15 @@ def near_identical_pairs(vectors: npt.NDArray[np.float32], threshold: float = NE
 
 
 def is_suspicious(size: int, faces: int) -> bool:
-    """Whether a group is so large (a twentieth of all pictures) that it may join different pictures."""
+    """Whether a group is so large (over 20 pictures and 5 % of all) that it may join different pictures."""
     return size > max(20, 0.05 * faces)
 
 
 def equal_pairs(values: Sequence[str]) -> Pairs:
-    """(pairs, 2) indices that join each value to the first equal one; empty values are not joined."""
+    """(pairs, 2) indices that join each value to the first equal one, which is joined to itself.
+
+    Empty values are not joined.
+    """
     first: dict[str, int] = {}
     pairs = [(first.setdefault(value, i), i) for i, value in enumerate(values) if value]
     return np.asarray(pairs, np.intp).reshape(-1, 2)
@@ -160,8 +167,8 @@ def equal_pairs(values: Sequence[str]) -> Pairs:
 def group_labels(hashes: Sequence[str], pairs: Pairs) -> list[str]:
     """Name each picture's group: pictures with equal hashes, or joined by pairs, share one name.
 
-    A group is named after the smallest hash in it, so names depend on what the pictures are and not on where
-    they lie or on their order.
+    A group is named after its smallest hash, so names depend on the content of the pictures and not on their
+    paths or their order.
     """
     edges = np.concatenate([equal_pairs(hashes), pairs])
     n = len(hashes)

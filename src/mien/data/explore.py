@@ -1,4 +1,4 @@
-"""Look at a data set: choose faces by label and lay them out on a sheet."""
+"""View a data set: select faces by label and show them on a sheet."""
 
 import math
 import re
@@ -26,10 +26,10 @@ _PAPER, _EMPTY, _INK, _FAINT = (250, 250, 248), (226, 226, 222), (32, 32, 32), (
 
 
 def parse_ages(text: str) -> tuple[float, float]:
-    """Read a range of ages, both ends included.
+    """Parse a range of ages; return its bounds in years, both inclusive.
 
     Raises:
-        DataError: If it is none.
+        DataError: If the text is not a range of ages.
 
     >>> parse_ages("20-30"), parse_ages("26"), parse_ages("60+")
     ((20.0, 30.0), (26.0, 26.0), (60.0, 130.0))
@@ -47,7 +47,7 @@ def parse_ages(text: str) -> tuple[float, float]:
 def select(
     table: pd.DataFrame, *, age: str | None = None, gender: str | None = None, split: str | None = None
 ) -> pd.DataFrame:
-    """Rows with these labels; a face whose age is a bin counts if the whole bin lies in the range.
+    """Select the rows with these labels; a face with an age bin counts if the range contains the whole bin.
 
     Args:
         table: A checked manifest.
@@ -56,7 +56,7 @@ def select(
         split: A value of the column ``split``.
 
     Raises:
-        DataError: If a filter is wrong or nothing passes them.
+        DataError: If a filter is invalid, or no row matches.
     """
     chosen = pd.Series(True, index=table.index)
     if age is not None:
@@ -76,16 +76,16 @@ def select(
 def face_sheet(
     table: pd.DataFrame, title: str, *, count: int = 48, seed: int = 0
 ) -> tuple[Image.Image, dict[str, str]]:
-    """Lay out a random sample of faces with their labels, the youngest first.
+    """Draw a random sample of faces with their labels, the youngest first.
 
     Args:
         table: A checked manifest with at least one row.
         title: A line above the faces.
-        count: Most faces to show.
-        seed: Of the sample.
+        count: Maximum number of faces.
+        seed: Seed of the sample.
 
     Returns:
-        The sheet, and why a picture could not be read, by path; such a picture is an empty field.
+        The sheet, and why a picture could not be read, by path; such a picture is marked as unreadable.
     """
     sample = table.sample(min(count, len(table)), random_state=seed).sort_values(["age_low", "path"])
     columns = round(math.sqrt(len(sample) * 4 / 3))
@@ -109,10 +109,10 @@ def face_sheet(
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as the kind of picture its name ends in.
+    """Write a sheet in the format of the path's extension.
 
     Raises:
-        DataError: If there is no such kind, or the file cannot be written.
+        DataError: If the format is unknown, or the file cannot be written.
     """
     try:
         with written_beside(path) as partial:
@@ -147,7 +147,7 @@ def _write(
     colour: tuple[int, int, int],
     width: int,
 ) -> None:
-    """Write a line, cut where it would run beyond its width."""
+    """Write a line of text, shortened to a width in pixels."""
     font = ImageFont.load_default(size)
     while text and draw.textlength(text, font) > width:
         text = text[:-2].rstrip() + "…" if len(text) > 2 else ""

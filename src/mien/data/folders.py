@@ -1,4 +1,4 @@
-"""The pictures and the tables of labels in a data set's folder."""
+"""Reading of the pictures and label tables in a data set's folder."""
 
 import os
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 def label_files(folder: Path) -> list[Path]:
-    """The tables that a data set's folder has its labels in."""
+    """The CSV and text files directly in a folder, which may hold its labels."""
     return [path for pattern in ("*.csv", "*.txt") for path in folder.glob(pattern)]
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """Every picture below a folder, sorted by file name; not the hidden ones, which other systems leave.
+    """Find every picture below a folder except hidden files, which some systems add.
 
-    Links to folders are followed, each folder is read once.
+    Links to folders are followed, but each folder is read only once.
 
     Returns:
-        The pictures, and why a folder was not read, by its path.
+        The pictures sorted by file name, and why a folder was not read, by its path.
     """
     pictures: list[Path] = []
     skipped: dict[str, str] = {}
@@ -49,7 +49,20 @@ def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
 def labelled_pictures(
     folder: Path, needed: set[str], sides: Mapping[Path, str]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Rows of label tables whose picture exists, with absolute paths; and what lacks a picture or a row."""
+    """Join the label tables of a folder with its pictures.
+
+    Args:
+        folder: The folder of the pictures.
+        needed: Columns that each table must have besides ``file``.
+        sides: The tables, with the value of ``split`` for each.
+
+    Returns:
+        The rows whose picture exists, with absolute paths in ``path``; and why a picture or a row is left
+        out, by the picture's path.
+
+    Raises:
+        DataError: If a table cannot be read or lacks a column.
+    """
     tables = []
     for file, split in sides.items():
         table = read_labels(file)
@@ -68,7 +81,11 @@ def labelled_pictures(
 
 
 def read_labels(path: Path, sep: str = ",") -> pd.DataFrame:
-    """A table of labels, all as texts."""
+    """Read a table of labels, with all values as texts.
+
+    Raises:
+        DataError: If the file is missing or is not a CSV file.
+    """
     if not path.is_file():
         raise DataError(f"{path.parent} has no {path.name}; give the folder the data set was unpacked into.")
     try:

@@ -1,6 +1,6 @@
-"""Tables of faces with other column names, cases, separators and words than a manifest's.
+"""Reading of tables of faces whose column names, cases, separators and words differ from a manifest's.
 
-What is unambiguous is understood and reported; :class:`Layout` states the rest.
+Unambiguous differences are converted and reported; :class:`Layout` explains the others.
 """
 
 import lzma
@@ -43,7 +43,7 @@ SYNONYMS = {
     "born": ("dob", "birth_date", "birthdate", "date_of_birth"),
     "taken": ("photo_taken", "photo_date", "date_taken"),
 }
-"""Other unambiguous names of the manifest's columns, and of two columns that give an age if there is none."""
+"""Unambiguous synonyms of the manifest's columns, and of the two dates from which an age can be computed."""
 
 WORDS = {
     "gender": {"m": "male", "man": "male", "f": "female", "woman": "female"},
@@ -55,16 +55,16 @@ WORDS = {
         "testing": "test",
     },
 }
-"""Other unambiguous words for a column's values, in lower case."""
+"""Unambiguous synonyms of a column's values, in lower case."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "unknown", "?"})
-"""Words for an unknown age, gender or split; for a person or a race they are ordinary names."""
+"""Words for an unknown age, gender or split; in other columns they are ordinary values."""
 
 OLDEST = 116.0
-"""Upper end of an open age bin, such as 60+."""
+"""Upper end in years of an open age bin, such as 60+."""
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""Exceptions of pandas for a file that is no table, or is not compressed as its name says."""
+"""Exceptions of pandas for a file that is not a table, or is not compressed as its name says."""
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -74,8 +74,8 @@ class Layout:
     """The meaning of a table's columns and values that are ambiguous.
 
     Attributes:
-        columns: The table's own name of a column, by the manifest's.
-        values: What a value means, by the manifest's column and the table's value.
+        columns: The table's name of a column, by the manifest's name.
+        values: The meaning of a value, by the manifest's name of its column and the value in lower case.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -86,11 +86,11 @@ class Layout:
         """Parse the options of the command line.
 
         Args:
-            columns: Such as ``path=image_file``.
-            values: Such as ``gender:0=male``.
+            columns: Texts such as ``path=image_file``.
+            values: Texts such as ``gender:0=male``.
 
         Raises:
-            DataError: If one is written otherwise, or names a column that a manifest does not have.
+            DataError: If a text has another form, or names a column that a manifest does not have.
 
         >>> Layout.parse(["path=image_file"], ["gender:0=male"])
         Layout(columns={'path': 'image_file'}, values={('gender', '0'): 'male'})
@@ -106,24 +106,23 @@ class Layout:
 
 
 def read_table(path: Path, layout: Layout | None = None) -> pd.DataFrame:
-    """Read a CSV file and give its columns and values the manifest's names; say which had others.
+    """Read a CSV file, convert its columns and values to those of a manifest, and print the conversions.
 
     Args:
         path: A file in UTF-8, separated by commas, semicolons or tabs; it may be compressed.
-        layout: What it does not say itself.
+        layout: Meaning of ambiguous columns and values.
 
     Returns:
-        Its rows as texts, empty where nothing is known; a range in ``age`` has become ``age_low`` and
-        ``age_high``.
+        The rows as texts, empty where unknown; ranges in ``age`` are moved to ``age_low`` and ``age_high``.
 
     Raises:
-        DataError: If the file cannot be read, or a column or value can mean several things.
+        DataError: If the file cannot be read, a column of the layout is missing, or a column is ambiguous.
     """
     layout = layout or Layout()
     separator, names = _find_columns(path, layout)
     table = _read_csv(path, sep=separator)
     if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path} has rows of more fields than its header; mend them.")
+        raise DataError(f"{path} has rows with more fields than its header; correct them.")
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     table = table.rename(columns=names)
     if (twice := table.columns[table.columns.duplicated()]).any():
@@ -152,10 +151,10 @@ def read_table(path: Path, layout: Layout | None = None) -> pd.DataFrame:
 
 
 def understand_columns(own: Sequence[str], layout: Layout, source: str) -> dict[str, str]:
-    """The manifest's names of a table's columns, by the table's; what means nothing to it is left out.
+    """The manifest's names of a table's columns, by the table's names, without unknown columns.
 
     Raises:
-        DataError: If two columns may be the same one, or one that the layout names is not there.
+        DataError: If two columns may be the same one of the manifest, or a column of the layout is missing.
     """
     names = {}
     for column, synonyms in SYNONYMS.items():
@@ -185,10 +184,10 @@ def part_name(text: str) -> str:
 
 
 def parse_age(text: str) -> tuple[float, float]:
-    """Bounds of an age, both inclusive: exact ages, ``25-32``, ``(25, 32)``, ``60+``, ``more than 70``.
+    """Parse an age or an age range: ``26``, ``25-32``, ``(25, 32)``, ``60+``, ``more than 70``.
 
     Returns:
-        NaN twice where it is no age.
+        The bounds in years, both inclusive; NaN twice if the text is not an age.
 
     >>> parse_age("26"), parse_age("(25, 32)"), parse_age("more than 70")
     ((26.0, 26.0), (25.0, 32.0), (70.0, 116.0))
@@ -207,7 +206,7 @@ def parse_age(text: str) -> tuple[float, float]:
 
 
 def _find_columns(path: Path, layout: Layout) -> tuple[str, dict[str, str]]:
-    """The separator that gives the most columns that are understood, and the names of these."""
+    """The separator that gives the most known columns, and the manifest's names of these columns."""
     best: tuple[str, dict[str, str]] = (",", {})
     for separator in SEPARATORS:
         own = [str(name).strip() for name in _read_csv(path, sep=separator, nrows=0).columns]
@@ -243,7 +242,7 @@ def _read_csv(path: Path, *, sep: str, nrows: int | None = None) -> pd.DataFrame
             f"{path} is not compressed as its name says ({error}); save it as plain CSV."
         ) from None
     except OSError as error:
-        if error.strerror is None:  # gzip's
+        if error.strerror is None:  # raised by gzip
             raise DataError(
                 f"{path} is not compressed as its name says ({error}); save it as plain CSV."
             ) from None
@@ -256,14 +255,14 @@ def _alike(own: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _understand_values(table: pd.DataFrame, column: str, layout: Layout) -> list[str]:
-    """Replace other words by the manifest's; return the replacements."""
+    """Replace synonyms in a column by the manifest's words; return descriptions of the replacements."""
     words = WORDS.get(column, {})
     meant, understood = {}, []
     for own in table[column].unique():
         key = own.strip().lower()
         value = layout.values.get((column, key), words.get(key, "" if key in MISSING else own.strip()))
         if column in WORDS and value == own.strip() and key in (*words.values(), "train", "test"):
-            value = key  # in upper case
+            value = key  # the manifest's word in other case
         if key in words:
             understood.append(f"{column} {own.strip()!r} as {value}")
         meant[own] = value
@@ -272,7 +271,7 @@ def _understand_values(table: pd.DataFrame, column: str, layout: Layout) -> list
 
 
 def _understand_ages(table: pd.DataFrame) -> list[str]:
-    """Move age ranges into the columns of bins."""
+    """Move age ranges to ``age_low`` and ``age_high``; return a description of the conversion."""
     bounds = {own: parse_age(own) for own in table["age"].unique()}
     exact = {own: repr(low) for own, (low, high) in bounds.items() if low == high}
     ranges = {own: pair for own, pair in bounds.items() if pair[0] < pair[1]}
@@ -290,7 +289,7 @@ def _understand_ages(table: pd.DataFrame) -> list[str]:
 
 
 def _age_at(born: str, taken: str) -> str:
-    """Whole years from a birth to a photo; of a date whose year alone is known, its middle. Empty if unknown.
+    """Age in whole years at the date of a photo; a date with only a year counts as 1 July. Empty if unknown.
 
     >>> _age_at("1980-09-24", "2010"), _age_at("1980", "2010-03-01"), _age_at("1980", "")
     ('29', '29', '')
@@ -308,7 +307,7 @@ def _age_at(born: str, taken: str) -> str:
 def _match(pattern: str, text: str, example: str) -> "re.Match[str]":
     match = re.fullmatch(pattern, text)
     if match is None:
-        raise DataError(f"{text!r} says nothing of a column; write it like {example}.")
+        raise DataError(f"{text!r} does not have the expected form; write it like {example}.")
     if match["column"] not in SYNONYMS:
         raise DataError(
             f"{match['column']!r} is not a column of a manifest; choose from {', '.join(SYNONYMS)}."

@@ -1,9 +1,9 @@
-"""The manifest: a table of faces, one row each, that every data set is turned into.
+"""The manifest: the common table format of all data sets, with one row per face.
 
 Columns: ``path`` (relative to the manifest's folder, or absolute; ``/`` between folders), ``age`` in years or
-``age_low`` and ``age_high`` (inclusive bounds of an age bin), ``gender`` (``male``, ``female`` or empty), one
-of the two at least, and optionally ``race``, ``group`` (same person or same picture), ``split``, ``framing``
-(how the picture is cut) and ``dataset``. Unknown columns are kept.
+``age_low`` and ``age_high`` (inclusive bounds of an age bin), and ``gender`` (``male``, ``female`` or empty).
+Each row needs an age or a gender. Optional are ``race``, ``group`` (same person or same picture), ``split``,
+``framing`` (how the picture is cropped) and ``dataset``. Unknown columns are kept.
 """
 
 from pathlib import Path, PurePath
@@ -20,23 +20,23 @@ GENDERS = ("male", "female")
 FRAMINGS = ("utkface", "padded", "photo")
 _TEXTS = ("gender", "race", "group", "split", "dataset", "framing")
 _AGES = ("age", "age_low", "age_high")
-_MEND = "mend or remove the row"
+_MEND = "correct or remove the row"
 
 _Problem = tuple["pd.Series[bool]", str, str]
-"""A message about rows: which rows, what is wrong, what to do."""
+"""A mask of invalid rows, what is wrong with them, and what to do about it."""
 
 
 def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
     """Read and check a manifest.
 
     Args:
-        path: A CSV file; other names of columns and values are understood, see :mod:`mien.data.layout`.
-        layout: What the file does not say itself.
+        path: A CSV file; synonyms of columns and values are converted, see :mod:`mien.data.layout`.
+        layout: Meaning of ambiguous columns and values.
 
     Returns:
-        Its rows, with absolute paths in ``path``, float ``age_low`` and ``age_high``, NaN where the age is
-        not known, ``age`` NaN also where only a bin is known, and empty strings where ``gender``, ``race``,
-        ``group``, ``split`` or ``dataset`` are not known.
+        The rows, with absolute paths in ``path``. ``age_low`` and ``age_high`` are floats, NaN if the age is
+        unknown; ``age`` is NaN also if only a bin is known. ``gender``, ``race``, ``group``, ``split`` and
+        ``dataset`` are empty strings if unknown; ``framing`` is then ``utkface``.
 
     Raises:
         DataError: If the file cannot be read, has no rows, a column is missing, or a label is out of range.
@@ -50,12 +50,12 @@ def read_manifest(path: Path, layout: Layout | None = None) -> pd.DataFrame:
 
 
 def check_manifest(table: pd.DataFrame, source: str, folder: Path) -> pd.DataFrame:
-    """Check a table against the manifest's form and fill what is optional; see :func:`read_manifest`.
+    """Check that a table is a valid manifest, and fill in its optional columns; see :func:`read_manifest`.
 
-    Genders are taken in upper or lower case.
+    Genders may be in upper or lower case.
 
     Raises:
-        DataError: If a column is missing; of the first row with a label that is missing or out of range.
+        DataError: If a column is missing, or a label is missing or out of range; the message names a row.
     """
     table, problems = _prepare(table, source)
     for wrong, what, cure in problems:
@@ -66,7 +66,7 @@ def check_manifest(table: pd.DataFrame, source: str, folder: Path) -> pd.DataFra
 
 
 def usable_rows(table: pd.DataFrame, source: str, folder: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The valid rows of a table, and what is wrong with each other row, by its path and row.
+    """The valid rows of a table, and what is wrong with each invalid one, by its path and line.
 
     Raises:
         DataError: If a column is missing.
@@ -86,7 +86,7 @@ def exact_ages(table: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def need_crops(table: pd.DataFrame, source: Path) -> None:
-    """Refuse whole photos where face crops are needed.
+    """Check that a manifest holds face crops only.
 
     Raises:
         DataError: If the framing of a row is ``photo``.
@@ -100,7 +100,7 @@ def need_crops(table: pd.DataFrame, source: Path) -> None:
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
-    """Write a manifest; paths below its folder become relative to it.
+    """Write a manifest; paths below its folder become relative, and all-NaN columns are left out.
 
     Raises:
         DataError: If the file cannot be written.
@@ -120,7 +120,7 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
 
 
 def relative_path(path: str | PurePath, folder: PurePath) -> str:
-    """A path as seen from a folder, or as it is where it lies elsewhere; with ``/`` on every system."""
+    """A path relative to a folder, or unchanged if it is not below it; with ``/`` on every system."""
     path = type(folder)(path)
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
@@ -136,7 +136,11 @@ def _need_columns(table: pd.DataFrame, source: str) -> None:
 
 
 def _prepare(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[_Problem]]:
-    """The table in the manifest's form, and what is wrong with which of its rows."""
+    """Normalise a table, and check its rows.
+
+    Raises:
+        DataError: If a column is missing.
+    """
     table = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
     _need_columns(table, source)
     for column in _TEXTS:
@@ -155,7 +159,7 @@ def _prepare(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[_Prob
 
 
 def _fill_ages(table: pd.DataFrame) -> list[_Problem]:
-    """Make the columns of ages numbers, the bounds filled; return what is wrong with them."""
+    """Convert the columns of ages to numbers, fill the bounds of exact ages, and return the problems."""
     problems = []
     for column in _AGES:
         given = table[column].replace("", np.nan) if column in table else pd.Series(np.nan, table.index)

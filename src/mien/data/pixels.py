@@ -1,4 +1,4 @@
-"""Write pictures that a table holds as numbers in a column ``pixels`` to files."""
+"""Extract pictures that a table holds as numbers in a column ``pixels``."""
 
 import math
 from pathlib import Path
@@ -17,11 +17,12 @@ def write_pictures(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, dic
     """Write each row's pixels as a PNG.
 
     Args:
-        table: Rows with ``pixels``: grey values from 0 to 255, separated by spaces, of a square, row by row.
-        folder: Where the pictures go, numbered as the rows are.
+        table: Rows with ``pixels``: grey values from 0 to 255 of a square, row by row, separated by spaces.
+        folder: Folder for the pictures, which are named by the row's index.
 
     Returns:
-        The rows with ``path`` in place of ``pixels``; and why a row has no picture, by its number.
+        The rows that have a picture, with ``path`` in place of ``pixels``; and why another row has none, by
+        its line in the file.
 
     Raises:
         DataError: If a picture cannot be written.

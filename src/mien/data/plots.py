@@ -22,7 +22,7 @@ _AGE = "age in years"
 
 
 def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Draw the ages and genders of all faces and, where there is more than one part, of each part.
+    """Draw the ages and genders of all faces and, if there is more than one part, of each part.
 
     Args:
         table: A checked manifest.
@@ -43,7 +43,7 @@ def distribution_figure(table: pd.DataFrame, title: str) -> Figure:
 
 
 def literally(text: str) -> str:
-    r"""A text for a plot in which a dollar sign is one; Matplotlib takes two of them for TeX.
+    r"""Escape dollar signs, since Matplotlib reads text between two of them as TeX.
 
     >>> print(literally("my$faces"))
     my\$faces
@@ -52,10 +52,10 @@ def literally(text: str) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as the kind of picture its name ends in.
+    """Write a figure in the format of the path's extension.
 
     Raises:
-        DataError: If there is no such kind, or the file cannot be written.
+        DataError: If the format is unknown, or the file cannot be written.
     """
     try:
         with written_beside(path) as partial:
@@ -69,7 +69,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def faces_by_year(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Faces at each year of age from 0; a face known by its age bin is spread evenly over the bin.
+    """Number of faces at each year of age from 0; a face with an age bin is spread evenly over the bin.
 
     Returns:
         (highest age + 1,) array that sums to the number of faces whose age is known.

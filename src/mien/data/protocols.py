@@ -1,4 +1,4 @@
-"""Protocols: published test splits of data sets, so that figures can be compared."""
+"""Protocols: published test splits of data sets, for comparable results."""
 
 import hashlib
 from collections import Counter
@@ -12,21 +12,21 @@ from mien.errors import DataError
 
 UTKFACE_SIZE = 23_708
 YOUNGEST, OLDEST = 21, 60
-"""Years of the protocol ``ages-21-60``, both inclusive."""
+"""Ages in years of the protocol ``ages-21-60``, both inclusive."""
 
 Protocol = Callable[[pd.DataFrame, Sequence[str] | None], pd.DataFrame]
 
 
 def get_protocol(name: str) -> Protocol:
-    """Look a protocol up.
+    """Look up a protocol.
 
     Returns:
-        A function of a checked manifest and, optionally, all file names of its data set, that returns the
-        manifest with ``split`` set to ``train``, ``test`` or ``validation``, without the rows that are on no
-        side.
+        A function of a checked manifest and all file names of its data set (None for those in the manifest).
+        It returns the manifest with ``split`` set to ``train``, ``test`` or ``validation``, without the rows
+        that the protocol excludes.
 
     Raises:
-        DataError: If there is none of that name.
+        DataError: If there is no protocol of that name.
     """
     if name not in PROTOCOLS:
         raise DataError(f"{name!r} is not a known protocol; choose from {', '.join(PROTOCOLS)}.")
@@ -36,15 +36,15 @@ def get_protocol(name: str) -> Protocol:
 def classic_test_names(names: Sequence[str]) -> frozenset[str]:
     """The test side of the classic UTKFace split.
 
-    All names sorted, then scikit-learn's ``train_test_split(test_size=0.2, random_state=42)``: of the 23,708
-    names 18,966 train and 4,742 test.
+    It is scikit-learn's ``train_test_split(test_size=0.2, random_state=42)`` of all sorted names: 18,966 of
+    the 23,708 names are for training and 4,742 for testing.
     """
     _, test = train_test_split(sorted(names), test_size=0.2, random_state=42)
     return frozenset(test)
 
 
 def read_names(path: Path) -> list[str]:
-    """Read a list of file names, one a line; spaces inside a name count, empty lines do not.
+    """Read a list of file names, one per line; spaces belong to the names, and empty lines are ignored.
 
     Raises:
         DataError: If the file cannot be read.
@@ -88,7 +88,7 @@ def _need_all_of_utkface(names: Sequence[str], *, given: bool) -> None:
 
 
 def _classic_clean(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
-    """The classic sides without the test faces whose bytes also lie on the training side."""
+    """The classic split without the test pictures that are byte-identical to a training picture."""
     sides = _classic(table, names)
     if len(table) != UTKFACE_SIZE:
         raise DataError(
@@ -101,7 +101,7 @@ def _classic_clean(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataF
 
 
 def _ages_21_60(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
-    """The faces of 21 to 60 years on either of the classic sides."""
+    """The faces of 21 to 60 years in the classic split."""
     sides = _classic(table, names)
     inside = (table["age_low"] >= YOUNGEST) & (table["age_high"] <= OLDEST)
     if not inside.any():
@@ -110,7 +110,7 @@ def _ages_21_60(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFram
 
 
 def _folds_60_20_20(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
-    """The classic test side, and a quarter of the rest, drawn in the same way, for validation."""
+    """The classic test side; a quarter of the rest, drawn in the same way, is for validation."""
     sides = _classic(table, names)
     everything = [Path(path).name for path in table["path"]] if names is None else list(names)
     rest = sorted(set(everything) - classic_test_names(everything))

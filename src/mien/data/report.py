@@ -1,4 +1,4 @@
-"""An audit as text to read."""
+"""An audit as readable text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,9 +9,9 @@ SHOWN = 5
 
 
 def report(audit: Audit) -> str:
-    """Counts first, then every unreadable, left-out or misnamed picture, then the same pictures.
+    """Format an audit: counts, then all unreadable, unlabelled and misnamed pictures, then duplicates.
 
-    Of the groups whose labels disagree or that lie across splits the first five are shown.
+    Of the duplicate groups with contradictory labels or in several splits, the first five are shown.
     """
     return "\n".join(
         [
@@ -59,7 +59,7 @@ def _suspicion(audit: Audit) -> Iterator[str]:
     if is_suspicious(len(largest), audit.faces):
         yield (
             f"  {len(largest):,} of {audit.faces:,} faces count as one near-identical picture, among them "
-            f"{largest[0]['path']} and {largest[-1]['path']}; look whether they are."
+            f"{largest[0]['path']} and {largest[-1]['path']}; check whether they are."
         )
 
 

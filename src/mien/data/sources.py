@@ -1,9 +1,10 @@
-"""Index the data sets that mien knows: each folder becomes a table in the manifest's form.
+"""Index known data sets: convert each folder to a manifest.
 
 Sources: UTKFace (Zhang, Song and Qi, CVPR 2017), FairFace (Kärkkäinen and Joo, WACV 2021), All-Age-Faces
-(Cheng et al., CVIU 2019) and Adience (Eidinger, Enbar and Hassner, TIFS 2014), as they were published; the
-second and third also with one ``labels.csv``. FairFace's pictures, and those of such an All-Age-Faces, have
-the wider ``padded`` framing. Those whose faces are not where a crop has them have the framing ``photo``.
+(Cheng et al., CVIU 2019) and Adience (Eidinger, Enbar and Hassner, TIFS 2014), as published; FairFace and
+All-Age-Faces also with one ``labels.csv``. FairFace, and All-Age-Faces with ``labels.csv``, have the wider
+framing ``padded``. All-Age-Faces as published and Adience are not aligned like a face crop and have the
+framing ``photo``.
 """
 
 import re
@@ -46,15 +47,15 @@ LONGEST_AGE = 12
 
 ARCHIVES = {".tar", ".tgz", ".gz", ".zip", ".7z", ".rar"}
 LAST_FEMALE = 7380
-"""All-Age-Faces numbers its people: women have the numbers up to this one, men the others."""
+"""In All-Age-Faces, people with numbers up to this one are women, the others men."""
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A data set as it was found.
+    """The usable rows of a data set, and the rest.
 
     Attributes:
-        table: The manifest's rows, checked.
+        table: The rows as a checked manifest.
         left_out: Why a picture is not in the table, by its path; empty for a manifest.
     """
 
@@ -66,7 +67,7 @@ def load_faces(path: Path) -> FaceSet:
     """Read a manifest, or index a data set's folder.
 
     Raises:
-        DataError: If it is neither, or a label is wrong.
+        DataError: If the path is neither, or a label is invalid.
     """
     if path.is_dir():
         return index_folder(path)
@@ -74,18 +75,17 @@ def load_faces(path: Path) -> FaceSet:
 
 
 def index_table(path: Path, layout: Layout, pictures: Path | None = None) -> FaceSet:
-    """Index a table of one's own: any columns and words that are understood or that the layout states.
+    """Index any table of faces; its columns and words may be synonyms or be explained by the layout.
 
-    Rows that cannot be used, for a label that is missing or wrong or for a picture that is not there, are
-    left out.
+    Rows with a missing or invalid label or a missing picture are left out.
 
     Args:
         path: The table.
-        layout: What it does not say itself.
-        pictures: Where pictures go that the table holds as numbers in a column ``pixels``.
+        layout: Meaning of ambiguous columns and values.
+        pictures: Folder for pictures that the table holds as numbers in a column ``pixels``.
 
     Raises:
-        DataError: If it cannot be read, a column is missing, or no row can be used.
+        DataError: If the table cannot be read, a column is missing, or no row can be used.
     """
     if path.suffix.lower() in ARCHIVES and ".csv" not in path.name.lower():
         raise DataError(f"{path} is an archive; unpack it and give the folder.")
@@ -108,7 +108,10 @@ def index_table(path: Path, layout: Layout, pictures: Path | None = None) -> Fac
 
 
 def _with_utkface_words(rows: pd.DataFrame) -> pd.DataFrame:
-    """The well-known ``age_gender.csv``, 23,705 faces of UTKFace with its numbers for genders and races."""
+    """Replace the codes of genders and races in ``age_gender.csv``, a known table of 23,705 UTKFace faces.
+
+    Other tables are returned unchanged.
+    """
     if not {"gender", "race", "img_name"} <= set(rows.columns):
         return rows
     codes = {"gender": GENDERS, "race": RACES}
@@ -120,11 +123,12 @@ def index_folder(folder: Path, dataset: str | None = None) -> FaceSet:
     """Index a data set's folder.
 
     Args:
-        folder: Where it was unpacked.
-        dataset: A name of :data:`SOURCES`; by default what the folder looks like.
+        folder: The folder that the data set was unpacked into.
+        dataset: A name of :data:`SOURCES`; by default recognised from the folder's content.
 
     Raises:
-        DataError: If the folder is missing or holds nothing of that data set, or its labels are wrong.
+        DataError: If the name is unknown, the folder is missing or holds no picture of that data set, or a
+            label is invalid.
     """
     if dataset is not None and dataset not in SOURCES:
         raise DataError(f"{dataset!r} is not a known data set; choose from {', '.join(SOURCES)}.")
@@ -141,14 +145,14 @@ def index_folder(folder: Path, dataset: str | None = None) -> FaceSet:
 def parse_utkface_name(name: str) -> tuple[int, str, str, str] | None:
     """Read the labels in a UTKFace file name, ``[age]_[gender]_[race]_[date&time].jpg``.
 
-    Five files of the set are misnamed. Two lack the dot or hold a space; their labels are whole. Three have
-    two fields where three belong, ``39_1_…`` and twice ``61_1_…``: the first is the age, the second may be
-    the gender (female) or the race (Black). One picture looks more like the race, another more like the
-    gender, so no one rule can be trusted and both are left open. Pictures of the in-the-wild set may lack the
-    gender (``53__0_…``). Converted pictures, and copies such as ``… (1).jpg``, keep their labels.
+    Five files of the set are misnamed. Two lack the dot or contain a space; their labels are complete. Three
+    have two label fields instead of three, ``39_1_…`` and twice ``61_1_…``: the first is the age, the second
+    may be the gender (female) or the race (Black). The pictures suggest the race in one case and the gender
+    in another, so both are left unknown. Pictures of the in-the-wild set may lack the gender (``53__0_…``).
+    Pictures converted to another format, and copies such as ``… (1).jpg``, keep their labels.
 
     Returns:
-        Age, gender, race (empty where not known) and what is wrong with the name (empty where nothing is);
+        Age in years, gender and race (empty if unknown), and what is wrong with the name (empty if nothing);
         None if the name holds no labels.
 
     >>> parse_utkface_name("26_1_2_20170116184024662.jpg.chip.jpg")
@@ -169,7 +173,7 @@ _Indexed = tuple[pd.DataFrame, dict[str, str]]
 
 
 def _index_utkface(folder: Path) -> _Indexed:
-    """Rows sorted by file name; the column ``problem`` says what is odd about a name."""
+    """Index UTKFace by file names; the column ``problem`` says what is wrong with a name."""
     rows = []
     pictures, left_out = find_pictures(folder)
     for path in pictures:
@@ -181,7 +185,7 @@ def _index_utkface(folder: Path) -> _Indexed:
 
 
 def _index_fairface(folder: Path) -> _Indexed:
-    """File, age bin, gender and race: in ``labels.csv``, or as published, in a table of each side."""
+    """Index FairFace, with labels in ``labels.csv`` or, as published, in one table per side."""
     published = sorted(folder.glob("fairface_label_*.csv"))
     parts = {"train": "train", "val": "validation"}
     sides = {path: parts.get(path.stem.removeprefix("fairface_label_"), "") for path in published}
@@ -199,7 +203,7 @@ def _index_fairface(folder: Path) -> _Indexed:
 
 
 def _index_all_age_faces(folder: Path) -> _Indexed:
-    """File, age and gender: in ``labels.csv``, or as published, in the pictures' names."""
+    """Index All-Age-Faces, with labels in ``labels.csv`` or, as published, in the file names."""
     if (folder / "labels.csv").is_file():
         labels, left_out = labelled_pictures(folder, {"age", "gender"}, {folder / "labels.csv": ""})
         return labels[["path", "age", "gender"]].assign(framing="padded"), left_out
@@ -215,7 +219,7 @@ def _index_all_age_faces(folder: Path) -> _Indexed:
 
 
 def _index_adience(folder: Path) -> _Indexed:
-    """Tables of the folds (``fold_0_data.txt``, tabs); a picture is named by its user, face and photo."""
+    """Index Adience, with labels in a tab-separated table per fold, ``fold_0_data.txt``."""
     tables = []
     for file in sorted(folder.glob("fold_*_data.txt")):
         table = read_labels(file, sep="\t")
@@ -245,7 +249,7 @@ def _index_adience(folder: Path) -> _Indexed:
 
 
 def _index_folders(folder: Path) -> _Indexed:
-    """A folder for each age or age range, as ``026/123.png``, or for each gender, or one in the other."""
+    """Index pictures in a folder per age or age range, as ``026/123.png``, per gender, or in nested ones."""
     rows = []
     pictures, left_out = find_pictures(folder)
     for path in pictures:
@@ -258,7 +262,10 @@ def _index_folders(folder: Path) -> _Indexed:
 
 
 def _labels_of_folders(names: Sequence[str]) -> tuple[float, float, str]:
-    """Bounds of an age, NaN where none is known, and a gender, from folders' names, the nearest first."""
+    """Bounds of an age (NaN if unknown) and a gender (empty if unknown), from the names of parent folders.
+
+    If several folders name an age or a gender, the innermost counts.
+    """
     words = WORDS["gender"] | {gender: gender for gender in GENDERS}
     genders = (words[name.lower()] for name in reversed(names) if name.lower() in words)
     ages = (parse_age(name) for name in reversed(names) if len(name) < LONGEST_AGE)
@@ -267,7 +274,7 @@ def _labels_of_folders(names: Sequence[str]) -> tuple[float, float, str]:
 
 
 def _adience_key(path: Path) -> str:
-    """``coarse_tilt_aligned_face.2174.9523333835_o.jpg`` in a user's folder: user/2174.9523333835_o.jpg."""
+    """The key of a picture: ``USER/2174.9523333835_o.jpg`` for ``USER/NAME.2174.9523333835_o.jpg``."""
     return f"{path.parent.name}/{path.name.partition('.')[2]}"
 
 
@@ -300,4 +307,4 @@ def _bin(text: str, folder: Path) -> tuple[float, float]:
     low, high = parse_age(text)
     if low < high:
         return low, high
-    raise DataError(f"{folder}: the labels have {text!r} where an age bin such as 20-29 belongs; mend it.")
+    raise DataError(f"{folder}: the labels have {text!r} where an age bin such as 20-29 belongs; correct it.")

@@ -1,4 +1,7 @@
-"""Divide a manifest into train, validation and test, keeping the same pictures together."""
+"""Divide a manifest into train, validation and test parts; keep duplicates together.
+
+Only a test side that is already fixed may share duplicates with the other parts.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,12 +18,12 @@ from mien.errors import DataError
 
 @dataclass(frozen=True)
 class Division:
-    """A split manifest and what a fixed test side brings with it.
+    """A split manifest, and the duplicates of its test pictures in the other parts.
 
     Attributes:
         table: The manifest with ``split`` (``train``, ``validation``, ``test``) and ``group`` filled.
         identical_to_test: Paths of train and validation pictures that are byte-identical to a test picture.
-        near_identical_to_test: Paths of those that are the same picture, but not byte for byte.
+        near_identical_to_test: Paths of those that are near-identical, but not byte-identical.
     """
 
     table: pd.DataFrame
@@ -39,26 +42,27 @@ def divide(
     stratify: bool = False,
     replace: bool = False,
 ) -> Division:
-    """Mark test, validation and train rows.
+    """Divide a manifest into test, validation and train rows.
 
-    Groups are made on the test side and on the rest apart, so that the validation part is the same whether
-    or not the test pictures are at hand.
+    Duplicates are grouped separately within the test side and within the rest, so that the validation part
+    does not depend on the test pictures.
 
     Args:
-        table: A checked manifest of readable pictures; a ``group`` that it has already stays together.
-        protocol: How the test side is chosen, see :mod:`mien.data.protocols`; None keeps the rows whose
-            ``split`` is ``test``.
-        names: All file names of the data set, where the table holds only a part of them.
-        validation: Share of the groups outside the test side to set apart, in [0, 1); 0 for none. A protocol
-            that names its own validation side keeps it.
-        test: Share of the groups to set apart for judging; 0 keeps the rows whose ``split`` is ``test``.
-        seed: Draws other groups.
+        table: A checked manifest of readable pictures; rows that share a ``group`` stay together.
+        protocol: Name of the protocol that chooses the test side, see :mod:`mien.data.protocols`; None keeps
+            the rows whose ``split`` is ``test``.
+        names: All file names of the data set, if the table holds only some of them; only with a protocol.
+        validation: Share of groups for validation, in [0, 1); 0 for none. It is a share of all groups if
+            ``test`` is positive, else of those outside the test side. A protocol with its own validation side
+            keeps it.
+        test: Share of groups for testing, in [0, 1); 0 keeps the rows whose ``split`` is ``test``.
+        seed: Seed of the choice of groups.
         stratify: Whether the parts get the same mix of ages and genders; see :func:`split_part`.
-        replace: Whether a division that the table has already may be given up.
+        replace: Whether an existing division may be replaced.
 
     Raises:
-        DataError: If a picture cannot be read, the table does not fit the protocol, the shares are wrong, or
-            the table is divided already.
+        DataError: If a picture cannot be read, the table does not fit the protocol, the shares are out of
+            range, or the table is already divided.
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise DataError(f"the shares must lie between 0 and 1, together too, got {validation} and {test}.")
@@ -69,7 +73,7 @@ def divide(
     if protocol is not None:
         table = get_protocol(protocol)(table, names)
     elif names is not None:
-        raise DataError("a list of names is of use to a protocol alone; name one with --protocol.")
+        raise DataError("a list of names needs a protocol; name one with --protocol.")
     prints = _readable(table)
     how: dict[str, Any] = {"seed": seed, "never_empty": True, "stratify": stratify}
     if test:
@@ -96,22 +100,23 @@ def divide_into_folds(
     stratify: bool = False,
     replace: bool = False,
 ) -> list[pd.DataFrame]:
-    """Divide a manifest for cross-validation: each face is for testing once.
+    """Divide a manifest for cross-validation, so that each face is in the test part of one fold.
 
     Args:
         table: As for :func:`divide`.
         count: Number of folds, at least 2; their numbers of groups differ by one at most.
-        validation: Share of the faces to judge runs by, taken of what is not for testing.
-        seed: Draws other folds.
+        validation: Share of all groups for validation, taken from those outside the test fold; in
+            [0, 1 - 1 / ``count``).
+        seed: Seed of the choice of folds.
         stratify: Whether the folds get the same mix of ages and genders.
-        replace: Whether a division that the table has already may be given up.
+        replace: Whether an existing division may be replaced.
 
     Returns:
         The manifest ``count`` times, each with another fold as its ``test`` part.
 
     Raises:
-        DataError: If a picture cannot be read, there are too few groups, the share is wrong, or the table is
-            divided already.
+        DataError: If a picture cannot be read, there are too few groups, the share is out of range, or the
+            table is already divided.
     """
     if not (count >= 2 and 0 <= validation < 1 - 1 / count):
         raise DataError(f"{count} folds and a validation share of {validation} leave nothing to train on.")
@@ -133,7 +138,11 @@ def divide_into_folds(
 
 
 def _refuse_divided(table: pd.DataFrame, *, all_parts: bool) -> None:
-    """Refuse to give up parts that someone has chosen: rows for validation would be trained on."""
+    """Refuse to replace an existing division, since its validation rows could become training rows.
+
+    Raises:
+        DataError: If a row is in a part that the new division would replace.
+    """
     mine = {"", "train"} if all_parts else {"", "train", "test"}
     parts = sorted(set(table["split"]) - mine)
     if parts:
@@ -147,7 +156,7 @@ def _refuse_divided(table: pd.DataFrame, *, all_parts: bool) -> None:
 def assign_groups(table: pd.DataFrame) -> pd.DataFrame:
     """Fill the column ``group`` so that byte-identical and near-identical pictures share a value.
 
-    Rows that share a group already go on sharing one.
+    Rows that already share a group keep sharing one.
 
     Raises:
         DataError: If a picture cannot be read.
@@ -158,8 +167,8 @@ def assign_groups(table: pd.DataFrame) -> pd.DataFrame:
 def split_validation(table: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     """Mark whole groups of the training rows as ``validation``; the rest become ``train``.
 
-    The choice depends on the group's name alone (its SHA-256 as a fraction, against ``share``), so it stays
-    the same when pictures are added, moved or reordered.
+    A group is chosen if the SHA-256 of its name, as a fraction, is below ``share``. So the choice does not
+    change when pictures are added, moved or reordered.
 
     Args:
         table: A manifest with ``group`` filled; rows whose ``split`` is ``test`` stay as they are.
@@ -180,19 +189,19 @@ def split_part(
     never_empty: bool = False,
     stratify: bool = False,
 ) -> pd.DataFrame:
-    """Mark whole groups of the rows that are not for testing as one part; the rest become ``train``.
+    """Mark whole groups of the rows outside the test part as one part; the rest become ``train``.
 
-    Without ``stratify`` the choice depends on each group's name alone. With it, groups are put in order of
-    gender and decade of age, by chance among their like, and every so many-th is chosen (systematic
-    sampling), so that each kind has its share to within one; more groups change the choice.
+    Without ``stratify`` the choice of a group depends only on its name. With ``stratify`` the choice is a
+    systematic sample of the groups sorted by gender and decade of age, in random order within each such
+    stratum. Each stratum then has its share of groups to within one, but added groups may change the choice.
 
     Args:
         table: A manifest with ``group`` filled.
         part: ``validation`` or ``test``.
         share: Expected share of groups, in (0, 1).
-        seed: Chooses other groups; each part has its own choice.
-        never_empty: Choose one group at least, and leave one, where there are two.
-        stratify: Whether the part gets its share of each decade of age and gender.
+        seed: Seed of the choice; the choices for different parts are independent.
+        never_empty: Whether to choose at least one group and leave at least one, if there are two or more.
+        stratify: Whether the part gets its share of each combination of gender and decade of age.
 
     Raises:
         DataError: If ``share`` is out of range or a group is empty.
@@ -219,7 +228,7 @@ def split_part(
 
 
 def _ordered_groups(table: pd.DataFrame, salt: str, stratify: bool) -> list[str]:
-    """The groups in an order of chance, or of gender and decade first; of a group the first row counts."""
+    """The groups in random order, or sorted by gender and decade of age first, by the first row of each."""
     groups = table.drop_duplicates("group")
     chance = (salt + groups["group"]).map(_fraction)
     kind = groups["gender"] + (groups["age_low"] // 10).astype(str) if stratify else ""
@@ -233,7 +242,7 @@ def _readable(table: pd.DataFrame) -> Fingerprints:
         first = next(iter(prints.unreadable.values()))
         raise DataError(
             f"{len(prints.unreadable)} of {len(table)} pictures cannot be read, the first: {first} "
-            "Mend them, or leave them out with 'mien data audit MANIFEST --output CSV', which lists all."
+            "Repair them, or leave them out with 'mien data audit MANIFEST --output CSV', which lists all."
         )
     return prints
 

@@ -1,4 +1,4 @@
-"""One line in the log and one count for each request, without anything that a client chose to write."""
+"""One log line and one count per request, without any text that a client chose."""
 
 import logging
 import time
@@ -10,16 +10,16 @@ from mien.web.metrics import Metrics
 log = logging.getLogger("mien.web")
 
 LEFT = 499
-"""What is noted where the client left before the answer, as nginx does."""
+"""Status logged if the client disconnects before the answer, as in nginx."""
 
 QUIET = ("/healthz", "/readyz", "/metrics", "/static", "/docs/assets")
-"""What is asked for again and again by machines."""
+"""Routes that machines request often; successes are logged only at level debug."""
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
 class AccessLog:
-    """ASGI middleware that logs and counts requests by their route: no query, no name, no address."""
+    """ASGI middleware that logs and counts requests by route, without queries, file names or addresses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         """Wrap an app."""
@@ -27,12 +27,12 @@ class AccessLog:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and note how it went."""
+        """Pass a request on, then log and count its status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = time.monotonic()
-        status = LEFT  # unless something is answered
+        status = LEFT  # until an answer starts
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -59,7 +59,7 @@ class AccessLog:
 
 
 def route_of(scope: Scope) -> str:
-    """The pattern of the route that answered: a path as asked for might hold a name."""
+    """The pattern of the route that answered, since the requested path might contain a name."""
     for assets in ("/static", "/docs/assets"):
         if scope["path"].startswith(f"{assets}/"):
             return assets

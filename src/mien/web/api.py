@@ -39,9 +39,9 @@ def _example(status: str) -> dict[int | str, dict[str, Any]]:
     openapi_extra=reads_photos(several=True),
 )
 async def predict(request: Request) -> Response:
-    """One photo is answered with its object, several with the list of theirs.
+    """The answer to one photo is an object; the answer to several is an object with a list of them.
 
-    Among several, a photo that cannot be read has an `error` instead of `faces`; alone, it is a problem.
+    An unreadable photo among several has an `error` instead of `faces`; alone, it is answered with a problem.
     """
     service: Service = request.app.state.service
     photos, asked = await _read(request)
@@ -60,7 +60,7 @@ async def predict(request: Request) -> Response:
     openapi_extra=reads_photos(several=False),
 )
 async def annotate(request: Request) -> Response:
-    """The answer is a JPEG of the upright photo with boxes and labels, made from its pixels alone."""
+    """The answer is a JPEG of the upright photo with boxes and labels, without metadata."""
     service: Service = request.app.state.service
     photos, asked = await _read(request)
     if len(photos) > 1:
@@ -68,9 +68,9 @@ async def annotate(request: Request) -> Response:
     return Response(await service.annotate(photos[0], asked), media_type="image/jpeg")
 
 
-@router.get("/api/v1/model", tags=["Server"], summary="What the model is and what this server offers")
+@router.get("/api/v1/model", tags=["Server"], summary="Describe the model and this server")
 async def model(request: Request) -> ModelAnswer:
-    """The model file's metadata and figures, its card, the detectors and the limits."""
+    """The metadata, metrics and card of the model, and the detectors and limits of this server."""
     settings: Settings = request.app.state.settings
     return ModelAnswer(
         **request.app.state.service.metadata.model_dump(),
@@ -85,20 +85,20 @@ async def model(request: Request) -> ModelAnswer:
     )
 
 
-@router.get("/healthz", tags=["Server"], summary="Whether the server lives", responses=_example("ok"))
+@router.get("/healthz", tags=["Server"], summary="Whether the server is alive", responses=_example("ok"))
 async def healthz() -> Status:
-    """Answers as long as the event loop turns."""
+    """Answers as long as the event loop runs."""
     return Status(status="ok")
 
 
 @router.get(
     "/readyz",
     tags=["Server"],
-    summary="Whether the server can look at photos",
+    summary="Whether the server is ready for photos",
     responses={**_example("ready"), 503: {"model": Status, "description": "Starting"}},
 )
 async def readyz(request: Request, response: Response) -> Status:
-    """503 until the model and the detector have seen a first, blank picture."""
+    """503 until the model and the detectors have processed a first, blank picture."""
     service: Service = request.app.state.service
     if service.ready:
         return Status(status="ready")
@@ -110,17 +110,21 @@ async def readyz(request: Request, response: Response) -> Status:
 @router.get(
     "/metrics",
     tags=["Server"],
-    summary="Counts for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"example": "mien_faces_total 12.0\n"}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Requests, photos, faces, seconds, rejections, and what is pending."""
+    """Requests and their durations, photos, faces, rejections, pending photos, and held bytes."""
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _read(request: Request) -> tuple[list[EncodedPhoto], PhotoRequest]:
-    """The photos of a request, and what it asks; options in the body take precedence over the query's."""
+    """The photos and the options of a request; options in the body take precedence over the query.
+
+    Raises:
+        Problem: See :func:`~mien.web.uploads.read_photos`; 422 if an option is wrong or given twice.
+    """
     settings: Settings = request.app.state.settings
     photos, fields = await read_photos(request, settings)
     query = request.query_params
@@ -129,11 +133,11 @@ async def _read(request: Request) -> tuple[list[EncodedPhoto], PhotoRequest]:
         raise wrong_option("An option is given twice; give it once.")
     in_query = {
         name: ",".join(values) for name, values in given.items()
-    }  # clients repeat lists, or join them
+    }  # clients give lists as repeated parameters or joined by commas
     service: Service = request.app.state.service
     return photos, service.read_options(in_query | fields)
 
 
 def _json(answer: object) -> Response:
-    """As ``mien predict --json`` writes it."""
+    """A response with the same JSON as ``mien predict --json``."""
     return Response(json.dumps(answer, ensure_ascii=False).encode(), media_type="application/json")

@@ -23,11 +23,11 @@ from mien.web.settings import Settings, load_settings
 
 
 def create_app(settings: Settings | None = None, predictor: Predictor | None = None) -> FastAPI:
-    """Make the application that serves the page and the API.
+    """Create the application that serves the page and the API.
 
     Args:
-        settings: None for those of the ``MIEN_*`` variables.
-        predictor: Used instead of the settings' model and detectors.
+        settings: The settings; None for those of the ``MIEN_*`` variables.
+        predictor: Predictor to use in place of the settings' model and detectors.
 
     Raises:
         MienError: If a setting is wrong, or the model or a detector cannot be loaded.
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, predictor: Predictor | None = N
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,  # what generated clients call the operations
+        generate_unique_id_function=lambda route: route.name,  # generated clients name operations by this
     )
     uploads = HeldBytes()
     service.metrics = metrics = Metrics(lambda: service.pending, lambda: uploads.count)
@@ -63,7 +63,7 @@ def _add_routes(app: FastAPI) -> None:
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    """The last one added sees a request first."""
+    """Add the middleware; the last one added handles a request first."""
     app.add_middleware(UploadLimits, settings=settings)
     if settings.cors_origins:
         app.add_middleware(
@@ -81,7 +81,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    logging.getLogger("uvicorn.access").disabled = True  # its lines hold addresses and queries
+    logging.getLogger("uvicorn.access").disabled = True  # its lines contain addresses and queries
     if app.state.settings.device != "cpu":
         logging.getLogger("mien.web").info("The model runs on %s.", app.state.service.engine.device)
     app.state.service.warm_up()

@@ -1,8 +1,8 @@
-"""The same application on Ray Serve: ``serve run mien.web.cluster:app``; needs ``mien[cluster]``.
+"""The application on Ray Serve: ``serve run mien.web.cluster:app``; needs the extra ``mien[cluster]``.
 
-Ray's proxies take the connections and spread requests over replicas, of which it starts and stops as many as
-the load asks for. Each replica is the whole application. Settings are arguments of the command
-(``max_faces=20``) or the ``MIEN_*`` variables of the machine that runs it; address and port are Ray's.
+Ray's proxies accept the connections and spread requests over replicas; Ray starts and stops replicas with the
+load. Each replica is the whole application. Settings are arguments of the command (``max_faces=20``) or
+``MIEN_*`` variables of the machine that runs it. Address and port are settings of Ray.
 """
 
 import os
@@ -13,13 +13,13 @@ from ray import serve
 from mien.web.app import create_app
 from mien.web.settings import Settings, load_settings
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray may report its use to its makers
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray may send usage statistics
 
 
 def deployment(settings: Settings) -> serve.Application:
-    """The application with these settings, to be given to ``serve.run``."""
+    """The application with these settings, for ``serve.run``."""
 
-    def build() -> FastAPI:  # called in each replica; Ray wants a plain function
+    def build() -> FastAPI:  # called in each replica; Ray needs a plain function
         return create_app(settings)
 
     replica = serve.deployment(
@@ -33,7 +33,10 @@ def deployment(settings: Settings) -> serve.Application:
 
 
 def app(given: dict[str, str]) -> serve.Application:
-    """What ``serve run mien.web.cluster:app [SETTING=VALUE ...]`` calls.
+    """Build the application for ``serve run mien.web.cluster:app [SETTING=VALUE ...]``.
+
+    Args:
+        given: The settings of the command line.
 
     Raises:
         ServerError: If a setting is wrong.

@@ -1,21 +1,24 @@
-"""Requests as clients write them: HEAD, and a slash too many."""
+"""Tolerance for HEAD requests and for trailing slashes."""
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PAGES = ("/info", "/help", "/docs", "/sample")
-"""With a slash at their end, the addresses in these would lead astray."""
+"""Pages with relative links, which would be wrong below a path with a trailing slash."""
 
 
 class Lenient:
-    """ASGI middleware that answers HEAD as GET, without a body, and takes off a path's last slash."""
+    """ASGI middleware that answers HEAD like GET but without a body, and accepts trailing slashes.
+
+    A page is redirected to its path without the slash. For other paths the slash is removed.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap an app."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on as it is meant."""
+        """Pass a request on with the normalised method and path."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -26,7 +29,7 @@ class Lenient:
         short = path.rstrip("/")
         if path.endswith("/") and short != root.rstrip("/"):
             if short.removeprefix(root) in PAGES:
-                # Seen from the page with the slash; a proxy may serve it below any path, on any host.
+                # The target is relative, since a proxy may serve the page below any path and on any host.
                 await RedirectResponse(f"../{short.rpartition('/')[2]}")(scope, receive, send)
                 return
             scope = {**scope, "path": short, "raw_path": scope.get("raw_path", b"").rstrip(b"/")}

@@ -1,4 +1,4 @@
-"""Bounds on connections: their number, and the time until one of them asks for something."""
+"""Limits on connections: their number, and the time that they may stay silent."""
 
 import asyncio
 import contextlib
@@ -8,23 +8,23 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""Time for the head of a request to arrive: from the connection's begin, or from the answer before."""
+"""Seconds for the head of a request to arrive, from the start of the connection or the previous answer."""
 
 RESERVE = 64
-"""Files that the server opens beside its connections: the model, the log, static files …"""
+"""Number of files that the server may open besides its connections: the model, the log, static files …"""
 
 BACKLOG = 128
-"""Connections that the system holds until they are accepted."""
+"""Number of connections that the operating system queues until they are accepted."""
 
 
 def bounded(most: int) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol, with connections that are bounded in number and patience.
+    """Uvicorn's protocol with limits on connections.
 
-    Silent connections are closed after :data:`HEAD_SECONDS`. Where there are more than ``most`` connections,
-    the one that has been silent longest makes room, so that whoever asks for something is answered.
+    Silent connections are closed after :data:`HEAD_SECONDS`. If there are more than ``most`` connections, the
+    one that has been silent longest is closed, so that new requests are answered.
 
     Args:
-        most: Connections at a time.
+        most: Maximum number of connections at a time.
     """
 
     class Bounded(H11Protocol):
@@ -74,10 +74,13 @@ def bounded(most: int) -> type[asyncio.Protocol]:
 
 
 def room_for_connections(wanted: int) -> int:
-    """How many connections there can be; raises the limit of open files to what they need, if it may.
+    """Number of possible connections; raises the process's limit of open files for them if permitted.
 
     Args:
-        wanted: Connections at a time.
+        wanted: Wanted number of connections at a time.
+
+    Returns:
+        ``wanted``, or fewer if the limit of open files is lower; at least 1.
     """
     try:
         import resource
@@ -87,7 +90,7 @@ def room_for_connections(wanted: int) -> int:
     soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in limits)
     most = min(hard, wanted + BACKLOG + RESERVE)
     if soft < most:
-        with contextlib.suppress(ValueError, OSError):  # the system knows a lower one
+        with contextlib.suppress(ValueError, OSError):  # the system may have a still lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(most), limits[1]))
             soft = most
     return int(max(1, min(wanted, soft - BACKLOG - RESERVE)))

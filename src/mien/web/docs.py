@@ -1,4 +1,4 @@
-"""The interactive documents of the API: Swagger UI, from files that mien carries."""
+"""The interactive documentation of the API: Swagger UI, from files in this package."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ router = APIRouter()
 
 ASSETS = Path(__file__).parent / "swagger"
 
-# Addresses are relative, since a proxy may serve all of it below a path that mien never sees.
+# Addresses are relative, since a proxy may serve the application below a path that mien does not know.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -30,5 +30,5 @@ _PAGE = """<!doctype html>
 
 @router.get("/docs")
 async def docs() -> HTMLResponse:
-    """Answer with Swagger UI on the API's OpenAPI document."""
+    """The page with Swagger UI for the API's OpenAPI document."""
     return HTMLResponse(_PAGE)

@@ -1,4 +1,4 @@
-"""Estimates within the server's limits; blocking, thread-safe, and without a network."""
+"""Estimation within the server's limits: blocking, thread-safe, and independent of HTTP."""
 
 import io
 from contextlib import AbstractContextManager
@@ -17,22 +17,22 @@ from mien.web.settings import Settings
 
 
 class Engine:
-    """A predictor that keeps to the server's limits and knows its detectors.
+    """A predictor with the server's limits and detectors.
 
     Args:
-        settings: Names the model, the detectors and the limits.
-        predictor: Used with its own detector instead.
+        settings: Model, detectors and limits.
+        predictor: Predictor to use, with its own detector, in place of the settings' model and detectors.
 
     Attributes:
-        metadata: Of the model.
-        device: What the model runs on.
+        metadata: Metadata of the model.
+        device: Device that the model runs on.
 
     Raises:
         MienError: If the model or a detector cannot be loaded.
     """
 
     def __init__(self, settings: Settings, predictor: Predictor | None = None) -> None:
-        """Load everything."""
+        """Load the model and the detectors."""
         self.settings = settings
         others = settings.detectors[1:] if predictor is None else ()
         self._detectors = dict(zip(settings.detector_names, (None, *others), strict=False))
@@ -40,13 +40,13 @@ class Engine:
         self._predictor.max_pixels, self._predictor.max_faces = settings.max_pixels, settings.max_faces
         self.metadata, self.device = self._predictor.model.metadata, self._predictor.device
         for name in self._detectors:
-            self.complete(Request(detector=name))  # sets it up
+            self.complete(Request(detector=name))  # loads the detector
 
     def complete(self, request: Request) -> Request:
-        """A request as the predictor takes it.
+        """Complete a request with the defaults of the server and the model.
 
         Raises:
-            ValueError: If the coverage or a threshold lies outside what the model knows; it says which.
+            ValueError: If the coverage or a threshold is outside the model's range; the message names it.
         """
         name = request.detector or self.settings.detector_names[0]
         return self._predictor.complete(replace(request, detector=self._detectors[name]))
@@ -56,18 +56,18 @@ class Engine:
 
         Args:
             photo: The photo.
-            request: As :meth:`complete` gives it.
+            request: A request from :meth:`complete`.
 
         Raises:
-            ImageError: If it cannot be read or exceeds a limit.
+            ImageError: If the photo cannot be read or exceeds a limit.
         """
         return self._predictor.predict(photo, request)
 
     def annotate(self, photo: EncodedPhoto, request: Request) -> bytes:
-        """A JPEG of the photo with its faces marked, made from the pixels alone: without metadata.
+        """A JPEG of the upright photo with its faces marked, without metadata.
 
         Raises:
-            ImageError: If it cannot be read or exceeds a limit.
+            ImageError: If the photo cannot be read or exceeds a limit.
         """
         result = self._predictor.predict(photo, request)
         with self.reading(photo) as decoded:
@@ -77,18 +77,21 @@ class Engine:
         return buffer.getvalue()
 
     def warm_up(self) -> None:
-        """Estimate a blank picture, as every detector sees it and as a face."""
+        """Estimate a blank picture once with every detector and once as a face crop."""
         blank = Photo("blank", np.zeros((64, 64, 3), np.uint8))
         for name in self._detectors:
             self._predictor.predict(blank, self.complete(Request(detector=name)))
         self._predictor.predict(blank, faces="aligned")
 
     def reading(self, photo: EncodedPhoto, side: int | None = None) -> AbstractContextManager[Photo]:
-        """Read a photo within the limits; it counts as in work until the block ends.
+        """Open and decode a photo within the limits, for the length of the block.
 
         Args:
             photo: The photo.
-            side: Longer side in pixels that is needed of it; None for the whole photo.
+            side: Minimum longer side in pixels to decode; None for the full size.
+
+        Raises:
+            ImageError: If the photo cannot be read or exceeds a limit.
         """
         opened = open_photo(photo, max_pixels=self.settings.max_pixels)
         reduction = opened.reduction(max(opened.size) / side) if side else 1

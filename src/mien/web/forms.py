@@ -1,4 +1,4 @@
-"""Forms that carry photos: ``multipart/form-data`` (RFC 7578)."""
+"""Parsing of forms with photos: ``multipart/form-data`` (RFC 7578)."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ from mien.web.settings import Settings
 from mien.web.signatures import HEAD, looks_like_a_picture
 
 MAX_FIELDS, MAX_FIELD = 32, 10_000
-"""Fields of a form that are no photos; and the bytes of one."""
+"""Maximum number of fields in a form besides photos, and maximum bytes of one field."""
 
 
 async def read_form(request: Request, settings: Settings) -> tuple[list[EncodedPhoto], dict[str, str]]:
-    """The photos of a form and its other fields.
+    """Read the photos and the other fields of a form.
 
     Raises:
-        Problem: 400 for no photo or a broken form, 413, 422 for a field given twice.
+        Problem: 400 for no photo or an invalid form, 413 for too many photos or fields, 422 for a field given
+            twice.
     """
     _, options = parse_options_header(request.headers["content-type"])
     if not (boundary := options.get(b"boundary")):
@@ -53,7 +54,7 @@ class _Part:
 
     @property
     def is_photo(self) -> bool:
-        """A file; or a picture without a file's name, as streams, mobile and Java clients send them."""
+        """Whether the part is a file, or a picture without a file name, as some clients send it."""
         if self.kind == "application/json":
             return False
         begins = looks_like_a_picture(bytes(self.data[:HEAD]))
@@ -61,7 +62,7 @@ class _Part:
 
 
 class _Form:
-    """Takes a form apart as its bytes arrive; keeps them in memory, unlike Starlette's parser."""
+    """Parses a form as its bytes arrive; keeps files in memory, unlike Starlette's parser."""
 
     def __init__(self, boundary: bytes, settings: Settings) -> None:
         self.parts: list[_Part] = []
@@ -125,13 +126,13 @@ def _fields(parts: list[_Part]) -> dict[str, str]:
 
 
 def _texts_of_part(part: _Part) -> dict[str, str]:
-    """The options that a part gives: one, or as many as its JSON object has."""
+    """The options in a part: one, or those of a JSON object."""
     if part.kind != "application/json":
         return {part.name: _text(bytes(part.data))}
     try:
         value = json.loads(part.data)
     except ValueError:
-        raise _broken("A part of the form says that it is JSON, and is not.") from None
+        raise _broken("A part of the form is declared as JSON but is not valid JSON.") from None
     return texts_of(value if isinstance(value, dict) else {part.name: value})
 
 
@@ -147,4 +148,4 @@ def _broken(detail: str) -> Problem:
 
 
 def _too_many_fields() -> Problem:
-    return too_large("The form has too many fields, or one that is too long; photos belong into files.")
+    return too_large("The form has too many fields, or one that is too long; send photos as files.")

@@ -1,6 +1,6 @@
-"""Asks the server beside it whether it lives, as a health check: ``python -m mien.web.health``.
+"""Health check of a server on the same machine: ``python -m mien.web.health``.
 
-Host and port, or the socket, are those of the ``MIEN_*`` variables (and ``PORT``), as for ``mien serve``.
+Host and port, or the Unix socket, come from the ``MIEN_*`` variables and ``PORT``, as for ``mien serve``.
 """
 
 import socket
@@ -13,14 +13,14 @@ from mien.web.settings import load_settings
 SECONDS = 4
 
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""By which address a server that listens on all of them is asked."""
+"""Addresses to connect to if the server listens on all addresses."""
 
 
 def main() -> int:
-    """Ask for ``/healthz``.
+    """Request ``/healthz``.
 
     Returns:
-        The exit status: 0 if the server lives, 1 if not.
+        The exit status: 0 if the server answers with status 200, else 1.
     """
     try:
         settings = load_settings()

@@ -1,4 +1,4 @@
-"""The names by which a server may be asked for."""
+"""Check of the host name in requests, against DNS rebinding."""
 
 import ipaddress
 
@@ -9,15 +9,15 @@ from mien.web.problems import wrong_host
 
 
 class AllowedHosts:
-    """ASGI middleware that answers only to its own names (421, RFC 9110, section 15.5.20).
+    """ASGI middleware that refuses requests for unknown host names with 421 (RFC 9110, section 15.5.20).
 
-    A page whose name comes to stand for this machine's address ("DNS rebinding") is of one origin with the
-    server to a browser, and could read everything. Such a name is public, and so has a dot: ``localhost`` and
-    other names without one are let in, as are plain addresses.
+    In a DNS rebinding attack, a page's host name changes to this machine's address. The browser then counts
+    the page and the server as one origin, and the page could read every answer. Such a name is public and so
+    has a dot. Therefore ``localhost``, other names without a dot, and IP addresses are always allowed.
 
     Args:
-        app: To wrap.
-        names: Further names; ``*.example.org`` stands for all below it, ``*`` for any.
+        app: The app to wrap.
+        names: Further allowed names; ``*.example.org`` allows all subdomains, ``*`` any name.
     """
 
     def __init__(self, app: ASGIApp, names: tuple[str, ...]) -> None:
@@ -26,7 +26,7 @@ class AllowedHosts:
         self.names = tuple(name.lower().rstrip(".") for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on if it asks for this server."""
+        """Pass a request on if its host is allowed, else answer 421."""
         if scope["type"] != "http" or self.allows(Headers(scope=scope).get("host", "")):
             await self.app(scope, receive, send)
         else:
@@ -35,7 +35,7 @@ class AllowedHosts:
             await problem.response()(scope, receive, send)
 
     def allows(self, host: str) -> bool:
-        """Whether a Host header, with or without a port, names this server."""
+        """Whether the value of a Host header, with or without a port, is allowed."""
         name = host.lower()
         if not name.endswith("]"):
             name = name.rpartition(":")[0] or name

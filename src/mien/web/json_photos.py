@@ -1,4 +1,4 @@
-"""Photos inside JSON, as base64: ``{"image": "..."}`` or ``{"images": ["...", "..."]}``."""
+"""Photos in JSON as base64: ``{"image": "..."}`` or ``{"images": ["...", "..."]}``."""
 
 import json
 from base64 import b64decode
@@ -16,10 +16,11 @@ _WHITE = b" \t\r\n"
 
 
 def read_document(body: bytes, settings: Settings) -> tuple[list[EncodedPhoto], dict[str, str]]:
-    """The photos of a JSON object and its other fields.
+    """Read the photos and the other fields of a JSON object.
 
     Raises:
-        Problem: 400 where it is no such object or holds no base64, 413, 415 for an address of a photo.
+        Problem: 400 if the body is not a JSON object or holds no photo in base64, 413 for too many or too
+            large photos, 415 for a URL in place of a photo.
     """
     document = _parse(body)
     encoded = _encoded(document)
@@ -36,7 +37,7 @@ def read_document(body: bytes, settings: Settings) -> tuple[list[EncodedPhoto], 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):  # the second for thousands of brackets
+    except (ValueError, RecursionError):  # RecursionError for thousands of nested brackets
         document = None
     if not isinstance(document, dict):
         raise _broken('Send a JSON object such as {"image": "<base64>"}.')
@@ -56,7 +57,7 @@ def _encoded(document: dict[str, Any]) -> list[str]:
 def _decode(text: str) -> bytes:
     head, comma, _ = text[:200].lstrip().partition(",")
     if head.lower().startswith(("http:", "https:", "ftp:", "file:", "//")):
-        raise wrong_kind("The server fetches no addresses; send the photo itself, as base64.")
+        raise wrong_kind("The server does not fetch URLs; send the photo itself as base64.")
     if head[:5].lower() == "data:":
         if not comma or not head.lower().endswith(";base64"):
             raise _broken("A data URL must hold base64, such as data:image/jpeg;base64,...")
@@ -65,7 +66,7 @@ def _decode(text: str) -> bytes:
     try:
         return b64decode(data + b"=" * (-len(data) % 4), validate=True)
     except ValueError:
-        raise _broken("The photo is not base64; encode its bytes so, without anything around them.") from None
+        raise _broken("The photo is not valid base64; encode its bytes, and add nothing else.") from None
 
 
 def _broken(detail: str) -> Problem:

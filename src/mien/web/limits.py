@@ -1,4 +1,4 @@
-"""Bounds on what requests may send: bytes, time, and memory held by all of them together."""
+"""Limits on request bodies: size, time, and the memory of all requests together."""
 
 import asyncio
 from contextlib import suppress
@@ -10,15 +10,15 @@ from mien.web.problems import Problem, busy, too_large, too_slow
 from mien.web.settings import Settings
 
 ROOM_FOR_JSON = 10_000
-"""Bytes of a JSON document that are not photos."""
+"""Bytes reserved in a JSON document for everything but the photos."""
 
 
 class UploadLimits:
-    """ASGI middleware that refuses a body which is too large, too slow, or one too many to hold.
+    """ASGI middleware that refuses a body that is too large, too slow, or too much for the memory limit.
 
-    The refusal is raised where the body is read, for the exception handlers to answer. The bytes of a request
-    count as held until it is answered. A client that leaves before that has its request cancelled, so that
-    what waits for its turn gives it up.
+    Reading the body raises the :class:`~mien.web.problems.Problem`, which the exception handlers answer. The
+    bytes of a request count as held until it is answered. If the client disconnects before that, the request
+    is cancelled, and its waiting photos leave the queue.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -27,7 +27,7 @@ class UploadLimits:
         self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with its body watched."""
+        """Pass a request on with limits on its body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -52,15 +52,15 @@ class UploadLimits:
 
 
 class HeldBytes:
-    """How many bytes of uploads are in memory, of all requests together."""
+    """Number of bytes of uploads in memory, over all requests."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start at 0."""
         self.count = 0
 
 
 class _Body:
-    """A ``receive`` that counts bytes and watches the time."""
+    """A ``receive`` callable that enforces the limits on bytes and time."""
 
     def __init__(self, receive: Receive, scope: Scope, settings: Settings, held: HeldBytes) -> None:
         headers = Headers(scope=scope)
@@ -69,12 +69,12 @@ class _Body:
         self._settings = settings
         self._held = held
         kind = headers.get("content-type", "").lower()
-        # Base64 makes four letters of three bytes; the photos themselves are measured where it is read.
+        # Base64 encodes three bytes as four characters; read_document checks the size of the decoded photos.
         room = 4 / 3 if kind.startswith("application/json") else 1
         self._most = int(room * settings.max_upload) + (ROOM_FOR_JSON if room > 1 else 0)
         self._mine = 0
         self._finished, self._gone = asyncio.Event(), asyncio.Event()
-        if scope["method"] in ("GET", "HEAD"):  # nobody reads their body
+        if scope["method"] in ("GET", "HEAD"):  # their body is never read
             self._finished.set()
         self._deadline = asyncio.get_running_loop().time() + settings.upload_seconds
         announced = headers.get("content-length", "")
@@ -102,7 +102,7 @@ class _Body:
         return message
 
     async def watch(self, answering: asyncio.Task[object]) -> None:
-        """Cancel the task that makes the answer, should the client leave before."""
+        """Cancel the task of the answer if the client disconnects before the answer is complete."""
         await self._finished.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -112,7 +112,7 @@ class _Body:
             answering.cancel()
 
     def release(self) -> None:
-        """The request is over."""
+        """Stop counting the bytes of this request as held."""
         self._held.count -= self._mine
         self._mine = 0
 
@@ -127,7 +127,7 @@ class _Body:
         return message
 
     async def _discard(self) -> None:
-        """Read on and throw away: most clients look for an answer only after they have sent everything."""
+        """Read and discard the rest: most clients read an answer only after they have sent the whole body."""
         with suppress(Problem):
             while not self._finished.is_set():
                 await self._next()

@@ -1,4 +1,4 @@
-"""The log: on standard error, with nothing of a photo in it."""
+"""Logging to standard error, without data of photos."""
 
 import json
 import logging
@@ -8,11 +8,11 @@ from types import TracebackType
 
 
 def set_up_logging(form: str = "text", level: str = "info") -> None:
-    """Write mien's lines, and Uvicorn's warnings, to standard error.
+    """Send mien's log lines and Uvicorn's warnings to standard error.
 
     Args:
         form: ``text``, or ``json`` for one object per line.
-        level: Of mien's own lines; at ``debug`` health checks and static files have one as well.
+        level: Lowest level of mien's lines; ``debug`` includes health checks and static files.
     """
     handler = logging.StreamHandler()
     if form == "json":
@@ -27,13 +27,13 @@ def set_up_logging(form: str = "text", level: str = "info") -> None:
 
 
 class DiscreetFormatter(logging.Formatter):
-    """Formats an exception as its type and the lines of code: its message might hold a photo's name."""
+    """Formats an exception without its message, which might contain the name of a photo."""
 
     def formatException(
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
     ) -> str:
-        """The traceback, with no word of what the code worked on."""
+        """The traceback and the type of the exception."""
         kind, _, trace = ei
         lines = "".join(traceback.format_tb(trace)).rstrip()
         return f"{lines}\n{kind.__name__}" if kind is not None else lines
@@ -43,7 +43,7 @@ class JsonFormatter(DiscreetFormatter):
     """One JSON object per line: time, level, message, and a request's fields by their names."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record as one line."""
         entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -1,4 +1,4 @@
-"""The model card, as a part of the info page."""
+"""The model card as HTML for the info page."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -20,23 +20,22 @@ CARDS = {"small": "README.md", "open": "OPEN.md"}
 
 
 def shipped_card(model: Path | None = None) -> str | None:
-    """The text of a model's card, in Markdown; None for a model that does not ship."""
+    """The Markdown text of the card of a bundled model; None for other models."""
     card = CARDS.get(SHIPPED[0] if model is None else str(model))
     return None if card is None else (WEIGHTS / card).read_text(encoding="utf-8")
 
 
 def card_html(card: str) -> str:
-    """The sections of a card that say what the model is for, how good it is and where it fails.
+    """Render the sections of a card that are named in :data:`SECTIONS`.
 
     Args:
         card: Markdown whose second-level headings name its sections. Raw HTML in it is shown as text.
 
     Returns:
-        HTML without inline styles, which the page's content security policy forbids: columns that are aligned
-        to the right have the class ``figure``. Tables are wrapped, to scroll on narrow screens, also by
-        keyboard; those of the figures are folded under the paragraph before them. Pictures beside the shipped
-        card are drawn in place, so that they take the page's colours; links to other files beside it become
-        plain text.
+        HTML without inline styles, which the page's content security policy forbids; right-aligned columns
+        have the class ``figure``. Tables are in scrollable containers that take the keyboard focus. Tables in
+        the section :data:`FOLDED` are folded under the paragraph before them. SVG pictures beside the bundled
+        card are inlined, so that they take the page's colours. Links to files beside it become plain text.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
@@ -51,14 +50,14 @@ def card_html(card: str) -> str:
 
 
 def _sections(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
-    """Each second-level heading's text, with its tokens up to the next."""
+    """Yield the text of each second-level heading, with the tokens up to the next one."""
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         yield tokens[start + 1].content, tokens[start:end]
 
 
 def _folded(tokens: list[Token]) -> Iterator[Token]:
-    """Tables as the details of the paragraph before them."""
+    """Wrap each table and the paragraph before it in ``details``, with the paragraph as ``summary``."""
     titles = {
         i - 3: tokens[i - 2]
         for i, token in enumerate(tokens)
@@ -80,14 +79,14 @@ def _folded(tokens: list[Token]) -> Iterator[Token]:
 
 
 def _picture(_: RendererProtocol, tokens: Sequence[Token], index: int, *__: object) -> str:
-    """The SVG itself; the text in the place of any other picture."""
+    """The SVG of a picture beside the bundled card; for other pictures, their alternative text."""
     name = str(tokens[index].attrs.get("src", ""))
     known = {file.name: file for file in WEIGHTS.iterdir() if file.name.endswith(".svg")}
     return known[name].read_text(encoding="utf-8") if name in known else escape(tokens[index].content)
 
 
 def _restyle(token: Token) -> None:
-    """Make a card's heading a lower one, and put a class in the place of a style."""
+    """Lower the level of a heading by one, and replace a right-aligned style by the class ``figure``."""
     if token.type in ("heading_open", "heading_close"):
         token.tag = f"h{int(token.tag[1]) + 1}"
     if "text-align:right" in str(token.attrs.pop("style", "")):

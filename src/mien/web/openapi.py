@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI cannot know of requests that are read as a stream."""
+"""The OpenAPI document, with the requests that FastAPI cannot describe as they are read as streams."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,7 +35,7 @@ ENCODED = {
 
 
 def reads_photos(*, several: bool) -> dict[str, Any]:
-    """The parameters and body of a request that sends photos."""
+    """The OpenAPI description of the parameters and body of a request with photos."""
     form, documents = ("PhotosForm", DOCUMENTS) if several else ("PhotoForm", DOCUMENTS[:1])
     either = [{"$ref": f"{COMPONENTS}{name}"} for name in documents]
     return {
@@ -68,7 +68,7 @@ def reads_photos(*, several: bool) -> dict[str, Any]:
 
 
 def _bodies() -> dict[str, dict[str, Any]]:
-    """What a request may send: one photo or several, in a form or in JSON with the options of the query."""
+    """Schemas of the bodies: one photo or several, in a form, or in JSON together with the options."""
     return {
         "PhotoForm": _object({"photo": BINARY}),
         "PhotosForm": _object({"photo": {"type": "array", "items": BINARY, "minItems": 1}}),
@@ -91,21 +91,21 @@ def _object(needed: dict[str, Any], optional: Mapping[str, Any] = MappingProxyTy
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Make the document of an app, once."""
+    """The OpenAPI document of an app; made at the first call."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
         )
         components = document.setdefault("components", {}).setdefault("schemas", {})
         components |= {"ProblemDocument": ProblemDocument.model_json_schema(), **_bodies()}
-        document["servers"] = [{"url": "."}]  # where the document lies, also below a path of a proxy's
+        document["servers"] = [{"url": "."}]  # relative to the document, which a proxy may serve below a path
         _tell_bounds(document, app.state.service)
         app.openapi_schema = document
     return app.openapi_schema
 
 
 def _tell_bounds(document: dict[str, Any], service: Service) -> None:
-    """What this server's model and detectors allow."""
+    """Add the limits of this server's model and the names of its detectors to the options."""
     metadata = service.metadata
     coverages = metadata.interval.coverage
     posts = [path["post"] for path in document["paths"].values() if "post" in path]

@@ -1,4 +1,4 @@
-"""What a request over HTTP asks for, read from texts."""
+"""Parsing of the options of HTTP requests."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ _REQUEST = TypeAdapter(Request)
 
 
 def parse_options(texts: Mapping[str, str], detectors: tuple[str, ...]) -> Request:
-    """Read the options of a request.
+    """Parse the options of a request.
 
     Args:
-        texts: Query parameters and form fields; an empty one is none.
-        detectors: Names that ``detector`` may have.
+        texts: Query parameters and form fields; an empty value counts as not given.
+        detectors: Valid values of ``detector``.
 
     Raises:
-        Problem: 422 with a sentence that names the option.
+        Problem: 422 if an option is unknown or invalid; the message names it.
     """
     given: dict[str, Any] = {name: text for name, text in texts.items() if text != ""}
     if "thresholds" in given:
@@ -33,7 +33,7 @@ def parse_options(texts: Mapping[str, str], detectors: tuple[str, ...]) -> Reque
     except ValidationError as error:
         raise wrong_option(_sentence(error)) from None
     if len(request.thresholds) > MOST_THRESHOLDS:
-        raise wrong_option(f"thresholds: {MOST_THRESHOLDS} at most may be asked for.")
+        raise wrong_option(f"thresholds: give {MOST_THRESHOLDS} at most.")
     if request.detector not in (None, *detectors):
         raise wrong_option(f"There is no detector of that name; choose {' or '.join(detectors)}.")
     return request
@@ -53,7 +53,7 @@ def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _simple(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without "or null": an option that is not given is left out."""
+    """A schema without its null alternative: clients omit an option that they do not set."""
     kinds = [kind for kind in schema.pop("anyOf", [{}]) if kind.get("type") != "null"]
     return {
         name: value for name, value in (schema | kinds[0]).items() if name != "title" and value is not None
@@ -61,7 +61,7 @@ def _simple(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_value(error: ValueError) -> str:
-    """The sentence of a refused request, which answers with nothing that a client chose to write.
+    """The message of an error without the client's value, so that answers never echo client input.
 
     >>> without_value(ValueError("coverage must lie between 0 and 1; got 2"))
     'coverage must lie between 0 and 1.'
@@ -70,7 +70,7 @@ def without_value(error: ValueError) -> str:
 
 
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
-    """Options that JSON gives, as a form would give them.
+    """Convert options from JSON to the texts of a form.
 
     >>> texts_of({"rotate": False, "thresholds": [18, 21], "coverage": None})
     {'rotate': 'false', 'thresholds': '18,21', 'coverage': ''}

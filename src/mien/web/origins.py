@@ -1,4 +1,4 @@
-"""Origins as browsers write them: ``https://example.org``, with a port where it is not the scheme's own."""
+"""Origins as browsers write them: ``https://example.org``, with a port unless it is the scheme's default."""
 
 from urllib.parse import urlsplit
 
@@ -6,13 +6,14 @@ PORTS = {"http": 80, "https": 443}
 
 
 def origin_of(text: str) -> str:
-    """The origin that a setting means.
+    """Normalise an origin as browsers do.
 
     >>> origin_of("https://Example.org:443/")
     'https://example.org'
 
     Raises:
-        ValueError: If no browser could ever send it: it lacks its scheme, has a path, or stands for several.
+        ValueError: If no browser can send it: its scheme is not http or https, or it has no host, a path, a
+            query or a wildcard.
     """
     parts = urlsplit(text)
     if parts.scheme not in PORTS or not parts.hostname or "*" in text or parts.path.strip("/") or parts.query:

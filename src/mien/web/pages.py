@@ -1,4 +1,4 @@
-"""The HTML pages. They work without scripts; with them, the first page stays and inserts the answers."""
+"""The HTML pages. They work without scripts; with scripts, the first page inserts the results itself."""
 
 import json
 from functools import cache, partial
@@ -31,14 +31,14 @@ SAMPLE = "astronaut.jpg"
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 
 ROOM_FOR_THE_FORM = 2000
-"""Bytes of a request that are not the photo."""
+"""Bytes reserved in a request for everything but the photo."""
 
 router = APIRouter()
 
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """The page that takes photos."""
+    """The first page, with the form for photos."""
     settings, service = _state(request)
     interval = service.metadata.interval
     coverages = {c for c in COVERAGES if interval.coverage[0] <= c <= interval.coverage[-1]}
@@ -59,7 +59,7 @@ async def home(request: Request) -> Response:
 
 @router.post("/result")
 async def result(request: Request) -> Response:
-    """The answer to the first page's form, where no scripts run."""
+    """The result page, which answers the form of the first page without scripts."""
     settings, service = _state(request)
     try:
         photos, fields = await read_photos(request, settings)
@@ -70,21 +70,21 @@ async def result(request: Request) -> Response:
 
 @router.post("/article")
 async def article(request: Request) -> Response:
-    """One photo's answer as the API gives it, and as the part of the first page that shows it.
+    """The result of one photo for the first page, as JSON and as an HTML article.
 
-    The photo itself is not in it: the page has it.
+    The article lacks the pictures, since the page has the photo.
     """
     settings, service = _state(request)
     photos, fields = await read_photos(request, settings)
     result = await service.predict(photos[0], service.read_options(fields))
     template = _templates().get_template("article.html.j2")
-    answer, id = result.to_json(), f"p{token_hex(4)}"  # several photos are on one page
+    answer, id = result.to_json(), f"p{token_hex(4)}"  # unique among the photos of a page
     return JSONResponse({"answer": answer, "article": template.render(answer=answer, id=id).strip()})
 
 
 @router.get("/sample")
 async def sample(request: Request) -> Response:
-    """The answer to the sample photo."""
+    """The result page of the sample photo."""
     service: Service = request.app.state.service
     photo = EncodedPhoto(SAMPLE, (STATIC / SAMPLE).read_bytes())
     try:
@@ -95,7 +95,7 @@ async def sample(request: Request) -> Response:
 
 @router.post("/copy")
 async def copy(request: Request) -> Response:
-    """A photo as an upright JPEG without metadata, for kinds that a browser cannot show."""
+    """An upright JPEG of a photo without metadata, for formats that a browser cannot show."""
     settings, service = _state(request)
     photos, _ = await read_photos(request, settings)
     return Response(
@@ -105,7 +105,7 @@ async def copy(request: Request) -> Response:
 
 @router.get("/info")
 async def info(request: Request) -> Response:
-    """What mien does, how, and how well."""
+    """The page on how mien works and how accurate it is."""
     settings, service = _state(request)
     card = _card_html(settings.model)
     return _page("info", model=service.metadata, card=card)
@@ -113,9 +113,9 @@ async def info(request: Request) -> Response:
 
 @router.get("/help")
 async def help_(request: Request) -> Response:
-    """How to use the page and the API."""
+    """The help page for the page and the API."""
     settings, _ = _state(request)
-    # For commands to copy: the address as the person's browser knows it.
+    # The commands to copy need the address as the user's browser knows it.
     address = str(request.base_url).rstrip("/")
     return _page(
         "help", address=address, settings=settings, size_text=_size_text(settings), small_face=SMALL_FACE
@@ -123,7 +123,7 @@ async def help_(request: Request) -> Response:
 
 
 async def _answer(service: Service, photos: list[EncodedPhoto], asked: PhotoRequest) -> Response:
-    """The result page; its pictures are made one after the other, so that nobody is held back by many."""
+    """The result page; its pictures are made one at a time, so that other requests can run in between."""
     results = await service.predict_many(photos, asked)
     pairs = zip(photos, results, strict=True)
     views = [await service.run(partial(view_of, service.engine, photo, result)) for photo, result in pairs]
@@ -138,7 +138,7 @@ def _json_link(text: str) -> str:
 
 
 def trouble(problem: Problem) -> Response:
-    """The page that says what went wrong."""
+    """The page that shows an error."""
     response = _page("trouble", problem.status, sentence=problem.detail)
     response.headers.update(problem.headers)
     return response

@@ -1,4 +1,4 @@
-"""Photos as the pages show them where no scripts run: everything is in the page itself."""
+"""Photos for the result page without scripts, which holds all pictures itself."""
 
 import io
 from base64 import b64encode
@@ -15,25 +15,25 @@ from mien.results import Box
 from mien.web.engine import Engine
 
 SIDE = 1600
-"""Longest side in pixels of a photo's copy for the page."""
+"""Maximum width and height in pixels of a photo's copy for the page."""
 
 READ = 2 * SIDE
-"""Longer side in pixels that is read of a photo, at least, so that its faces can be shown larger."""
+"""Minimum longer side in pixels at which a photo is decoded, so that face pictures keep their detail."""
 
 CHIP_SIDE = 192
-"""Side of a face's picture, likewise."""
+"""Side in pixels of the picture of a face."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoView:
-    """A photo and its estimates.
+    """A photo with its estimates and pictures for the page.
 
     Attributes:
-        name: As the client gave it.
-        answer: The JSON contract, as the API gives it.
-        picture: A ``data:`` address of its copy; empty where it could not be read.
-        marked: Likewise, with the estimates drawn on it.
-        chips: Likewise, one a face.
+        name: Name as the client gave it.
+        answer: The result in the JSON form of the API.
+        picture: A ``data:`` URL of the photo's copy; empty if the photo could not be read.
+        marked: A ``data:`` URL of the copy with the estimates drawn on it; likewise.
+        chips: A ``data:`` URL of a picture for each face.
     """
 
     name: str
@@ -44,12 +44,12 @@ class PhotoView:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its extension."""
         return PurePath(self.name).stem
 
 
 def view_of(engine: Engine, photo: EncodedPhoto, result: PhotoResult) -> PhotoView:
-    """Make the copies of a photo that go with its result.
+    """Make the pictures that go with the result of a photo.
 
     Raises:
         ImageError: If the photo cannot be read.
@@ -64,7 +64,7 @@ def view_of(engine: Engine, photo: EncodedPhoto, result: PhotoResult) -> PhotoVi
 
 
 def upright_copy(engine: Engine, photo: EncodedPhoto) -> bytes:
-    """A JPEG, at most :data:`SIDE` wide and high, made from the pixels alone: without metadata.
+    """A JPEG of the upright photo without metadata, at most :data:`SIDE` pixels wide and high.
 
     Raises:
         ImageError: If the photo cannot be read.
@@ -78,7 +78,7 @@ def _reduced(box: Box, reduction: int) -> Box:
 
 
 def _cut_out(picture: Image.Image, box: Box) -> Image.Image:
-    """The square around a box, moved into the picture."""
+    """The square around a box, shifted to lie within the picture."""
     side = min(max(box.width, box.height), *picture.size)
     x = min(max((box.x1 + box.x2 - side) / 2, 0), picture.width - side)
     y = min(max((box.y1 + box.y2 - side) / 2, 0), picture.height - side)

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as RFC 9457 problem documents."""
+"""Errors of requests, as problem documents (RFC 9457)."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ class Problem(Exception):
 
     Args:
         status: HTTP status code.
-        kind: Short name for programs, the last part of the problem's ``type``.
-        detail: One sentence for people that says what to do.
+        kind: Short name for programs; the last part of the problem's ``type``.
+        detail: A sentence for people, with the remedy.
         headers: Further headers of the answer.
     """
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        """Store."""
+        """Store the parts."""
         super().__init__(detail)
         self.status = status
         self.kind = kind
@@ -48,7 +48,7 @@ class Problem(Exception):
         }
 
     def response(self) -> Response:
-        """The answer that carries the document."""
+        """The response with the problem document as its body."""
         return Response(json.dumps(self.to_json()), self.status, self.headers, MEDIA_TYPE)
 
 
@@ -58,17 +58,17 @@ def not_a_picture(detail: str) -> Problem:
 
 
 def too_large(detail: str) -> Problem:
-    """413: more bytes, pixels, faces or files than the server takes."""
+    """413: more bytes, pixels, faces or files than the server accepts."""
     return Problem(413, "too-large", detail)
 
 
 def too_many_photos(most: int) -> Problem:
-    """413: more photos in a request than the server takes."""
+    """413: more photos in a request than the server accepts."""
     return too_large(f"A request may hold {most} photos at most; send the others in another.")
 
 
 def wrong_host() -> Problem:
-    """421: the request asks for another server."""
+    """421: the host name of the request is not allowed."""
     return Problem(
         421,
         "wrong-host",
@@ -78,12 +78,12 @@ def wrong_host() -> Problem:
 
 
 def wrong_kind(detail: str) -> Problem:
-    """415: the request's content type is none that can hold a photo."""
+    """415: the content type of the request cannot hold a photo."""
     return Problem(415, "wrong-kind", detail)
 
 
 def wrong_option(detail: str) -> Problem:
-    """422: an option is unknown or has a value it cannot have."""
+    """422: an option is unknown or has an invalid value."""
     return Problem(422, "wrong-option", detail)
 
 
@@ -93,12 +93,12 @@ def too_slow(detail: str) -> Problem:
 
 
 def busy(detail: str, retry_after: int) -> Problem:
-    """503: come back in so many seconds."""
+    """503: the server is busy; the client should retry after ``retry_after`` seconds."""
     return Problem(503, "busy", detail, {"Retry-After": str(retry_after)})
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an exception stands for."""
+    """The problem for an exception."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, PhotoTooLargeError):
@@ -109,18 +109,18 @@ def problem_of(error: Exception) -> Problem:
         status = HTTPStatus(error.status_code)
         detail = (status.description or status.phrase).rstrip(".") + "."
         return Problem(status, status.phrase.lower().replace(" ", "-"), detail, error.headers)
-    if isinstance(error, ClientDisconnect):  # nobody will read it
+    if isinstance(error, ClientDisconnect):  # nobody reads this answer, but it is counted
         return Problem(400, "cut-short", "The request ended before all of it had arrived.")
     return Problem(500, "internal-error", "The server failed; this is a fault in mien, not in your request.")
 
 
 def install(app: FastAPI, metrics: Metrics, page: Callable[[Problem], Response]) -> None:
-    """Let every exception of the app's handlers be counted, and answered with a problem document.
+    """Make the app count every exception and answer it with a problem document.
 
     Args:
         app: The application.
-        metrics: Counts.
-        page: Makes the answer for a browser that asks for a page outside the API.
+        metrics: Counts the problems.
+        page: Makes the HTML answer for browsers outside the API.
     """
 
     async def answer(request: Request, error: Exception) -> Response:

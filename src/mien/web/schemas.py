@@ -1,4 +1,4 @@
-"""The answers of the API as its OpenAPI document describes them, each with an example."""
+"""Schemas of the answers in the OpenAPI document of the API, with examples."""
 
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ class _Answer(BaseModel):
 
 
 class Age(_Answer):
-    """Apparent age in years; the interval holds the labelled age with probability ``coverage``."""
+    """Apparent age in years; the interval contains the labelled age with probability ``coverage``."""
 
     years: float
     low: float
@@ -36,11 +36,11 @@ class Age(_Answer):
     coverage: float
     at_least: dict[str, float] = Field(
         default_factory=dict,
-        description="For each of `thresholds`, the probability of being at least so old.",
+        description="For each of `thresholds`, the probability of being at least that old.",
     )
     distribution: list[float] = Field(
         default_factory=list,
-        description="If asked for: the probability of each age 0, 1, 2, … in whole years.",
+        description="If requested: the probability of each age 0, 1, 2, … in whole years.",
     )
 
 
@@ -48,17 +48,17 @@ class Gender(_Answer):
     """Perceived gender."""
 
     label: Literal["female", "male", "uncertain"] = Field(
-        description="The likelier gender; uncertain where it is less likely than `gender_threshold`."
+        description="The likelier gender; uncertain if its probability is below `gender_threshold`."
     )
-    probability: float = Field(description="Of the likelier gender, at least 0.5.")
+    probability: float = Field(description="Probability of the likelier gender, at least 0.5.")
     p_female: float = Field(description="Probability that a viewer would say female.")
 
 
 class Face(_Answer):
-    """What is said of one face."""
+    """Bounding box and estimates of one face."""
 
     box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels, photo upright.")
-    detection_score: float = Field(description="On the detector's own scale.")
+    detection_score: float = Field(description="Confidence of the detector, on its own scale.")
     age: Age
     gender: Gender
     flags: list[str] = Field(description="What makes the estimate less sure: small_face, cut_off, damaged …")
@@ -66,12 +66,12 @@ class Face(_Answer):
         min_length=5,
         max_length=5,
         description="x, y in pixels: eye, eye, nose tip, mouth corner, mouth corner, left to right in the "
-        "picture; null where the detector gives none.",
+        "picture; null if the detector gives none.",
     )
 
 
 class Photo(_Answer):
-    """One photo's faces, the largest first; an empty list where none is found."""
+    """The faces of one photo, the largest first; an empty list if none is found."""
 
     model_config = ConfigDict(json_schema_extra={"example": PHOTO})
 
@@ -82,20 +82,20 @@ class Photo(_Answer):
 
 
 class FailedPhoto(_Answer):
-    """One photo among several that could not be read."""
+    """The answer to an unreadable photo among several."""
 
     photo: str
     error: str
 
 
 class Photos(_Answer):
-    """The answer to several photos, in their order."""
+    """The answers to several photos, in the same order."""
 
     photos: list[Photo | FailedPhoto]
 
 
 class Limits(_Answer):
-    """What a request may hold."""
+    """Limits on a request."""
 
     upload_bytes: int
     megapixels: float
@@ -104,21 +104,21 @@ class Limits(_Answer):
 
 
 class ModelAnswer(ModelMetadata):
-    """What the model file says of itself, its card, and what this server offers."""
+    """The metadata and the card of the model, and the detectors and limits of this server."""
 
-    card: str | None = Field(description="Model card in Markdown; null for a model that brings none.")
-    detectors: list[str] = Field(description="What `detector` may be; the default one first.")
+    card: str | None = Field(description="Model card in Markdown; null for a model without one.")
+    detectors: list[str] = Field(description="Values of `detector`, the default one first.")
     limits: Limits
 
 
 class Status(_Answer):
-    """Whether the server is well."""
+    """State of the server."""
 
     status: Literal["ok", "ready", "starting"]
 
 
 class ProblemDocument(_Answer):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -145,7 +145,7 @@ _PROBLEMS = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI descriptions of problem documents, with an example each."""
+    """OpenAPI descriptions of the problem documents of some statuses, each with an example."""
     return {status: _problem_response(status) for status in statuses}
 
 

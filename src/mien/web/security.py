@@ -1,4 +1,4 @@
-"""Headers that keep pages and answers to themselves."""
+"""Security headers of pages and answers."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,11 +18,13 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds :data:`HEADERS` to every answer, and ``no-store`` to all but static files.
+    """ASGI middleware that adds :data:`HEADERS` and ``Cache-Control`` to every answer.
+
+    ``Cache-Control`` is ``no-cache`` for static files and ``no-store`` for everything else.
 
     Args:
-        app: To wrap.
-        frame_origins: Whose pages may show this server's in a frame; without any, none may.
+        app: The app to wrap.
+        frame_origins: Origins whose pages may show this server in a frame; by default none.
     """
 
     def __init__(self, app: ASGIApp, frame_origins: tuple[str, ...] = ()) -> None:
@@ -35,7 +37,7 @@ class SecurityHeaders:
             self.headers["X-Frame-Options"] = "DENY"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and add to its answer."""
+        """Pass a request on and add headers to its answer."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

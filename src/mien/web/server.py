@@ -1,4 +1,4 @@
-"""Uvicorn around the application: listening, logging, stopping."""
+"""Running the application with Uvicorn: listening, logging, stopping."""
 
 import asyncio
 import ipaddress
@@ -17,25 +17,26 @@ from mien.web.logs import set_up_logging
 from mien.web.settings import Settings
 
 EVERYONE = (
-    "mien: this listens on {host}, not on this machine alone: whoever can reach it can send photos, without "
-    "a password and unencrypted. Put a proxy with TLS and a login in front of it."
+    "mien: the server listens on {host}, not on this machine alone: anyone who can reach it can send photos, "
+    "without a password and unencrypted. Put a proxy with TLS and a login in front of it."
 )
 
 NAMELESS = (
-    "mien: it answers to addresses and to names without a dot; name others, such as mien.example.org, with "
-    "--allowed-hosts (MIEN_ALLOWED_HOSTS)."
+    "mien: the server answers to IP addresses and to names without a dot; allow other names, such as "
+    "mien.example.org, with --allowed-hosts (MIEN_ALLOWED_HOSTS)."
 )
 
 
 def serve(settings: Settings, predictor: Predictor | None = None) -> None:
-    """Answer requests until SIGTERM or Ctrl-C, and then finish what is under way.
+    """Answer requests until SIGTERM or Ctrl-C, then finish the requests in progress.
 
     Args:
-        settings: For the application and for listening.
+        settings: Settings of the application and of the server.
         predictor: See :func:`~mien.web.app.create_app`.
 
     Raises:
-        MienError: If the model cannot be loaded or the address cannot be listened on.
+        MienError: If the model cannot be loaded, the server cannot listen on the address, or an event loop is
+            already running in this thread.
     """
     if _a_loop_runs():
         raise ServerError(
@@ -48,7 +49,7 @@ def serve(settings: Settings, predictor: Predictor | None = None) -> None:
         announce(listener, settings)
         try:
             uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:  # raised again by Uvicorn after everything has been finished
+        except KeyboardInterrupt:  # Uvicorn raises it again after it has finished all requests
             return
 
 
@@ -61,7 +62,7 @@ def _a_loop_runs() -> bool:
 
 
 def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How Uvicorn is to serve the application."""
+    """The configuration of Uvicorn for the application."""
     return uvicorn.Config(
         app,
         log_config=None,
@@ -76,7 +77,7 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def announce(listener: socket.socket, settings: Settings) -> None:
-    """Say where the server is, and a warning where others can reach it."""
+    """Print the address of the server, and a warning if other machines can reach it."""
     if listener.family not in (socket.AF_INET, socket.AF_INET6):
         print(f"mien: {listener.getsockname()} is ready; Ctrl-C stops it.", file=sys.stderr, flush=True)
         return
@@ -90,5 +91,5 @@ def announce(listener: socket.socket, settings: Settings) -> None:
 
 
 def warning(host: str) -> str | None:
-    """What to say before listening on an address that others may reach."""
+    """The warning for an address that other machines may reach; None for a loopback address."""
     return None if ipaddress.ip_address(host).is_loopback else EVERYONE.format(host=host)

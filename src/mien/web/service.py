@@ -1,4 +1,4 @@
-"""Looking at photos off the event loop, by a bounded pool with a bounded queue."""
+"""Processing of photos off the event loop, by a bounded thread pool with a bounded queue."""
 
 import asyncio
 import logging
@@ -24,26 +24,26 @@ from mien.web.settings import Settings
 T = TypeVar("T")
 
 THREADS = "mien-photos"
-"""What the names of the threads that look at photos begin with."""
+"""Prefix of the names of the threads that process photos."""
 
 log = logging.getLogger("mien.web")
 
 
 class Service:
-    """Looks at photos, ``settings.workers`` at a time; refuses at once what its queue cannot hold.
+    """Processes photos, ``settings.workers`` at a time; refuses photos at once if its queue is full.
 
     Args:
-        engine: Does the work; all threads share it, and so one ONNX session.
-        settings: Workers, queue and time.
+        engine: Does the work; all threads share it and its ONNX session.
+        settings: Numbers of workers and of waiting photos, and the time limit.
 
     Attributes:
-        ready: Whether it has seen a first picture.
-        pending: Photos being looked at, or waiting for it.
-        metrics: Told of every photo, if there.
+        ready: Whether :meth:`warm_up` has succeeded.
+        pending: Number of photos in work or waiting.
+        metrics: Counts every photo; None for no counts.
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        """Nothing runs yet: the threads are started by the first job, also after :meth:`close`."""
+        """Start no threads yet: the first job starts them, also after :meth:`close`."""
         self.engine = engine
         self.settings = settings
         self.metrics: Metrics | None = None
@@ -56,14 +56,14 @@ class Service:
 
     @property
     def metadata(self) -> ModelMetadata:
-        """What the model file says of itself."""
+        """Metadata of the model."""
         return self.engine.metadata
 
     def read_options(self, given: Mapping[str, str]) -> Request:
-        """What a request asks for in texts, completed by what the server and the model have.
+        """Parse the options of a request, and complete them with the defaults of the server and the model.
 
         Raises:
-            Problem: 422 if one is unknown or cannot be.
+            Problem: 422 if an option is unknown or its value is invalid.
         """
         try:
             return self.engine.complete(parse_options(given, self.settings.detector_names))
@@ -71,10 +71,10 @@ class Service:
             raise wrong_option(without_value(error)) from None
 
     async def predict_many(self, photos: Sequence[EncodedPhoto], request: Request) -> list[PhotoResult]:
-        """Estimate every face of some photos.
+        """Estimate every face of several photos.
 
         Returns:
-            One result per photo, in their order; a photo that cannot be read gives one with an ``error``.
+            One result per photo, in the same order; that of an unreadable photo has an ``error``.
 
         Raises:
             Problem: 503 if the queue is full or the time is up.
@@ -100,25 +100,30 @@ class Service:
         return result
 
     async def annotate(self, photo: EncodedPhoto, request: Request) -> bytes:
-        """A JPEG of the photo with its faces marked; errors as of :meth:`predict`."""
+        """A JPEG of the photo with its faces marked.
+
+        Raises:
+            ImageError: If the photo cannot be read.
+            Problem: 503 if the queue is full or the time is up.
+        """
         return await self.run(partial(self.engine.annotate, photo, request))
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Do another job on the same pool; errors are the job's own, and those of :meth:`predict_many`."""
+        """Run any job on the same pool; raises the job's own errors and those of :meth:`predict_many`."""
         return (await self._run([job]))[0]
 
     def warm_up(self) -> None:
-        """Let the model and the detector make ready what they make at their first picture.
+        """Run the model and the detectors once on the pool, as the first run is slow.
 
-        It is done by the pool, and does nothing while that is under way: whoever asks for readiness may call
-        it again and again, whether the last try failed or nobody started the application's lifespan.
+        Does nothing if that has succeeded or is under way. The readiness check calls it each time, so that it
+        is retried after a failure and also runs where no server starts the application's lifespan.
         """
         if not self.ready and (self._warming is None or self._warming.done()):
             self._warming = self._threads().submit(self.engine.warm_up)
             self._warming.add_done_callback(self._note_warming)
 
     def close(self) -> None:
-        """Drop what waits and let the threads end; one that is stuck in a photo is not waited for."""
+        """Cancel waiting jobs and let the threads end, without waiting for jobs in work."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool, self.ready = None, False
@@ -157,7 +162,7 @@ class Service:
         except TimeoutError:
             raise self._busy("The server could not answer in time; try again shortly.") from None
         finally:
-            for future in futures:  # those still waiting need not be done any more
+            for future in futures:  # after an error, the jobs that still wait are no longer needed
                 future.cancel()
 
     def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
@@ -167,7 +172,7 @@ class Service:
         return asyncio.wrap_future(future)
 
     def _change_pending(self, by: int) -> None:
-        with self._lock:  # a job is done in its thread, at times after the event loop has gone
+        with self._lock:  # jobs end in their own threads, sometimes after the event loop has closed
             self.pending += by
 
     def _timed(self, job: Callable[[], T]) -> T:

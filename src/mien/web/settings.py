@@ -1,4 +1,4 @@
-"""What the server can be told: ``MIEN_*`` variables, and the flags of ``mien serve``."""
+"""Settings of the server, from ``MIEN_*`` variables and the flags of ``mien serve``."""
 
 import os
 from ipaddress import ip_network
@@ -14,11 +14,11 @@ from mien.request import DEFAULT_DETECTOR
 from mien.web.origins import origin_of
 
 List: TypeAlias = tuple[str, ...]
-"""In a variable or flag: values separated by commas."""
+"""Values; separated by commas in a variable or flag."""
 
 
 class Settings(BaseModel):
-    """How the server runs; :func:`load_settings` reads the ``MIEN_*`` variables as well."""
+    """Settings of the server; :func:`load_settings` also reads the ``MIEN_*`` variables."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -135,30 +135,32 @@ class Settings(BaseModel):
 
     @property
     def detector_names(self) -> tuple[str, ...]:
-        """What a request may call its detector, the default one first."""
+        """Names of the detectors for requests, the default one first."""
         return tuple(detector.partition(":")[0] for detector in self.detectors)
 
     @property
     def max_upload(self) -> int:
-        """Bytes of the largest request."""
+        """Maximum size of a request in bytes."""
         return int(self.max_upload_mb * 10**6)
 
     @property
     def max_held(self) -> int:
-        """Bytes of uploads held at once."""
+        """Maximum number of bytes of uploads in memory."""
         return int(self.max_held_mb * 10**6)
 
     @property
     def max_pixels(self) -> int:
-        """Pixels of the largest photo."""
+        """Maximum number of pixels of a photo."""
         return int(self.max_megapixels * 10**6)
 
 
 def load_settings(**given: Any) -> Settings:
-    """Settings from what is given and, for the rest, from the ``MIEN_*`` variables; an empty value is none.
+    """Load settings from the arguments and, for the rest, from the ``MIEN_*`` variables.
+
+    An empty value counts as not given.
 
     Raises:
-        ServerError: If one of them is wrong; the sentence names it.
+        ServerError: If a setting is wrong; the message names it.
     """
     try:
         return Settings(**_variables() | {name: value for name, value in given.items() if value != ""})
@@ -170,10 +172,10 @@ def load_settings(**given: Any) -> Settings:
 
 
 def _variables() -> dict[str, str]:
-    """The settings that variables give.
+    """The settings in environment variables.
 
-    Hosting platforms name the port in ``PORT``. Kubernetes puts ``MIEN_PORT=tcp://ADDRESS:PORT`` into every
-    pod beside a Service of the name mien: that is no port to listen on.
+    Hosting platforms give the port in ``PORT``. Kubernetes sets ``MIEN_PORT=tcp://ADDRESS:PORT`` in every pod
+    if there is a Service named mien; such a value is not a port to listen on and is ignored.
     """
     values = {name.upper(): value.strip() for name, value in os.environ.items() if value.strip()}
     ports = [values.get("MIEN_PORT", ""), values.get("PORT", "")]

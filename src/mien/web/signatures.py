@@ -1,9 +1,9 @@
-"""What the first bytes of a file tell of it."""
+"""Recognition of pictures by their first bytes."""
 
 import re
 
 HEAD = 16
-"""Bytes that are enough to tell."""
+"""Number of bytes that suffice."""
 
 _PICTURE = re.compile(
     rb"\xff\xd8\xff"  # JPEG
@@ -19,7 +19,7 @@ _PICTURE = re.compile(
 
 
 def looks_like_a_picture(data: bytes) -> bool:
-    """Whether some bytes begin as pictures do.
+    """Whether the bytes begin with the signature of a known picture format.
 
     >>> looks_like_a_picture(b"GIF89a..."), looks_like_a_picture(b"name=value")
     (True, False)

@@ -1,6 +1,7 @@
-"""Every text of the web page, in one place: to translate the page, translate this.
+"""All texts of the web page in one place, for translation.
 
-Words in braces are filled in where the text is shown. ``SCRIPT`` goes to the page's scripts as JSON.
+Names in braces are replaced by values when the text is shown. ``SCRIPT``, ``LIVE``, ``RESULT`` and ``GENDER``
+also go to the page's scripts as JSON.
 """
 
 from collections.abc import Mapping

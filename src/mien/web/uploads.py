@@ -1,4 +1,4 @@
-"""The photos of a request, read wholly in memory."""
+"""Reading of the photos of a request, entirely in memory."""
 
 from starlette.requests import Request
 
@@ -10,27 +10,29 @@ from mien.web.settings import Settings
 from mien.web.signatures import looks_like_a_picture
 
 UNTOLD = ("", "application/x-www-form-urlencoded", "binary/octet-stream")
-"""Types that clients send without meaning them: none, ``curl --data-binary``'s, and that of object stores."""
+"""Content types that say nothing about the body: none, the default of ``curl``, and that of object stores."""
 
 
 async def read_photos(request: Request, settings: Settings) -> tuple[list[EncodedPhoto], dict[str, str]]:
     """Read the photos and the form fields of a request.
 
-    A body of type ``multipart/form-data`` may hold several photos, whatever their field's name; so may one of
-    type ``application/json``, as base64. Any other picture or byte type is one photo.
+    A body of type ``multipart/form-data`` may hold several photos in fields of any name; a body of type
+    ``application/json`` may hold several in base64. A body of an image type or ``application/octet-stream``
+    is one photo; so is a body of one of the :data:`UNTOLD` types if it begins like a picture.
 
     Args:
-        request: Its body must not have been read.
-        settings: For the number of photos, and their bytes.
+        request: The request; its body must not have been read.
+        settings: Limits on the number and size of photos.
 
     Returns:
-        At least one photo, under the names the client gave; and the form's other fields.
+        At least one photo, under the name that the client gave, and the other fields.
 
     Raises:
-        Problem: 400 for no photo or a broken form, 408, 413, 415, 422, 503.
+        Problem: 400 for no photo or an invalid body, 408 for a slow request, 413 for a limit, 415 for another
+            type, 422 for an option given twice, 503 if the memory for uploads is full.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise wrong_kind("The body is compressed (Content-Encoding); send it as it is, photos gain nothing.")
+        raise wrong_kind("The body is compressed (Content-Encoding); send it uncompressed.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await read_form(request, settings)

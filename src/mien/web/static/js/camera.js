@@ -1,4 +1,4 @@
-// Taking a photo: a dialog with the camera's picture; on phones their own camera.
+// Taking a photo, in a dialog with the picture of the camera.
 
 import { Trouble, fill, texts } from "./texts.js";
 
@@ -7,10 +7,10 @@ const video = dialog.querySelector("video");
 const take = document.getElementById("camera-take");
 video.onloadeddata = () => (take.disabled = false);
 
-/** Let a person take a photo; resolves to a File, or null where they close the dialog or use the phone's camera. */
+/** Let the user take a photo; resolves to a File, or null if the dialog is closed. Throws Trouble. */
 export async function takePhoto() {
   const stream = await openCamera({ facingMode: "user", width: { ideal: 1920 } });
-  take.disabled = true; // until the camera's first picture is there: before, there is nothing to take
+  take.disabled = true; // until the camera's first picture arrives
   video.srcObject = stream;
   dialog.showModal();
   try {
@@ -24,7 +24,7 @@ export async function takePhoto() {
 
 export const cameraAtHand = Boolean(navigator.mediaDevices?.getUserMedia);
 
-/** The pictures of a camera, if the person and the browser let us; throws Trouble. */
+/** The video stream of a camera; throws Trouble if the user or the browser refuses it. */
 export async function openCamera(wanted) {
   try {
     return await navigator.mediaDevices.getUserMedia({ video: wanted });

@@ -1,11 +1,11 @@
-// What is dropped on the page: files, folders with files in them, or only the address of a picture.
+// Drag and drop: files, folders with files in them, or only the address of a picture.
 
-/** Whether something that is dragged over the page could be dropped there. */
+/** Whether the page accepts a dragged object. */
 export function mayBeDropped(transfer) {
   return transfer.types.includes("Files") || transfer.types.includes("text/uri-list");
 }
 
-/** The files that were dropped, those in folders included; must be called before the event is over. */
+/** The dropped files, including those in folders; must be called during the drop event. */
 export async function droppedFiles(transfer) {
   const files = [...transfer.files];
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());

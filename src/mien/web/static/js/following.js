@@ -1,13 +1,13 @@
-// Faces from frame to frame: which is which, and a steady estimate of each.
+// Tracking of faces from frame to frame, with a smoothed estimate of each.
 
-const SAME = 0.3; // share of the boxes' union that overlaps where two are of one face
+const SAME = 0.3; // minimum intersection over union of two boxes of one face
 const QUICK = 0.6; // weight of a new box
-const SLOW = 0.12; // least weight of a new estimate, once there are many
-const PATIENCE = 2; // frames for which a face that is not found stays
+const SLOW = 0.12; // minimum weight of a new estimate
+const PATIENCE = 2; // frames for which a face that is not found is kept
 
 /**
- * The faces known so far, brought up to date by those of a new frame.
- * Each is { box, years, low, high, shares, label, seen, missed }; shares tell how often each label was given.
+ * Update the known faces with those found in a new frame.
+ * Each is { box, years, low, high, shares, label, seen, missed }; shares are the smoothed frequencies of the labels.
  */
 export function follow(known, found) {
   const waiting = [...known];

@@ -1,4 +1,4 @@
-// Live: the camera's frames go one at a time to the API, and what it says lies over the picture.
+// Live: sends the camera's frames to the API one at a time, and shows the estimates over the picture.
 
 import { closeCamera, openCamera } from "./camera.js";
 import { follow } from "./following.js";
@@ -15,7 +15,7 @@ const video = dialog.querySelector("video");
 const canvas = document.createElement("canvas");
 let stream = null;
 
-/** Watch until a person stops it, the page is left or the camera ends; throws Trouble. */
+/** Run until the user stops it or leaves the page, or an error occurs; throws Trouble. */
 export async function watch(coverage) {
   const work = new AbortController();
   const stop = () => work.abort();
@@ -47,7 +47,7 @@ async function look(options, signal) {
     const from = await nextFrame(signal);
     const answer = await predict({ file: await frame(), name: "camera.jpg" }, options, { signal, onWait });
     signal.throwIfAborted();
-    if (from !== stream) known = []; // another camera by now
+    if (from !== stream) known = []; // the camera has been switched
     else known = follow(known, answer.faces);
     show(known, answer);
     const now = performance.now();
@@ -58,7 +58,7 @@ async function look(options, signal) {
   }
 }
 
-/** Wait until the camera has a new picture; gives the camera. */
+/** Wait for the next frame; resolves to its stream. */
 function nextFrame(signal) {
   return new Promise((resolve, reject) => {
     const end = () => reject(signal.reason);
@@ -80,7 +80,7 @@ function frame() {
   return toBlob(canvas);
 }
 
-/** Boxes and labels in the places of their faces; elements stay, so that they move and do not flicker. */
+/** Place boxes and labels over the faces; elements are reused, so that they move and do not flicker. */
 function show(known, { width, height }) {
   while (faces.children.length > known.length) faces.lastElementChild.remove();
   while (faces.children.length < known.length) faces.append(clone("t-live"));
@@ -100,7 +100,7 @@ function show(known, { width, height }) {
 }
 
 async function turnTo(wanted) {
-  closeCamera(stream); // phones open one at a time
+  closeCamera(stream); // phones can open only one at a time
   stream = await openCamera(wanted);
   video.srcObject = stream;
   picture.classList.toggle("mirrored", settings().facingMode !== "environment");
@@ -110,7 +110,7 @@ async function turnTo(wanted) {
   other.dataset.next = nextOf(cameras);
 }
 
-/** A phone's camera on the other side; elsewhere the next one. */
+/** The camera on the other side of a phone; on other devices the next one. */
 function otherCamera() {
   const { facingMode } = settings();
   if (facingMode) return { facingMode: { exact: facingMode === "user" ? "environment" : "user" } };

@@ -1,4 +1,4 @@
-// The first page: collects photos, sends them one by one, shows what comes back.
+// The first page: collects photos, sends them one by one, and shows the results.
 
 import { cameraAtHand, takePhoto } from "./camera.js";
 import { droppedFiles, mayBeDropped } from "./dropped.js";
@@ -13,10 +13,10 @@ const [tool, form, drop, input, queueList, refusals, results, done, status] = [
 ].map((id) => document.getElementById(id));
 
 let queue = []; // photos to send: { file, name, canvas }
-let answers = []; // one JSON object a photo, in their order
+let answers = []; // one JSON object per photo, in the same order
 let urls = [];
 let work = new AbortController();
-const cancelled = new WeakSet(); // signals of rounds that a person ended
+const cancelled = new WeakSet(); // signals of rounds that the user cancelled
 const cancel = document.getElementById("cancel");
 
 // ---- collecting ----
@@ -46,7 +46,7 @@ function isSame(one, other) {
   return one.name === other.name && one.size === other.size && one.lastModified === other.lastModified;
 }
 
-/** What to say of an error; one that nobody foresaw is for the console as well. */
+/** The message for an error; an unexpected one also goes to the console. */
 function sentence(error) {
   if (error instanceof Trouble) return error.message;
   console.warn(error);
@@ -79,7 +79,7 @@ function queuedItem(photo) {
   return item;
 }
 
-/** Tell screen readers, and with `seen` everybody. */
+/** Announce a text to screen readers; with `seen` also show it for a few seconds. */
 function say(text, { seen = false } = {}) {
   status.textContent = text;
   status.classList.toggle("seen", seen);
@@ -110,10 +110,10 @@ async function estimate(photos) {
   sayDone();
 }
 
-/** Look at one photo and put its answer, or what went wrong, into its place. */
+/** Estimate one photo, and replace its placeholder by the result or the error. */
 async function look(photo, index, options, signal) {
   const again = async (changed) => {
-    if (work.signal.aborted) work = new AbortController(); // it was cancelled
+    if (work.signal.aborted) work = new AbortController(); // the round was cancelled
     const current = work.signal;
     say(fill(texts.script.looking, photo));
     done.children[index].replaceWith(waitingArticle(photo.name, photo.canvas));
@@ -135,7 +135,7 @@ async function look(photo, index, options, signal) {
     article.querySelector(".photo-aligned")?.addEventListener("click", () => again({ faces: "aligned" }));
     article.querySelector(".photo-marked")?.addEventListener("click", (event) => saveMarked(photo, options, event.currentTarget));
   } catch (error) {
-    if (signal.aborted && !cancelled.has(signal)) return; // its place is taken
+    if (signal.aborted && !cancelled.has(signal)) return; // another round has taken its place
     const trouble = signal.aborted ? new Trouble(texts.script.cancelled, { again: true }) : error;
     answers[index] = { photo: photo.name, error: sentence(trouble) };
     const mayHelp = !(trouble instanceof Trouble) || trouble.again;
@@ -144,7 +144,7 @@ async function look(photo, index, options, signal) {
   done.children[index].replaceWith(article);
 }
 
-/** What the photo is shown by: the preview, or the server's copy where the browser sees it otherwise or not at all. */
+/** The picture to show: the preview, or the server's copy if the browser cannot decode the photo or turns it otherwise. */
 async function picture(photo, answer, signal) {
   const ratio = answer.width / answer.height;
   const differs = !photo.canvas || Math.abs(photo.canvas.width / photo.canvas.height / ratio - 1) > 0.02;
@@ -175,13 +175,13 @@ function showResults() {
 function revealResults() {
   tool.hidden = true;
   results.hidden = false;
-  // A look at another page must not cost the answers.
+  // Open other pages in a new tab, so that the results are not lost.
   for (const link of document.querySelectorAll("a[href='info'], a[href='help'], a[href='docs']")) link.target = "_blank";
   window.scrollTo(0, 0);
   document.getElementById("results-title").focus({ preventScroll: true });
 }
 
-/** The first view; the answers stay behind the browser's "forward" until the next ones. */
+/** Show the first view; the results stay available through the browser's "forward" until the next round. */
 function showTool() {
   queue = [];
   refusals.replaceChildren();
@@ -190,7 +190,7 @@ function showTool() {
   showQueue();
 }
 
-// ---- taking answers along ----
+// ---- saving results ----
 
 function asJson() {
   return `${JSON.stringify(answers.length === 1 ? answers[0] : { photos: answers }, null, 2)}\n`;
@@ -213,9 +213,9 @@ async function saveMarked(photo, options, button) {
   }
 }
 
-// ---- what people do ----
+// ---- events ----
 
-input.required = false; // the queue counts, not the field
+input.required = false; // the form submits the queue, not this field
 input.addEventListener("change", async () => {
   const files = [...input.files];
   input.value = "";
@@ -233,7 +233,7 @@ document.getElementById("sample").addEventListener("click", async (event) => {
   try {
     estimate([await examine(file)]);
   } catch {
-    refuse(texts.script.signed_out); // it was a login's page
+    refuse(texts.script.signed_out); // the response was a login page
   }
 });
 document.getElementById("another").addEventListener("click", () => history.back());
@@ -248,7 +248,7 @@ document.querySelector(".brand").addEventListener("click", (event) => {
   history.back();
 });
 addEventListener("beforeunload", (event) => {
-  if (answers.some((answer) => answer?.faces)) event.preventDefault(); // the browser asks
+  if (answers.some((answer) => answer?.faces)) event.preventDefault(); // makes the browser ask for confirmation
 });
 cancel.addEventListener("click", () => {
   cancelled.add(work.signal);

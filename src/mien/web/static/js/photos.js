@@ -1,4 +1,4 @@
-// Photos before they are sent: what is refused, and how they are shown.
+// Checks and previews of photos before they are sent.
 
 import { Trouble, fill, limits, texts } from "./texts.js";
 
@@ -8,9 +8,9 @@ const BEGINNING = /^(\xff\xd8\xff|\x89PNG|GIF8[79]a|RIFF[^]{4}WEBP|BM[^]{4}\0{4}
 const SHOWN_BY_ALL = /^image\/(jpeg|png|gif|webp|bmp)$/;
 
 /**
- * Check a file, and draw it if the browser can.
- * Returns { file, name, canvas }; canvas is null for kinds that only the server can read.
- * Throws Trouble for what is no picture, empty or too large.
+ * Check a file, and draw a preview if the browser can decode it.
+ * Returns { file, name, canvas }; canvas is null for formats that only the server can read.
+ * Throws Trouble if the file is not a picture, empty or too large.
  */
 export async function examine(file, name = file.name) {
   const says = (text) => new Trouble(fill(text, { name, size: limits.size_text }));
@@ -22,7 +22,7 @@ export async function examine(file, name = file.name) {
   return { file, name, canvas };
 }
 
-/** Whether a file is a picture by its type, its name or, where both are missing, its first bytes. */
+/** Whether a file is a picture, by its type, its name or else its first bytes. */
 async function isPicture(file) {
   if (file.type === "image/svg+xml" || file.type.startsWith("text/")) return false;
   if (file.type.startsWith("image/") || ENDING.test(file.name)) return true;
@@ -30,7 +30,7 @@ async function isPicture(file) {
   return BEGINNING.test(head);
 }
 
-/** A canvas with the upright picture, at most PREVIEW_SIDE wide and high; null where it cannot be decoded. */
+/** A canvas with the upright picture, at most PREVIEW_SIDE pixels wide and high; null if it cannot be decoded. */
 export async function preview(blob) {
   let bitmap;
   try {
@@ -43,14 +43,14 @@ export async function preview(blob) {
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d");
-  context.fillStyle = "#fff"; // the server lays transparent pictures on white, too
+  context.fillStyle = "#fff"; // the server also composes transparent pictures on white
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   return canvas;
 }
 
-/** The face of a box as a small picture, cut from a preview of a photo that is `width` wide. */
+/** The square around a box as a data URL, cut from the preview of a photo that is `width` pixels wide. */
 export function cutOut(canvas, box, width, side = 192) {
   const scale = canvas.width / width;
   const [x1, y1, x2, y2] = box.map((value) => value * scale);

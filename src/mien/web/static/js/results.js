@@ -1,4 +1,4 @@
-// Showing answers: the server makes the article of a photo, and here it gets its pictures and comes to life.
+// Showing results: the server makes the article of a photo; this adds its pictures and event handlers.
 
 import { cutOut } from "./photos.js";
 import { fill, texts } from "./texts.js";
@@ -16,12 +16,12 @@ export function countFaces(count) {
   return count === 1 ? texts.result.one_face : fill(texts.result.several_faces, { count });
 }
 
-/** The article of one photo with its answer; `canvas` is its preview, `url` the same as an image. */
+/** The article of one photo with its result; `canvas` is the photo's preview, `url` the same picture as a URL. */
 export function photoArticle(name, html, { faces, width }, { canvas, url }) {
   const template = document.createElement("template");
   template.innerHTML = html;
   const article = template.content.firstElementChild;
-  write(article, { ".photo-name": name }); // on its way a form writes %22 for quotation marks
+  write(article, { ".photo-name": name }); // the server's copy has %22 for quotation marks, as forms encode them
   article.querySelector(".photo-picture").src = url;
   const chips = article.querySelectorAll(".face-chip img");
   faces.forEach((face, index) => (chips[index].src = cutOut(canvas, face.box, width)));
@@ -29,7 +29,7 @@ export function photoArticle(name, html, { faces, width }, { canvas, url }) {
   return article;
 }
 
-/** Stands where the answer will be. */
+/** The placeholder until the result arrives. */
 export function waitingArticle(name, canvas) {
   const article = clone("t-waiting");
   write(article, { ".photo-name": name });
@@ -38,7 +38,7 @@ export function waitingArticle(name, canvas) {
   return article;
 }
 
-/** Says what went wrong; `again`, if given, is what the button does. */
+/** The article for an error; `again`, if given, is the action of its button. */
 export function failedArticle(name, sentence, again) {
   const article = clone("t-failed");
   write(article, { ".photo-name": name, ".failure-sentence": sentence });
@@ -47,7 +47,7 @@ export function failedArticle(name, sentence, again) {
   return article;
 }
 
-/** A card and its box light up together, and each one's link leads to the other. */
+/** Highlight a card and its box together, and make the link of each lead to the other. */
 function linkFaces(article) {
   const light = (on) => (event) => {
     const part = event.target.closest(".box, .face");

@@ -1,2 +1,2 @@
-// Runs before the page is drawn, so that nothing jumps: says that scripts run.
+// Runs before the first paint, so that the layout does not shift: marks the page as scripted.
 if ("noModule" in HTMLScriptElement.prototype) document.documentElement.classList.add("scripted");

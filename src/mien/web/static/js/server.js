@@ -1,20 +1,20 @@
-// Talking to the server.
+// Requests to the server.
 
 import { Trouble, fill, texts } from "./texts.js";
 
 const TRIES_WHEN_BUSY = 5;
 
-/** One photo's answer as the API gives it, and the article that shows it, as HTML. */
+/** The result of one photo in the API's form, and the HTML article that shows it; throws Trouble. */
 export async function ask(photo, options, patience) {
   return whole(await send("article", photo, options, patience), (document) => document?.answer?.faces);
 }
 
-/** One photo's answer as the API gives it. */
+/** The result of one photo in the API's form; throws Trouble. */
 export async function predict(photo, options, patience) {
   return whole(await send("api/v1/predict", photo, options, patience), (document) => document?.faces);
 }
 
-/** The good response, after as many tries as a busy server asks for. */
+/** The successful response; tries again while the server is busy, TRIES_WHEN_BUSY times in all. Throws Trouble. */
 async function send(address, photo, options, { signal, onWait }) {
   for (let tries = 1; ; tries++) {
     const response = await post(address, photo, options, signal);
@@ -35,7 +35,7 @@ export function annotate(photo, options) {
   return picture("api/v1/annotate", photo, options);
 }
 
-/** The photo as an upright JPEG, for kinds that the browser cannot show. */
+/** The photo as an upright JPEG, for formats that the browser cannot show. */
 export function copy(photo, signal) {
   return picture("copy", photo, {}, signal);
 }
@@ -58,7 +58,7 @@ async function post(address, photo, options, signal) {
   }
 }
 
-/** The document of a good response; a login's page in its place, or half of it, is trouble. */
+/** The JSON document of a successful response; throws Trouble if it is a login page or incomplete. */
 async function whole(response, facesOf) {
   if (!isType(response, "application/json")) throw await troubleOf(response);
   const document = await response.json().catch(() => null);
@@ -70,7 +70,7 @@ function isType(response, type) {
   return (response.headers.get("Content-Type") ?? "").startsWith(type);
 }
 
-/** What went wrong: in mien's words if it is mien that answers, else by what a server on the way says. */
+/** The error in a response: mien's own message, or a guess from the status if a server in between answered. */
 async function troubleOf(response) {
   const { status } = response;
   if (isType(response, "application/problem+json")) {
