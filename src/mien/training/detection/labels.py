@@ -163,7 +163,7 @@ def box_of_points(points: Floats) -> Floats:
 def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]:
     """Select the pictures without faces in which a detector still finds some, with the false boxes."""
     traps = []
-    for picture in progress(pictures, "Looking for traps", len(pictures)):
+    for picture in progress(pictures, "Looking for false positives", len(pictures)):
         boxes = _taught(picture.pixels, [detector], least=0.0)[0]
         if len(boxes):
             points = np.full((len(boxes), 5, 2), np.nan, np.float32)

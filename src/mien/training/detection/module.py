@@ -80,7 +80,7 @@ class DetectorModule(OneCycleModule):
             self.max_learning_rate,
             weight_decay=self.weight_decay,
             rise=0.1,
-            fused=False,  # Lightning cannot clip the gradients of a fused optimizer
+            fused=False,  # in mixed precision Lightning cannot clip the gradients of a fused optimizer
         )
 
 
