@@ -37,7 +37,7 @@ LEAST_IN_BAND = 30
 """Least number of faces in a band; decades with fewer are merged."""
 
 LEAST_FACES = 10
-"""Least number of faces for calibration; with fewer, a coverage of 90 % cannot be calibrated."""
+"""Least number of faces for calibration; fewer tell nothing about a coverage of 90 %."""
 
 LEAST_OF_EACH = 50
 """Number of faces of each gender needed to calibrate the gender probabilities."""

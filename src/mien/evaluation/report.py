@@ -205,7 +205,7 @@ def _number(value: float, metric: Metric) -> str:
     if metric.unit == "share":
         return f"{100 * value:.1f}"
     text = f"{value:+.2f}" if metric.name == "bias" else f"{value:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")  # as wide as the plus
+    return text.replace("-", "\N{MINUS SIGN}")  # has the width of the plus sign
 
 
 def shown_metrics(evaluation: Evaluation) -> list[Metric]:

@@ -212,7 +212,7 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
     if not path.exists():
         for stale in folder.glob(f"{name}*.npy"):
             print("Pictures have changed since they were read; reading them again.", file=sys.stderr)
-            with contextlib.suppress(PermissionError):  # Windows removes no file that is still mapped
+            with contextlib.suppress(PermissionError):  # Windows cannot remove a mapped file
                 stale.unlink()
         _write_chips(table, side, path)
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")

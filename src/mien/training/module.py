@@ -193,7 +193,7 @@ class FaceModule(OneCycleModule):
                 on_step=False,
                 on_epoch=True,
                 logger=False,
-                prog_bar=part == "val" and name != "age_rmse",  # the bar is short
+                prog_bar=part == "val" and name != "age_rmse",  # saves space in the bar
                 batch_size=len(batch.chips),
             )
         return self.note_losses(part, losses, len(batch.chips))

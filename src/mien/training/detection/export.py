@@ -89,7 +89,7 @@ def export_detector(
     if source.suffix == ".onnx":
         if small_penalty:
             raise TrainingError("--small-penalty is for checkpoints; give the checkpoint of that detector.")
-        metadata, deployed = MienDetector(source).metadata, None  # refuses what is no detector
+        metadata, deployed = MienDetector(source).metadata, None  # refuses anything but a detector
         graph = onnx.load(source)
     else:
         deployed, metadata = _deploy(source, small_penalty, nms_iou)

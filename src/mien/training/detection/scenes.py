@@ -119,7 +119,11 @@ class NewScenes(Sampler[int]):
 
 
 def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
-    """Draw a scene: half use photos, a third use pictures without faces, the rest show a single face."""
+    """Draw a scene.
+
+    A share :data:`TRAPS` shows a false positive, if there are any. Of the others, half use photos, a third
+    use pictures without faces, and the rest show a single face.
+    """
     if sources.traps and random.random() < TRAPS:
         return crop_trap(_any(sources.traps, random), side, random)
     draw = random.random()
