@@ -1,6 +1,7 @@
-"""How far age intervals that were calibrated on bins hold the exact ages; one half calibrates, one judges.
+"""Measure the coverage of exact ages by intervals that were calibrated on age bins.
 
-The bins are FairFace's; the faces' exact ages are known, and are hidden from the calibration by bins.
+One half of the faces is the calibration set, the other half the test set. Exact ages are known, but the
+calibration on bins uses only their FairFace bins.
 """
 
 import argparse
@@ -20,7 +21,7 @@ COVERAGE, DRAWS = 0.9, 20
 
 
 def main() -> None:
-    """Print the share of exact ages that intervals hold, and their mean width, calibrated both ways."""
+    """Print coverage of exact ages and mean width of intervals, calibrated on exact ages and on bins."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path, help="its validation rows, with exact ages, are used")
     parser.add_argument("--model", type=Path, default=default_model_path())

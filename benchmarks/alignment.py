@@ -1,8 +1,8 @@
-"""What finding and cropping a face costs in accuracy, against the face's own aligned picture.
+"""Measure how much accuracy is lost by detecting and cropping a face, compared with its aligned picture.
 
-Puts aligned faces of known age on a larger grey canvas, upright, rotated by up to 20°, and shrunk until the
-face picture has 60 px; lets detectors find them and mien crop them, and compares the errors with those on the
-aligned pictures, over the same faces: ``python benchmarks/alignment.py MANIFEST --detector NAME...``.
+Pastes aligned faces of known age on a larger grey canvas: upright, rotated by up to 20°, and shrunk to 60 px.
+Then detectors find the faces and mien crops them. The errors are compared with those on the aligned pictures,
+over the same faces: ``python benchmarks/alignment.py MANIFEST --detector NAME...``.
 """
 
 import argparse
@@ -27,19 +27,19 @@ Floats = npt.NDArray[np.float64]
 
 
 def choose_rows(manifest: Path, split: str, limit: int) -> pd.DataFrame:
-    """Faces of the split with a known age and the canonical framing; at most ``limit``, drawn at random."""
+    """Draw at most ``limit`` faces of the split with a known age and the canonical framing, at random."""
     table = read_manifest(manifest)
     table = table[(table["split"] == split) & table["age"].notna() & (table["framing"] == "utkface")]
     return table.sample(min(limit, len(table)), random_state=0)
 
 
 def canvases(paths: Sequence[str], margin: float, view: str) -> Iterator[Pixels]:
-    """Each picture in the middle of a grey canvas, whose margins are as wide as ``margin`` pictures.
+    """Yield each picture in the middle of a grey canvas.
 
     Args:
-        paths: Of the pictures.
-        margin: In sides of the picture.
-        view: ``upright``, ``rotated`` (each by its own angle of at most 20°), or ``60 px`` (shrunk to that).
+        paths: Paths of the pictures.
+        margin: Width of the canvas's margins as a multiple of the picture's longer side.
+        view: ``upright``, ``rotated`` (each by a random angle of at most 20°), or ``60 px`` (longer side).
     """
     random = np.random.default_rng(0)
     for path in paths:
@@ -59,7 +59,7 @@ def canvases(paths: Sequence[str], margin: float, view: str) -> Iterator[Pixels]
 
 
 def first_faces(results: Iterator[PhotoResult]) -> tuple[Floats, Floats]:
-    """Age and p(female) of each photo's largest face; NaN where none was found."""
+    """Return the age and p(female) of each photo's largest face; NaN where none was found."""
     ages, p_female = [], []
     for result in results:
         face = result.faces[0] if result.faces else None
@@ -69,7 +69,7 @@ def first_faces(results: Iterator[PhotoResult]) -> tuple[Floats, Floats]:
 
 
 def compare(table: pd.DataFrame, model: Model, detector: str, margin: float, view: str) -> str:
-    """A row of the table for one detector and one view."""
+    """Return the table's row for one detector and one view."""
     paths = table["path"].tolist()
     predictor = Predictor(model, detector)
     ages, p_female = first_faces(predictor.predict_many(canvases(paths, margin, view)))

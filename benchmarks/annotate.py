@@ -1,9 +1,8 @@
-"""How many photos a second ``mien annotate`` does, by number of workers, beside ``predict_many``.
+"""Measure the photos per second of ``mien annotate`` by number of workers, compared with ``predict_many``.
 
-Run it on a quiet machine, with Linux: ``python benchmarks/annotate.py [--photos 5000] [--ray]``. The photos
-are portraits on larger canvases, JPEGs from 0.3 to 12 megapixels. Times include the start of the processes.
-Memory is that of all processes together, without Ray's own, at its most in each half of the run: it must not
-grow.
+Run it on an idle machine with Linux: ``python benchmarks/annotate.py [--photos 5000] [--ray]``. The photos
+are JPEGs of 0.3 to 12 megapixels with portraits on larger canvases. Times include the start of the processes.
+Memory is the peak of all processes together, without Ray's own, in each half of the run; it must not grow.
 """
 
 import argparse
@@ -28,7 +27,7 @@ PORTRAITS = sorted((ROOT / "tests" / "photos").glob("*.jpg"))
 SIZES = ((640, 480), (1024, 768), (1280, 1280), (1080, 1920), (2048, 1536), (4000, 3000))
 WEIGHTS = (0.3, 0.2, 0.2, 0.15, 0.1, 0.05)
 PICTURES = 100
-"""Different ones; the photos are these, again and again under other names."""
+"""Number of different pictures; further photos are copies of them under other names."""
 
 MIEN = [sys.executable, "-c", "from mien.cli import main; main()"]
 MANY = """
@@ -43,7 +42,7 @@ print(count / (time.perf_counter() - start))
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: photos a second, and MiB at most in its first and second half."""
+    """Result of a run: photos per second, and peak memory in MiB in its first and second half."""
 
     rate: float
     early: float
@@ -51,7 +50,7 @@ class Run:
 
 
 def picture(random: np.random.Generator) -> bytes:
-    """A JPEG with up to three portraits on a canvas with a gradient."""
+    """Make a JPEG with up to three portraits on a canvas with a gradient."""
     width, height = SIZES[random.choice(len(SIZES), p=WEIGHTS)]
     light = np.linspace(60, 200, width, dtype=np.float32)[None, :, None]
     noise = random.normal(0, 4, (height, width, 1)).astype(np.float32)
@@ -66,7 +65,7 @@ def picture(random: np.random.Generator) -> bytes:
 
 
 def fill(folder: Path, number: int) -> None:
-    """Write so many photos."""
+    """Write a number of photos to a folder."""
     random = np.random.default_rng(0)
     for i in range(number):
         path = folder / f"{i:06}.jpg"
@@ -77,7 +76,7 @@ def fill(folder: Path, number: int) -> None:
 
 
 def annotate(photos: Path, number: int, options: Sequence[str]) -> Run:
-    """Run the command on all photos."""
+    """Run ``mien annotate`` on all photos and measure it."""
     with tempfile.TemporaryDirectory() as output:
         command = [*MIEN, "annotate", str(photos), "--output", f"{output}/out", "--quiet", *options]
         start = time.perf_counter()
@@ -92,26 +91,26 @@ def annotate(photos: Path, number: int, options: Sequence[str]) -> Run:
 
 
 def watch(process: "subprocess.Popen[bytes]", samples: list[float]) -> None:
-    """Take the memory of a process and its children every half second."""
+    """Sample the memory in MiB of a process and its children every half second."""
     while process.poll() is None:
         samples.append(sum(map(memory, [process.pid, *children(process.pid)])) / 1024)
         time.sleep(0.5)
 
 
 def children(pid: int) -> Iterator[int]:
-    """The processes that a process has started, and theirs, but for Ray's."""
+    """Yield the worker processes that a process has started, without Ray's."""
     for name in os.listdir("/proc"):
         try:
             parent = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
             ours = b"multiprocessing" in Path(f"/proc/{name}/cmdline").read_bytes()
-        except (OSError, ValueError):  # no process, or one that has ended
+        except (OSError, ValueError):  # not a process, or one that has ended
             continue
         if parent == pid and ours:
             yield int(name)
 
 
 def memory(pid: int) -> float:
-    """KiB that a process holds; what it shares counts in part."""
+    """Return the memory of a process in KiB; shared memory counts proportionally (PSS)."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

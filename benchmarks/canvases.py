@@ -1,8 +1,9 @@
-"""Lay aligned faces on larger grey canvases, as pictures to measure detectors on.
+"""Paste aligned faces on larger grey canvases, to evaluate detectors on them.
 
-Each picture of a manifest is scaled to half the side of a 480×480 canvas and laid in its middle, where its
-face is known to be. ``python benchmarks/canvases.py MANIFEST FOLDER`` writes the canvases, and ``boxes.csv``
-with box, points, race and gender; then ``mien evaluate-detector FOLDER/boxes.csv --detector NAME --by race``.
+Each picture of a manifest is scaled to half the side of a 480×480 canvas and pasted in its middle, so that
+the position of the face is known. ``python benchmarks/canvases.py MANIFEST FOLDER`` writes the canvases, and
+``boxes.csv`` with box, landmarks, race and gender. Then run
+``mien evaluate-detector FOLDER/boxes.csv --detector NAME --by race``.
 """
 
 import argparse
@@ -22,7 +23,7 @@ SIDE, GREY = 480, 128
 
 
 def lay(row: "pd.Series[str]", path: Path) -> dict[str, object]:
-    """Write the canvas of a row of the manifest; return its row of the boxes."""
+    """Write the canvas of a row of the manifest; return its row for ``boxes.csv``."""
     pixels = cv2.resize(read_photo(row["path"]).pixels, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     corner = SIDE // 4
     canvas = np.full((SIDE, SIDE, 3), GREY, np.uint8)

@@ -1,6 +1,6 @@
-"""How often data sets hold the same picture twice, and with how many labels that disagree.
+"""Count duplicate pictures in data sets, and those with contradictory labels.
 
-``python benchmarks/duplicates.py MANIFEST...`` prints a row for each manifest.
+``python benchmarks/duplicates.py MANIFEST...`` prints one row per manifest.
 """
 
 import sys
@@ -20,7 +20,7 @@ HEAD = (
 
 
 def row(manifest: Path) -> tuple[str, ...]:
-    """The cells of one data set."""
+    """Return the cells of one data set."""
     found = audit(load_faces(manifest))
     identical, near = summary(found.identical), summary(found.near_identical)
     return (

@@ -1,8 +1,8 @@
-"""How fast ``mien annotate`` is on a film, beside decoding alone: ``python benchmarks/films.py``.
+"""Measure the speed of ``mien annotate`` on a film, compared with decoding: ``python benchmarks/films.py``.
 
-The film is made of the portraits of the tests, 1280×720 at 25 frames a second, with two people who walk past
-each other. Times are those of the processor, of all processes of a run together, so that they hold on a busy
-machine too; the start of a run, measured on a film of one frame, is taken off.
+The film is made from the tests' portraits: 1280×720 at 25 frames per second, with two people who walk past
+each other. Times are CPU times of all processes of a run together, so that they are also valid on a busy
+machine. The start of a run, measured on a film of one frame, is subtracted.
 """
 
 import argparse
@@ -31,7 +31,7 @@ with av.open(sys.argv[1]) as film:
 
 
 def pictures() -> Iterator[np.ndarray]:
-    """Two people who walk to and fro over a picture, without an end."""
+    """Yield an endless series of frames in which two people walk back and forth."""
     people = []
     for name in ("B001270", "J000294"):
         with Image.open(ROOT / "tests" / "photos" / f"{name}.jpg") as image:
@@ -47,7 +47,7 @@ def pictures() -> Iterator[np.ndarray]:
 
 
 def write_film(path: Path, frames: int) -> None:
-    """Encode so many frames as H.264."""
+    """Encode a number of frames as H.264."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
@@ -57,7 +57,7 @@ def write_film(path: Path, frames: int) -> None:
 
 
 def seconds(command: Sequence[str]) -> float:
-    """Of the processor, for a command and the processes that it starts."""
+    """Run a command; return its CPU time in seconds, with the processes that it starts."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

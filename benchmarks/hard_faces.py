@@ -1,12 +1,12 @@
-"""Which hard faces detectors find: portraits made small, turned, dark, blurred or half covered.
+"""Measure the recall of detectors on difficult faces: small, rotated, dark, blurred or partly covered ones.
 
-The portraits are those in ``tests/photos``, which are in the public domain. Each lies on a grey canvas of
-640×640 pixels and is made harder step by step. A face counts as found where a detector's box overlaps
-with the one that mien's detector gives for the same portrait as it is. The table has the share of faces
-found. Turned faces are looked for as in a prediction, at quarter turns too.
+The portraits in ``tests/photos``, which are in the public domain, are pasted on a grey canvas of 640×640
+pixels and made more difficult step by step. A face counts as found if a detector's box overlaps the box that
+mien's detector gives for the unchanged portrait. The table shows the share of faces found. As in prediction,
+photos are also searched at quarter turns.
 
-``python benchmarks/hard_faces.py [--detector NAME]... [--sheet JPG]``; the sheet shows the first portraits,
-with a green frame where the first detector finds the face and a red one where it does not.
+``python benchmarks/hard_faces.py [--detector NAME]... [--sheet JPG]``. The sheet shows the first portrait,
+with a green frame if the first detector finds the face, and a red one otherwise.
 """
 
 import argparse
@@ -28,13 +28,13 @@ SIDE, GREY, FACE = 640, (128, 128, 128), 160
 """Side of the canvas, its colour, and the height of a face on it, in pixels."""
 
 SAME = 0.3
-"""Intersection over union from which a box is of the face."""
+"""Least intersection over union at which a box counts as the face."""
 
 Harder = Callable[[Image.Image, Box, float], tuple[Image.Image, Box]]
 
 
 def shrink(canvas: Image.Image, face: Box, height: float) -> tuple[Image.Image, Box]:
-    """The middle of the canvas, scaled until the face has a height in pixels."""
+    """Scale the canvas so that the face has the given height in pixels."""
     scale = height / (face.y2 - face.y1)
     side = max(1, round(SIDE * scale))
     small = canvas.resize((side, side), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
@@ -45,7 +45,7 @@ def shrink(canvas: Image.Image, face: Box, height: float) -> tuple[Image.Image, 
 
 
 def turn(canvas: Image.Image, face: Box, angle: float) -> tuple[Image.Image, Box]:
-    """The canvas turned about its middle; the box keeps its size about the middle that the face comes to."""
+    """Rotate the canvas about its middle by an angle in degrees; the box keeps its size and moves along."""
     middle = np.array([face.x1 + face.x2, face.y1 + face.y2]) / 2 - SIDE / 2
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     x, y = np.array([[cos, sin], [-sin, cos]]) @ middle + SIDE / 2
@@ -57,14 +57,14 @@ def turn(canvas: Image.Image, face: Box, angle: float) -> tuple[Image.Image, Box
 
 
 def darken(canvas: Image.Image, face: Box, light: float) -> tuple[Image.Image, Box]:
-    """A share of the light, on a sensor with a noise of two grey values."""
+    """Reduce the light to a share, with sensor noise of a standard deviation of two grey values."""
     noise = np.random.default_rng(0).normal(0, 2, (SIDE, SIDE, 3))
     dark = np.asarray(canvas, np.float32) * light + noise
     return Image.fromarray(dark.clip(0, 255).astype(np.uint8)), face
 
 
 def blur(canvas: Image.Image, face: Box, deviation: float) -> tuple[Image.Image, Box]:
-    """Gaussian blur, whose standard deviation is a share of the face's height."""
+    """Apply Gaussian blur; its standard deviation is a share of the face's height."""
     return canvas.filter(ImageFilter.GaussianBlur(deviation * FACE)), face
 
 
@@ -98,7 +98,7 @@ KINDS: dict[str, tuple[Harder, tuple[float, ...]]] = {
 
 
 def place(path: Path, detector: Detector) -> tuple[Image.Image, Box]:
-    """A portrait on a canvas, with its face in the middle and :data:`FACE` pixels high."""
+    """Paste a portrait on a canvas, with its face in the middle and :data:`FACE` pixels high."""
     portrait = Image.open(path).convert("RGB")
     face = max(detector.detect(np.asarray(portrait)), key=lambda one: one.box.area).box
     scale = FACE / (face.y2 - face.y1)
@@ -113,14 +113,14 @@ def place(path: Path, detector: Detector) -> tuple[Image.Image, Box]:
 
 
 def finds(detector: TurningDetector, canvas: Image.Image, face: Box) -> bool:
-    """Whether a detector sees the face."""
+    """Whether a detector finds the face."""
     found = detector.detect(np.asarray(canvas))
     boxes: npt.NDArray[np.float64] = np.array([[*one.box] for one in found], np.float64).reshape(-1, 4)
     return bool((intersection_over_union(np.array([[*face]]), boxes) >= SAME).any())
 
 
 def draw_sheet(path: Path, portraits: list[tuple[Image.Image, Box]], detector: TurningDetector) -> None:
-    """One row of pictures per kind and portrait, the hardest step last."""
+    """Draw one row of pictures per kind and portrait."""
     cell, rows = 128, [(kind, portrait) for kind in KINDS for portrait in portraits]
     columns = max(len(steps) for _, steps in KINDS.values())
     sheet = Image.new("RGB", (columns * cell, len(rows) * (cell + 16)), "white")

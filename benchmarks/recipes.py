@@ -1,9 +1,9 @@
-"""What a recipe gives for the time it takes: the curves of several runs against the minutes they trained.
+"""Compare recipes by accuracy over training time: the curves of several runs against minutes of training.
 
 ``python benchmarks/recipes.py NAME=RUN... --manifest MANIFEST --output PNG`` draws the validation error
 of the age and the accuracy of the gender, and prints each run's epochs, minutes and last and best figures.
-The runs should have been judged on the same faces, on the same machine. The constant answers printed beside
-them are the best that need no picture: the median age, the more frequent gender.
+The runs should have the same validation set and come from the same machine. The constant answers are the best
+predictions without a picture: the median age and the more frequent gender.
 """
 
 import argparse
@@ -19,7 +19,7 @@ COLUMNS = ("age_mae", "gender_accuracy")
 
 
 def constant_answers(manifest: Path) -> dict[str, float]:
-    """What the training rows' median age and more frequent gender give on the validation rows."""
+    """Evaluate the training rows' median age and more frequent gender on the validation rows."""
     rows = read_manifest(manifest)
     train, validation = (rows[rows["split"] == part] for part in ("train", "validation"))
     age, gender = train["age_low"].median(), train.loc[train["gender"] != "", "gender"].mode()[0]
@@ -31,13 +31,13 @@ def constant_answers(manifest: Path) -> dict[str, float]:
 
 
 def read_run(folder: Path) -> pd.DataFrame:
-    """A run's epochs with the minutes spent up to the end of each."""
+    """Read a run's epochs, with the minutes of training up to the end of each."""
     table = pd.read_csv(folder / "logs" / "metrics.csv")
     return table.assign(minutes=table["seconds"].cumsum() / 60)
 
 
 def draw(runs: dict[str, pd.DataFrame], constant: dict[str, float], path: Path) -> None:
-    """One picture, a panel for each metric."""
+    """Draw one picture with a panel per metric."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), COLUMNS, strict=True):
         for name, table in runs.items():
@@ -52,7 +52,7 @@ def draw(runs: dict[str, pd.DataFrame], constant: dict[str, float], path: Path) 
 
 
 def main() -> None:
-    """Draw and print."""
+    """Draw the picture and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""What the server answers in how long, by number of clients, beside ``predict_many`` in the same run.
+"""Measure the server's responses and response times by number of clients, compared with ``predict_many``.
 
-Run it on a quiet machine, with Linux: ``python benchmarks/server.py [--seconds 60] [--clients 1 8 64]``.
-The server is ``mien serve`` in a process of its own. Each client sends the same photo over one connection,
-again as soon as it has its answer; on a 503 it waits as long as the server asks, and the photo's time goes
-on. Clients and server share the machine's processors. ``predict_many`` is measured before and after each
-number of clients, and the mean counts. Its CPU time is that of this process, the server's that of the server
-alone, without the clients.
+Run it on an idle machine with Linux: ``python benchmarks/server.py [--seconds 60] [--clients 1 8 64]``.
+The server is ``mien serve`` in a separate process. Each client sends the same photo over one connection,
+again as soon as it has the response. After a 503 it waits as long as the server demands; this wait is part of
+the photo's response time. Clients and server share the machine's processors. ``predict_many`` is measured
+before and after each number of clients, and the mean is shown. Its CPU time is that of this process; the
+server's CPU time excludes the clients.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SERVE = [sys.executable, "-c", "from mien.cli import main; main()", "serve", "--
 
 @dataclass
 class Load:
-    """What some clients met."""
+    """Results of some clients: response times in seconds, HTTP statuses, different responses."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class Load:
 
 
 def example() -> bytes:
-    """A 640x480 JPEG with one face."""
+    """Make a 640x480 JPEG with one face."""
     photo = np.full((480, 640, 3), 128, np.uint8)
     photo[:, 80:560] = cv2.resize(read_photo(EXAMPLE).pixels, (480, 480), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", photo[:, :, ::-1])[1].tobytes()
@@ -56,13 +56,13 @@ def example() -> bytes:
 
 @contextmanager
 def server() -> Iterator[tuple[str, int]]:
-    """A fresh server's host and port, and its process id."""
+    """Start a server; yield its host and port, and its process id."""
     process = subprocess.Popen(SERVE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     started = next(found for line in process.stderr if (found := re.search(r"http://(\S+)", line)))
     threading.Thread(
         target=process.stderr.read, daemon=True
-    ).start()  # or it would wait for its log to be read
+    ).start()  # otherwise the server would block on a full pipe
     try:
         yield started[1], process.pid
     finally:
@@ -71,7 +71,7 @@ def server() -> Iterator[tuple[str, int]]:
 
 
 def client(address: str, photo: bytes, until: float, load: Load) -> None:
-    """Send a photo again and again."""
+    """Send a photo repeatedly."""
     place = urlsplit(f"//{address}")
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=120)
     headers = {"Content-Type": "image/jpeg"}
@@ -90,7 +90,7 @@ def client(address: str, photo: bytes, until: float, load: Load) -> None:
 
 
 def run_clients(address: str, photo: bytes, count: int, seconds: float) -> tuple[Load, float]:
-    """Let clients work side by side; give what they met and the photos answered in a second."""
+    """Run clients in parallel; return their results, and the photos answered per second."""
     load, start = Load(), time.perf_counter()
     threads = [
         threading.Thread(target=client, args=(address, photo, start + seconds, load)) for _ in range(count)
@@ -103,7 +103,7 @@ def run_clients(address: str, photo: bytes, count: int, seconds: float) -> tuple
 
 
 def latency(address: str, count: int = 500) -> float:
-    """Median seconds of a request that needs no work, over a kept-open connection."""
+    """Return the median seconds of a health request over a persistent connection."""
     place = urlsplit(f"//{address}")
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
     seconds = []
@@ -117,11 +117,11 @@ def latency(address: str, count: int = 500) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How photos were answered.
+    """Throughput.
 
     Attributes:
-        rate: Photos a second.
-        cpu: Milliseconds of CPU time a photo.
+        rate: Photos per second.
+        cpu: Milliseconds of CPU time per photo.
     """
 
     rate: float
@@ -129,7 +129,7 @@ class Pace:
 
 
 def reference(predictor: Predictor, photo: bytes, seconds: float) -> Pace:
-    """``predict_many`` on the same photo, in this process."""
+    """Measure ``predict_many`` on the same photo in this process."""
     start, cpu = time.perf_counter(), time.process_time()
     count = 0
     while time.perf_counter() - start < seconds:
@@ -138,19 +138,19 @@ def reference(predictor: Predictor, photo: bytes, seconds: float) -> Pace:
 
 
 def processor_seconds(process: int) -> float:
-    """CPU time that a process has taken."""
+    """Return the CPU time of a process in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int) -> float:
-    """Memory of a process in MiB."""
+    """Return the resident memory of a process in MiB."""
     text = Path(f"/proc/{process}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
 
 
 def row(load: Load, served: Pace, around: list[Pace]) -> str:
-    """A row's figures, but for its ends; the references are those before and after."""
+    """Return a row's figures, without the first and last column; ``around`` are the references."""
     rate, cpu = (mean(getattr(pace, name) for pace in around) for name in ("rate", "cpu"))
     p50, p99 = 1000 * np.percentile(load.seconds, [50, 99])
     done, busy = load.statuses[200], load.statuses[503]

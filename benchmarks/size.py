@@ -1,11 +1,11 @@
-"""How large mien is: the shipped models, and what an installation takes.
+"""Measure the size of mien: of the shipped models, and of an installation.
 
-``python benchmarks/size.py [FILE...]`` prints a row for each model file, the shipped ones unless told
-otherwise: bytes, weights, and the multiplications of one face or photo. Multiply-adds (MAC) are those of
-convolutions and matrix products, which are nearly all there is.
+``python benchmarks/size.py [FILE...]`` prints one row per model file, by default the shipped ones: size,
+number of weights, and multiply-adds for one face or photo. Multiply-adds (MAC) are those of convolutions and
+matrix products, which are almost all of them.
 
-``python benchmarks/size.py --packages`` prints the bytes that each package of the base installation takes in
-the environment that the program runs in.
+``python benchmarks/size.py --packages`` prints the size of each package of the base installation in the
+environment in which the program runs.
 """
 
 import sys
@@ -22,13 +22,13 @@ from mien.pipeline.detect.mien import default_detector_path
 from mien.pipeline.model import SHIPPED, model_path
 
 FREE = {"n": 1, "h": 480, "w": 640}
-"""What inputs of any size are measured with: one photo of that size."""
+"""Lengths of variable axes for the count of multiply-adds: one photo of 640×480 pixels."""
 
 HEAD = ("file", "size", "weights", "input", "multiply-adds")
 
 
 def row(path: Path) -> tuple[str, ...]:
-    """The cells of one file."""
+    """Return the cells of one file."""
     model = onnx.load(path)
     dimensions = model.graph.input[0].type.tensor_type.shape.dim
     shape = [d.dim_value or FREE[d.dim_param] for d in dimensions]
@@ -45,7 +45,7 @@ def row(path: Path) -> tuple[str, ...]:
 
 
 def shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Every tensor's shape."""
+    """Return the shape of every tensor by name."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     known = [*graph.input, *graph.value_info, *graph.output]
     shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in known}
@@ -53,7 +53,7 @@ def shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def multiply_adds(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Those of convolutions and fully connected layers: for each output, the numbers it is a sum of."""
+    """Count the multiply-adds of convolutions and fully connected layers."""
     total = 0
     for node in graph.node:
         if node.op_type in ("Conv", "Gemm"):
@@ -63,7 +63,7 @@ def multiply_adds(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) ->
 
 
 def needed(package: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
-    """A package and all that it needs in this environment, extras left out."""
+    """Return a package and all its dependencies in this environment, without extras."""
     known |= {canonicalize_name(package)}
     for line in distribution(package).requires or ():
         requirement = Requirement(line)
@@ -74,13 +74,13 @@ def needed(package: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
 
 
 def installed_bytes(package: str) -> int:
-    """Those of all files of a package."""
+    """Return the total size of a package's files in bytes."""
     paths = (Path(str(file.locate())) for file in distribution(package).files or ())
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def print_packages() -> None:
-    """Print a row for each package, the largest first."""
+    """Print one row per package, the largest first."""
     sizes = sorted(((installed_bytes(name), name) for name in needed("mien")), reverse=True)
     print("| package | size |\n|---|---:|")
     for size, name in [*sizes, (sum(size for size, _ in sizes), "all")]:

@@ -160,7 +160,7 @@ def test_a_missing_manifest_is_one_sentence(tmp_path: Path, tiny_model: Path) ->
 
 def test_outputs_are_tried_before_the_work(manifest: Path, fake: FakePredictor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="report cannot be made a folder"):
+    with pytest.raises(DataError, match="report cannot be created"):
         evaluate(manifest, fake, report=tmp_path / "file" / "report")
     with pytest.raises(DataError, match=r"out\.csv cannot be written"):
         evaluate(manifest, fake, predictions=tmp_path / "file" / "out.csv")
@@ -291,7 +291,7 @@ def test_the_worst_faces_are_shown_only_if_asked(manifest: Path, tiny_model: Pat
     run(*arguments, tmp_path / "with", "--worst", 1)
     without, with_ = ((tmp_path / name / "index.html").read_text() for name in ("without", "with"))
     assert "Worst faces" not in without and "data:image/jpeg" not in without
-    assert "These are people" in with_ and "Ages that are furthest off" in with_
+    assert "These are people" in with_ and "Largest age errors" in with_
     assert 1 <= with_.count("data:image/jpeg") <= 2
 
 

@@ -1,4 +1,4 @@
-"""How good the estimates are: metrics with bootstrap intervals, by group, and a report.
+"""Evaluation of the estimates: metrics with bootstrap intervals, by group, and a report.
 
 >>> from mien.evaluation import evaluate
 >>> from mien import Predictor

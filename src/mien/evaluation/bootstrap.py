@@ -1,4 +1,4 @@
-"""How far a mean over faces could move had other faces been drawn: the percentile bootstrap."""
+"""Sampling uncertainty of means over faces, by the percentile bootstrap."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,26 +6,26 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 REPLICATES = 1000
-"""Enough that an interval's ends move by a few hundredths of its width with the seed."""
+"""Number of resamples; another seed then moves an interval's ends by a few hundredths of its width."""
 
 CHUNK = 4_000_000
-"""Numbers drawn at a time: bounds the memory to some tens of megabytes whatever the number of faces."""
+"""Number of random numbers drawn at once; limits the memory to some tens of megabytes."""
 
 
 def bootstrap_means(
     values: Floats, clusters: npt.NDArray[np.int64], *, replicates: int = REPLICATES, seed: int = 0
 ) -> Floats:
-    """Means of each column in resamples of the rows (Efron and Tibshirani 1993, chapter 13).
+    """Compute the mean of each column in resamples of the rows (Efron and Tibshirani 1993, chapter 13).
 
-    Whole clusters are drawn with replacement, as many as there are, because pictures of one person are not
-    independent of each other (Davison and Hinkley 1997, section 3.8); where every row is a cluster of its
-    own that is the ordinary bootstrap.
+    Each resample draws whole clusters with replacement, as many as there are, because pictures of one person
+    are not independent (Davison and Hinkley 1997, section 3.8). If every row is its own cluster, this is the
+    ordinary bootstrap.
 
     Args:
-        values: (n, m), NaN where a column is not defined for a row; such a row then counts in the others.
+        values: (n, m), NaN where a column is not defined for a row; the row still counts in other columns.
         clusters: (n,) number of each row's cluster, from 0 without gaps.
         replicates: Number of resamples.
-        seed: Same seed, same resamples.
+        seed: Seed of the resampling.
 
     Returns:
         (replicates, m); NaN where a resample holds no defined value of a column.
@@ -54,7 +54,7 @@ def _resampled_means(sums: Floats, sizes: Floats, rows: int, random: np.random.G
 
 
 def percentile_interval(replicates: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """The middle ``confidence`` of a statistic's replicates, those that are NaN left out.
+    """Return the ends of the middle share ``confidence`` of a statistic's replicates; NaN are left out.
 
     Raises:
         ValueError: If no replicate is a number.

@@ -1,4 +1,4 @@
-"""Calibrating a model on faces it was not trained on, and measuring how well that holds on others."""
+"""Calibration of a model on faces that it was not trained on, and cross-calibration to evaluate it."""
 
 import math
 from collections.abc import Iterator
@@ -31,22 +31,22 @@ COVERAGES = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
 """The coverages that :func:`calibrate_ages` tabulates: 0.50, 0.51 … 0.99."""
 
 BAND = 10
-"""Years of a band, unless it holds too few faces."""
+"""Width of an age band in years, unless it holds too few faces."""
 
 LEAST_IN_BAND = 30
-"""Faces of a band; decades with fewer share one."""
+"""Least number of faces in a band; decades with fewer are merged."""
 
 LEAST_FACES = 10
-"""Faces below which nothing can be said of a coverage of nine in ten."""
+"""Least number of faces for calibration; fewer tell nothing about a coverage of 90 %."""
 
 LEAST_OF_EACH = 50
 """Number of faces of each gender needed to calibrate the gender probabilities."""
 
 RISK = 0.5
-"""Error rate of the labels that are given, relative to labelling every face."""
+"""Target error rate of the gender labels that are given, relative to labelling every face."""
 
 AT_ONCE = 256
-"""Number of faces whose chips are in memory together."""
+"""Number of faces whose chips are in memory at once."""
 
 FOLDS = 5
 """Number of folds of the cross-calibration."""
@@ -54,23 +54,23 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A model's raw answers for n faces.
+    """A model's raw outputs for n faces.
 
     Attributes:
-        age_probabilities: (n, k).
-        p_female: (n,).
+        age_probabilities: (n, k); rows sum to 1.
+        p_female: (n,) in [0, 1], not calibrated.
     """
 
     age_probabilities: Floats
     p_female: Floats
 
     def __getitem__(self, rows: Booleans) -> "Answers":
-        """The answers for some faces."""
+        """Return the outputs for the selected faces."""
         return Answers(self.age_probabilities[rows], self.p_female[rows])
 
 
 def observe(model: "Model", table: pd.DataFrame) -> Answers:
-    """A model's raw answers for the face crops of a manifest.
+    """Run a model on the face crops of a manifest and return its raw outputs.
 
     Raises:
         DataError: If a picture cannot be read.
@@ -85,7 +85,7 @@ def observe(model: "Model", table: pd.DataFrame) -> Answers:
 
 
 def must_judge_by_bins(labels: pd.DataFrame) -> bool:
-    """Whether too few ages are exact to calibrate on, and others are known as bins."""
+    """Whether there are too few exact ages for calibration, but some bins."""
     exact = exact_ages(labels)
     return bool((labels["age_low"] < labels["age_high"]).any()) and int(exact.sum()) < LEAST_FACES
 
@@ -93,16 +93,20 @@ def must_judge_by_bins(labels: pd.DataFrame) -> bool:
 def calibrated(
     metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers, *, by_bins: bool = False
 ) -> ModelMetadata:
-    """Metadata with intervals calibrated on the ages and probabilities on the known genders, if any.
+    """Calibrate the age intervals on the labelled ages and the gender probabilities on the known genders.
 
     Args:
-        metadata: Of the model that gave the answers.
-        labels: n rows of a manifest, none of which was trained on.
-        answers: For these rows.
-        by_bins: Whether ages that are known as a bin count too, drawn by :func:`draw_ages`.
+        metadata: Metadata of the model.
+        labels: n rows of a manifest that were not used for training.
+        answers: The model's outputs for these rows.
+        by_bins: Whether ages known as bins count too, as drawn by :func:`draw_ages`.
+
+    Returns:
+        The metadata with the new calibration. Without ages the intervals stay as they are; without enough
+        genders, see :func:`calibrate_gender`.
 
     Raises:
-        DataError: If there are some such ages, but too few, or the genders run against the model's.
+        DataError: If there are some such ages, but too few, or the genders contradict the model's.
     """
     aged = (labels["age_low"].notna() if by_bins else exact_ages(labels)).to_numpy(bool)
     known = (labels["gender"] != "").to_numpy(bool)
@@ -123,29 +127,29 @@ def calibrated(
 
 
 def draw_ages(age_probabilities: Floats, labels: pd.DataFrame, *, age_min: int = 0, seed: int = 0) -> Floats:
-    """An age for each face: the labelled one, or where a bin is labelled, one drawn from within it.
+    """Return an age per face: the labelled one, or for a labelled bin one drawn from within the bin.
 
     It is drawn from the model's own distribution, restricted to the bin (single imputation by a draw from the
     conditional distribution: Little and Rubin, "Statistical analysis with missing data", 2002, section 4.3).
-    The mean or the likeliest age would lie in the middle of what the model predicts, and its intervals would
-    look safer than they are. If the model's distributions are right, so are those of what is drawn, and the
-    probability integral transform of the drawn ages is uniform. What this cannot tell is whether the model
-    is right within a bin: an interval that lies in one bin is as narrow as the model has it.
+    The mean or the most probable age would lie in the middle of the model's distribution, so that its
+    intervals would seem more reliable than they are. If the model's distributions are right, the drawn ages
+    have the right distribution, and their probability integral transform is uniform. This method cannot test
+    the model within a bin: the width of an interval inside one bin remains the model's own.
 
     Args:
-        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …
+        age_probabilities: (n, k) probabilities of the ages ``age_min``, ``age_min + 1`` …
         labels: n rows of a manifest, all with an age or a bin.
         age_min: Age in years of the first column.
-        seed: Draws other ages.
+        seed: Seed of the draws.
 
     Returns:
-        (n,) years, whole ones where they were drawn.
+        (n,) years; drawn ages are whole years.
     """
     support = age_min + np.arange(age_probabilities.shape[1])
     low, high = (labels[column].to_numpy(np.float64) for column in ("age_low", "age_high"))
     first, last = (np.clip(end, support[0], support[-1])[:, None] for end in (np.floor(low), np.ceil(high)))
     inside = (support >= first) & (support <= last)
-    # A model that is sure of another bin says nothing of this one: all of its ages are then as likely.
+    # If the model excludes the labelled bin, all ages of the bin become equally likely.
     total = np.cumsum(np.where(inside, age_probabilities + 1e-12, 0), axis=1)
     chance = np.random.default_rng(seed).random((len(low), 1))
     drawn = support[(chance >= total / total[:, -1:]).sum(axis=1)]
@@ -155,17 +159,18 @@ def draw_ages(age_probabilities: Floats, labels: pd.DataFrame, *, age_min: int =
 def calibrate_ages(
     age_probabilities: npt.ArrayLike, ages: npt.ArrayLike, *, age_min: int = 0
 ) -> IntervalCalibration:
-    """Measure the half masses on faces that were not trained on (split conformal prediction).
+    """Calibrate age intervals on faces that were not used for training, by split conformal prediction.
 
-    In each band of ages the half mass of coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
-    ``|F(y) - 1/2|``. The interval of a new face like these then holds its age with a probability of at least
-    c in every band. Being the hull of what the bands allow, it holds a little more often than that. To narrow
-    it until it holds c of these same faces would take the guarantee away.
+    In each age band the half mass for coverage c is the ceil((n + 1) c)-th smallest of the band's n scores
+    ``|F(y) - 1/2|``. The interval of a new face from the same distribution then contains its age with a
+    probability of at least c in every band. As the interval is the hull over the bands, its coverage is
+    slightly higher than c. Narrowing it until it covers exactly c of these same faces would void the
+    guarantee.
 
     Args:
-        age_probabilities: (n, k) mass of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
-        ages: (n,) labelled ages in years; those beyond the bins count as the first or last bin's.
-        age_min: Age in years of the first bin.
+        age_probabilities: (n, k) probabilities of the ages ``age_min``, ``age_min + 1`` …; rows sum to 1.
+        ages: (n,) labelled ages in years; ages outside the columns' range count as the nearest column's.
+        age_min: Age in years of the first column.
 
     Raises:
         ValueError: If there are fewer than ten faces, or the lengths differ.
@@ -190,9 +195,9 @@ def calibrate_ages(
 
 
 def _bands(ages: Floats) -> npt.NDArray[np.int64]:
-    """The first age of each band: the decades, but for those with too few faces of their own or beyond.
+    """First age of each band: decades, merged where a band or the ages above it would have too few faces.
 
-    The first is halved: a baby's age shows far more closely than a schoolchild's.
+    The first decade is halved, since a baby's age can be seen far more precisely than a schoolchild's.
     """
     starts = [0]
     for start in (BAND // 2, *range(BAND, int(ages.max()) + 1, BAND)):
@@ -202,26 +207,26 @@ def _bands(ages: Floats) -> npt.NDArray[np.int64]:
 
 
 def _conformal_quantile(ordered: Floats, level: float) -> float:
-    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # a whole number must not be rounded up a step
+    rank = math.ceil((len(ordered) + 1) * level - 1e-9)  # floating-point error must not raise a whole number
     return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
 
 
 def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
-    """Platt scaling, and the threshold of the label "uncertain" from the risk-coverage curve.
+    """Fit Platt scaling, and choose the threshold of the label "uncertain" on the risk-coverage curve.
 
-    The threshold is the least probability of the likelier gender at which the labels that are given are wrong
-    at most half as often as if every face were given one (El-Yaniv and Wiener, "On the foundations of
-    noise-free selective classification", JMLR 2010, name that curve).
+    The threshold is the least probability of the likelier gender at which the given labels have at most half
+    the error rate of labelling every face. The risk-coverage curve is from El-Yaniv and Wiener, "On the
+    foundations of noise-free selective classification", JMLR 2010.
 
     Args:
-        p_female: (n,) the graph's.
+        p_female: (n,) outputs of the graph.
         female: (n,) whether the face is labelled female.
 
     Returns:
-        What changes nothing, where there are fewer than 50 faces of either gender.
+        The calibration; one without effect if there are fewer than 50 faces of either gender.
 
     Raises:
-        DataError: If the faces labelled female look the less female ones.
+        DataError: If p(female) is lower for faces labelled female.
     """
     if min(female.sum(), (~female).sum()) < LEAST_OF_EACH:
         return GenderCalibration()
@@ -238,7 +243,10 @@ def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
 
 
 def unsure_below(p_female: Floats, female: Booleans) -> float:
-    """The least hundredth from which on labels are wrong at most :data:`RISK` times as often as overall."""
+    """Return the least threshold whose labels have at most :data:`RISK` times the overall error rate.
+
+    It is a multiple of 0.01, and 0.5 if there is no such threshold.
+    """
     wrong = (p_female >= 0.5) != female
     sure = np.maximum(p_female, 1 - p_female)
     for threshold in np.arange(50, 100) / 100:
@@ -251,16 +259,16 @@ def unsure_below(p_female: Floats, female: Booleans) -> float:
 def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[Prediction]:
     """Predict for the faces that the model was calibrated on, by 5-fold cross-calibration.
 
-    Each fifth of the faces is predicted by the model calibrated on the other four (following Vovk,
-    "Cross-conformal predictors", 2015). Rows of one group stay in one fold.
+    Each fold is predicted with a calibration on the other four (following Vovk, "Cross-conformal predictors",
+    2015). Rows of one group are in the same fold.
 
     Args:
-        table: As for :func:`~mien.evaluation.predictions.predict_manifest`, of face crops.
-        predictor: Its model gives the answers, whose own calibration is not used, nor is the threshold below
-            which a gender is uncertain, unless the predictor was given one.
+        table: A manifest of face crops, as for :func:`~mien.evaluation.predictions.predict_manifest`.
+        predictor: The predictor whose model is run. The model's own calibration is not used, nor its
+            threshold for uncertain genders, unless the predictor was given a threshold.
 
     Raises:
-        DataError: If a picture cannot be read, or four fifths of the faces are too few.
+        DataError: If a picture cannot be read, or four folds have too few faces.
     """
     model = predictor.model
     answers = observe(model, table)

@@ -1,7 +1,7 @@
-"""The pictures of a model card: figures with their intervals, as SVG.
+"""Plots of a model card as SVG: metrics with their confidence intervals.
 
-In a page they take its colours and typeface, from its CSS variables; as files of their own they fall back on
-colours that can be read on white and on black alike.
+Embedded in a page, they use the colours and the typeface of its CSS variables. As separate files they use
+colours that are readable on both white and black.
 """
 
 import math
@@ -17,25 +17,26 @@ from mien.evaluation.groups import dashed
 Json = Mapping[str, Any]
 
 FEWEST = 10
-"""Faces below which a group is not drawn: its interval would hide the others."""
+"""Least number of faces of a group in a plot; the wide intervals of smaller groups would hide the others."""
 
 STEPS = (1, 2, 5, 10, 20, 25, 50)
 MOST_TICKS = 7
 WIDTH, LEFT, RIGHT, TOP, ROW = 380, 66, 364, 74, 27
-"""Width of a picture, where its plot begins and ends, and the height of a row."""
+"""Width of a picture, left, right and upper edge of its plot area, and height of a row, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a picture shows.
+    """Content of a picture.
 
     Attributes:
-        title: Its heading.
-        unit: What its numbers are.
-        metric: The measurement's name in an evaluation.
-        by_age: Whether the rows are age bands and the series data sets; else rows are races, series genders.
-        share: Whether it is shown in percent.
-        line: A value to compare with, if any; ``aim`` is the coverage that was aimed at.
+        title: Heading.
+        unit: Description and unit of the values.
+        metric: Name of the metric in an evaluation.
+        by_age: True for age bands as rows and data sets as series; False for races as rows and genders as
+            series.
+        share: Whether values are shares, to be shown in percent.
+        line: A reference value, if any; ``aim`` is the intended coverage of the intervals.
     """
 
     title: str
@@ -72,15 +73,16 @@ PICTURES: Mapping[str, Picture] = {
 }
 
 Series = Mapping[str, Json]
-"""Row to measurement."""
+"""Measurement by row."""
 
 
 def draw_pictures(evaluations: Mapping[str, Json], titles: Mapping[str, str]) -> dict[str, str]:
-    """Draw all pictures of which some evaluation has the figures.
+    """Draw all pictures for which some evaluation has the metric.
 
     Args:
-        evaluations: The ``metrics.json`` of each data set, by its name; the first one decides the rows.
-        titles: What to call data sets.
+        evaluations: Content of the ``metrics.json`` of each data set, by its name. The first one with the
+            metric determines the rows.
+        titles: Titles of data sets by name.
 
     Returns:
         SVG by the picture's name.
@@ -97,7 +99,7 @@ def draw_pictures(evaluations: Mapping[str, Json], titles: Mapping[str, str]) ->
 def _by_age(
     picture: Picture, evaluations: Mapping[str, Json], titles: Mapping[str, str]
 ) -> dict[str, Series]:
-    """The data sets whose age bands are those of the first."""
+    """Series of the data sets that have no other age bands than the first."""
     all_series = {
         titles.get(name, name): _measured(e, "age", picture.metric) for name, e in evaluations.items()
     }
@@ -107,7 +109,7 @@ def _by_age(
 
 
 def _by_group(picture: Picture, evaluations: Mapping[str, Json]) -> dict[str, Series]:
-    """The two genders of the first data set with labels of race."""
+    """Series of the genders in the first data set with labels of race and gender."""
     for evaluation in evaluations.values():
         if crossed := _measured(evaluation, "race and gender", picture.metric):
             genders = dict.fromkeys(name.rpartition(", ")[2] for name in crossed)
@@ -166,7 +168,7 @@ def _draw(picture: Picture, series: Mapping[str, Series], aim: float | None) -> 
 
 
 def _ticks(low: float, high: float, line: float | None) -> list[int]:
-    """Round numbers around all values and the line."""
+    """Round axis ticks that span all values and the reference line."""
     if line is not None:
         low, high = min(low, line), max(high, line)
     step = next((step for step in STEPS if (high - low) / step <= MOST_TICKS - 2), STEPS[-1])
@@ -174,7 +176,7 @@ def _ticks(low: float, high: float, line: float | None) -> list[int]:
 
 
 def _said(picture: Picture, series: Mapping[str, Series], factor: int) -> str:
-    """The picture in words."""
+    """Describe the picture in words, for screen readers."""
     parts = [
         f"{name}: " + ", ".join(f"{dashed(row)} {factor * m['value']:.1f}" for row, m in values.items())
         for name, values in series.items()

@@ -1,4 +1,4 @@
-"""Several models on several data sets, side by side on one page."""
+"""Comparison page of several models on several data sets."""
 
 import json
 from collections.abc import Sequence
@@ -16,13 +16,14 @@ from mien.files import written_beside
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One model's figures for a data set.
+    """One model's results on a data set.
 
     Attributes:
-        name: What to call the model.
-        link: Its report, seen from the page.
-        overall: Metric name to measurement.
-        differences: Metric name to how much more it has than the first model; none for the first.
+        name: Displayed name of the model.
+        link: Path of its report, relative to the page.
+        overall: Measurement by metric name.
+        differences: Difference to the first model (this model minus the first) by metric name; empty for the
+            first.
     """
 
     name: str
@@ -33,12 +34,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One data set.
+    """Table of one data set.
 
     Attributes:
-        title: Its manifest, split and number of faces.
+        title: Manifest, split and number of faces.
         metrics: The rows.
-        columns: One a model.
+        columns: One per model.
     """
 
     title: str
@@ -47,9 +48,9 @@ class Table:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What to call files beside each other: their stems, numbered where two are the same, in any case.
+    """Return the stems of the files, with numbers added where two would be equal apart from case.
 
-    They name folders, and two must not share one, on a file system that ignores case either.
+    The names are used for folders, which must also differ on file systems that ignore case.
 
     >>> short_names([Path("a/small.onnx"), Path("b/small.onnx"), Path("big.onnx")])
     ['small', 'small-2', 'big']
@@ -57,7 +58,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ['small-2', 'small', 'small-3']
     """
     names: list[str] = []
-    taken = {"index.html", "comparison.json"}  # which lie beside the folders
+    taken = {"index.html", "comparison.json"}  # files in the same place as the folders
     for path in paths:
         numbered = (f"{path.stem}-{number}" for number in count(2))
         name = next(name for name in chain([path.stem], numbered) if name.casefold() not in taken)
@@ -67,11 +68,11 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def tables_of(evaluations: Sequence[Sequence[Evaluation]], models: Sequence[str]) -> list[Table]:
-    """The tables of a page.
+    """Make the tables of a page.
 
     Args:
-        evaluations: For each data set, one evaluation a model, in the order of ``models``.
-        models: What to call them.
+        evaluations: For each data set, one evaluation per model, in the order of ``models``.
+        models: Displayed names of the models.
     """
     names = short_names([Path(row[0].manifest) for row in evaluations])
     return [
@@ -93,7 +94,9 @@ def tables_of(evaluations: Sequence[Sequence[Evaluation]], models: Sequence[str]
 
 
 def difference(first: Evaluation, second: Evaluation) -> Measurements:
-    """How much more the second has of each metric, with a paired bootstrap interval; see ``differences``.
+    """Compute each metric of the second minus that of the first, with a paired bootstrap interval.
+
+    See :func:`~mien.evaluation.metrics.differences`.
 
     Raises:
         DataError: If the two are not of the same faces.
@@ -110,10 +113,10 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def write_comparison(tables: Sequence[Table], folder: Path) -> None:
-    """Write ``index.html``, above the reports that it leads to, and the figures, ``comparison.json``.
+    """Write ``index.html``, which links to the reports in subfolders, and the figures as ``comparison.json``.
 
     Raises:
-        DataError: If it cannot be written.
+        DataError: If a file cannot be written.
     """
     page = page_environment().get_template("comparison.html.j2").render(tables=tables)
     figures = {

@@ -1,4 +1,4 @@
-"""How well detectors find faces that people have marked: all detectors on the same pictures, side by side."""
+"""Evaluation of face detectors against human-labelled faces, all on the same pictures."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,35 +20,36 @@ from mien.pipeline.images import Pixels, read_photo
 Floats = npt.NDArray[np.float64]
 
 SIZES = (0, 16, 32, 64, 128, np.inf)
-"""Bounds of the classes of face heights in pixels."""
+"""Bounds of the classes of face heights, in pixels."""
 
 LEAST_HEIGHT = 32
-"""Lower faces count for the recall of their class alone, not for the one recall of a detector."""
+"""Least height in pixels of faces in a detector's overall recall; smaller ones only count in their class."""
 
 FOUND, PRECISE = 0.35, 0.5
-"""Intersection over union of a found face (detectors draw their boxes differently), and for the average
-precision."""
+"""Least intersection over union of box and face, in general (detectors draw their boxes differently) and for
+the average precision."""
 
 TIMED = 100
-"""Pictures that the time is measured on."""
+"""Number of pictures on which the time is measured, the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorScores:
-    """How well one detector did.
+    """Results of one detector. Shares are in [0, 1].
 
     Attributes:
-        recall: Share found of the faces at least :data:`LEAST_HEIGHT` high.
-        recall_by_size: Share found by height in pixels, such as ``32-64``; only classes with faces.
-        recall_by: Share found of the faces at least :data:`LEAST_HEIGHT` high, by column and value.
-        precision: Share of the boxes that are faces, over all pictures; None where there is no box.
-        average_precision: Area under precision over recall, at an overlap of :data:`PRECISE`, every face.
+        recall: Share of the faces at least :data:`LEAST_HEIGHT` high that are found; None if there are none.
+        recall_by_size: Recall by height in pixels, such as ``32-64``; only classes with faces.
+        recall_by: Recall of the faces at least :data:`LEAST_HEIGHT` high, by column and value.
+        precision: Share of the boxes that are faces, over all pictures; None if there are no boxes.
+        average_precision: Area under the precision-recall curve over all faces, at an overlap of
+            :data:`PRECISE`; None if there are no faces.
         false_boxes: Number of boxes in pictures without a face.
-        false_per_picture: That, by picture; None where there is none without a face.
-        landmark_error: Mean distance of the five points as a share of the eyes' distance, over found faces
-            with known points; None where there is none.
-        milliseconds: CPU time for a picture on one thread, with the detector's own threshold.
-        curve: (recall, precision) at falling thresholds, at an overlap of :data:`PRECISE`.
+        false_per_picture: Mean of that number per picture; None if every picture has a face.
+        landmark_error: Mean distance of the five landmarks as a share of the distance between the eyes, over
+            found faces with known landmarks; None if there are none.
+        milliseconds: Mean CPU time per picture on one thread, with the detector's own threshold.
+        curve: (recall, precision) at decreasing thresholds, at an overlap of :data:`PRECISE`.
     """
 
     recall: float | None
@@ -65,14 +66,14 @@ class DetectorScores:
 
 @dataclass(frozen=True, slots=True)
 class DetectionEvaluation:
-    """Detectors side by side.
+    """Results of several detectors on the same pictures.
 
     Attributes:
-        faces: Number of marked faces.
+        faces: Number of labelled faces.
         pictures: Number of pictures.
-        empty_pictures: Of them, those without a face.
-        scores: By detector.
-        unreadable: A sentence for each picture that could not be read.
+        empty_pictures: Number of pictures without a face.
+        scores: Results by the detector's name.
+        unreadable: One sentence per picture that could not be read.
     """
 
     faces: int
@@ -84,7 +85,7 @@ class DetectionEvaluation:
 
 @dataclass(slots=True)
 class _Findings:
-    """What one detector gave, gathered picture by picture."""
+    """Results of one detector, collected picture by picture."""
 
     found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -96,13 +97,13 @@ class _Findings:
 
 
 def read_boxes(tables: Sequence[Path], split: str | None = None) -> pd.DataFrame:
-    """Marked faces, a row each, and pictures without one, a row each with an empty box.
+    """Read one row per labelled face, and one row with an empty box per picture without a face.
 
     Args:
-        tables: CSV files with ``image`` (relative to the file) and ``x1``, ``y1``, ``x2``, ``y2`` in pixels;
-            these are empty, or the columns absent, for a picture without a face. The columns
+        tables: CSV files with ``image`` (relative to the file) and ``x1``, ``y1``, ``x2``, ``y2`` in pixels.
+            For a picture without a face, these are empty or the columns are missing. The columns
             :data:`~mien.data.boxes.POINTS` are optional.
-        split: Only the rows with this ``split``.
+        split: Only the rows with this ``split``; None for all.
 
     Raises:
         DataError: If a file cannot be used, or there is no such row.
@@ -126,18 +127,19 @@ def evaluate_detectors(
     by: Sequence[str] = (),
     watch: Callable[[Iterator[None], int], Iterator[None]] | None = None,
 ) -> DetectionEvaluation:
-    """Let detectors look at every picture, and compare with the marked faces.
+    """Run detectors on every picture and compare their boxes with the labelled faces.
 
-    Boxes are taken to be of a face greedily, the surest first, each for the unclaimed face it overlaps most
-    (Everingham et al., "The PASCAL visual object classes challenge", IJCV 2010). For the average precision
-    detectors run at a low threshold; for all else boxes below their own are left out.
+    Boxes are matched to faces greedily in order of decreasing score, each to the unmatched face that it
+    overlaps most (Everingham et al., "The PASCAL visual object classes challenge", IJCV 2010). The average
+    precision uses a low threshold; all other figures use the detectors' own thresholds.
 
     Args:
-        table: As :func:`read_boxes` gives it.
-        detectors: Makers, such as ``partial(make_detector, "mien")``, that take ``threshold`` and give
-            something with a ``threshold``.
-        by: Columns by whose values the recall is given too.
-        watch: Wraps a stream of pictures done, whose length it is told, e.g. to show progress.
+        table: Rows as returned by :func:`read_boxes`.
+        detectors: Functions by the detector's name, such as ``partial(make_detector, "mien")``. Each accepts
+            ``threshold`` and returns a detector with an attribute ``threshold``.
+        by: Columns by whose values the recall is also given.
+        watch: Wrapper of the stream of finished pictures, called with the stream and its length, e.g. to show
+            progress.
 
     Raises:
         DataError: If a column of ``by`` is missing.
@@ -174,7 +176,7 @@ def evaluate_detectors(
 
 
 class _Pair:
-    """A detector with its own threshold, and with a low one."""
+    """The same detector twice: with its own threshold, and with a low one."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.own = make()
@@ -209,11 +211,14 @@ def _compare(found: _Findings, pair: _Pair, pixels: Pixels, marked: pd.DataFrame
 
 
 def match(overlaps: Floats, least: float) -> npt.NDArray[np.int64]:
-    """The face of each box, or -1: boxes in turn take the unclaimed face they overlap most.
+    """Match boxes to faces: in turn, each box gets the unmatched face that it overlaps most.
 
     Args:
-        overlaps: (n, m) of boxes, the surest first, with faces.
-        least: Overlap that is needed.
+        overlaps: (n, m) overlaps of boxes, in order of decreasing score, with faces.
+        least: Least overlap of a match.
+
+    Returns:
+        (n,) index of each box's face, -1 for none.
     """
     left = overlaps.copy()
     rows = np.full(len(left), -1)
@@ -226,16 +231,16 @@ def match(overlaps: Floats, least: float) -> npt.NDArray[np.int64]:
 
 
 def landmark_error(found: Floats, truth: Floats) -> float:
-    """Mean distance of (5, 2) points as a share of the distance of the true eyes."""
+    """Mean distance of landmarks (5, 2) as a share of the distance between the true eyes."""
     return float(np.hypot(*(found - truth).T).mean() / np.hypot(*(truth[0] - truth[1])))
 
 
 def precision_recall(ranked: Sequence[tuple[float, bool]], faces: int) -> tuple[Floats, Floats]:
-    """Recall and precision after each box, the surest first; equal scores count together.
+    """Compute recall and precision after each box in order of decreasing score; equal scores count together.
 
     Args:
         ranked: Score of each box, and whether it is a face.
-        faces: Number of faces there are.
+        faces: Total number of faces.
     """
     order = sorted(ranked, key=lambda pair: -pair[0])
     true = np.cumsum([hit for _, hit in order], dtype=float)
@@ -244,7 +249,7 @@ def precision_recall(ranked: Sequence[tuple[float, bool]], faces: int) -> tuple[
 
 
 def average_precision(recall: Floats, precision: Floats) -> float:
-    """Area under precision, made falling, over recall (VOC 2010, all points)."""
+    """Area under the monotonically decreasing precision over recall (VOC 2010, all points)."""
     falling = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * falling).sum())
 

@@ -1,4 +1,4 @@
-"""Detectors side by side, as Markdown, as JSON, and as a plot."""
+"""Report of a detector evaluation as Markdown, as JSON, and as a plot."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from mien.files import written_beside
 
 
 def to_json(evaluation: DetectionEvaluation) -> dict[str, Any]:
-    """Every figure; shares to 0.0001."""
+    """Return all figures except the curves, rounded to 4 decimals."""
     scores = {name: asdict(score) for name, score in evaluation.scores.items()}
     for score in scores.values():
         del score["curve"]
@@ -23,7 +23,7 @@ def to_json(evaluation: DetectionEvaluation) -> dict[str, Any]:
 
 
 def to_markdown(evaluation: DetectionEvaluation) -> str:
-    """A table with a row for each detector."""
+    """Make a table with one row per detector."""
     scores = evaluation.scores.values()
     sizes = list(dict.fromkeys(size for score in scores for size in score.recall_by_size))
     groups = list(

@@ -1,4 +1,7 @@
-"""One face, counted once: pictures of a single face at many sizes, shares of the frame and angles."""
+"""Test of detectors on pictures of a single face, at many picture sizes, face sizes and angles.
+
+A detector should give exactly one box per picture.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,33 +29,33 @@ from mien.request import Request
 from mien.results import Face
 
 SIDES = (96, 128, 200, 320, 480, 640, 1000, 1600, 3000)
-"""Longer sides of pictures in pixels."""
+"""Longer sides in pixels to which pictures are resized."""
 
 LAID_SIDES = (320, 640, 1280)
-"""Sides in pixels of the square pictures that faces are laid into."""
+"""Sides in pixels of the square pictures into which faces are pasted."""
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-"""Sides of a laid face's chip as shares of the picture's side."""
+"""Sides of a pasted face crop as shares of the picture's side."""
 
 OF_FACE = 0.5
-"""Share of the smaller of a box and the laid chip within the other from which the box is of that face."""
+"""A box belongs to the face if it shares more than this part of the smaller area with the face's chip."""
 
 CHIPS_AT_ONCE = 64
 
 Ages = npt.NDArray[np.float64]
 
 Cell: TypeAlias = "tuple[str, int, float, float, SingleFaces]"
-"""Name of the detector, side of the picture, share, angle, and what was found."""
+"""Name of the detector, side of the picture, share, angle, and results."""
 
 
 @dataclass(slots=True)
 class SingleFaces:
-    """What a detector found in pictures of one face each, all of one size, share and angle.
+    """Results of a detector on pictures of one face each, all of one size, share and angle.
 
     Attributes:
-        counts: Boxes of the face, one number per picture.
-        found_errors: Absolute age errors in years of the largest face found; pictures with a box alone.
-        given_errors: Those of chips cut from the same pixels where the face is known to be.
+        counts: Number of boxes of the face, per picture.
+        found_errors: Absolute age errors in years of the largest box of the face, for pictures with one.
+        given_errors: Absolute age errors of chips cut at the known position, for the same pictures.
     """
 
     counts: list[int] = field(default_factory=list)
@@ -61,12 +64,12 @@ class SingleFaces:
 
     @property
     def one(self) -> float:
-        """Share of pictures with exactly one box of the face."""
+        """Share of pictures with exactly one box of the face, in [0, 1]."""
         return float(np.mean(np.array(self.counts) == 1))
 
 
 def resize_to(photo: Pixels, longer_side: int) -> Pixels:
-    """The photo, shrunk or enlarged to a longer side in pixels."""
+    """Resize a photo to a longer side in pixels."""
     scale = longer_side / max(photo.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
@@ -76,15 +79,15 @@ def resize_to(photo: Pixels, longer_side: int) -> Pixels:
 def count_in_pictures(
     pictures: Sequence[str], detectors: Mapping[str, Detector], sides: Sequence[int] = SIDES
 ) -> Iterator[tuple[str, int, SingleFaces]]:
-    """Boxes in pictures of one face each, resized.
+    """Count the boxes in resized pictures of one face each.
 
     Args:
-        pictures: Their paths.
-        detectors: By name.
+        pictures: Paths of the pictures.
+        detectors: Detectors by name.
         sides: Longer sides in pixels.
 
     Yields:
-        Name of the detector, side, and what it found.
+        Name of the detector, side, and results.
 
     Raises:
         ImageError: If a picture cannot be read.
@@ -101,17 +104,17 @@ def count_in_pictures(
 def lay_face(
     crop: Pixels, framing: str, background: Pixels, share: float, angle: float
 ) -> tuple[Pixels, Transform]:
-    """A square picture with an aligned face in the middle, turned with its face.
+    """Paste an aligned face into the middle of a square picture and rotate the result.
 
     Args:
         crop: Square picture of the face.
-        framing: As of :func:`~mien.pipeline.align.transform_of_crop`.
-        background: Square picture to lay it into.
+        framing: As for :func:`~mien.pipeline.align.transform_of_crop`.
+        background: Square picture to paste it into.
         share: Side of the crop as a share of the picture's; above 1 the crop reaches beyond the picture.
-        angle: Counter-clockwise, in degrees; the corners that are missing then repeat the edge.
+        angle: Rotation counter-clockwise in degrees; missing corners repeat the edge pixels.
 
     Returns:
-        The picture, and the transform from it to the face's chip.
+        The picture, and the transform from its pixels to the face's chip.
     """
     side = len(background)
     size = max(1, round(share * side))
@@ -123,7 +126,7 @@ def lay_face(
     to_chip = transform_of_crop(size, size, framing)
     to_chip[:, 2] -= to_chip[:, :2] @ (start, start)
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
-    offset = turn[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres lie at integers
+    offset = turn[:, :2] @ (0.5, 0.5) - 0.5  # in OpenCV, pixel centres are at integers
     corner = np.column_stack([turn[:, :2], turn[:, 2] + offset])
     turned = cv2.warpAffine(
         picture, corner, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -142,22 +145,22 @@ def count_laid(
     shares: Sequence[float] = SHARES,
     angles: Sequence[float] = (0.0,),
 ) -> Iterator[Cell]:
-    """Boxes of aligned faces that were laid into pictures without a face, and age errors through them.
+    """Paste aligned faces into pictures without a face; count their boxes, and measure the age errors.
 
     Args:
         faces: Rows of a manifest with known ages.
         backgrounds: Paths of pictures without a face, used in turn.
-        detectors: By name.
-        model: Estimates the ages.
-        sides: Of the square pictures, in pixels.
+        detectors: Detectors by name.
+        model: Model that estimates the ages.
+        sides: Sides of the square pictures in pixels.
         shares: Sides of the crops as shares of the pictures'.
-        angles: By which the pictures are turned, counter-clockwise, in degrees.
+        angles: Rotations of the pictures counter-clockwise, in degrees.
 
     Yields:
-        Name of the detector, side, share, angle, and what it found.
+        Name of the detector, side, share, angle, and results.
 
     Raises:
-        DataError: If there is no face or no picture without one.
+        DataError: If there are no faces, or no pictures without a face.
         ImageError: If a picture cannot be read.
     """
     if faces.empty or not backgrounds:
@@ -209,7 +212,7 @@ def _count(
 
 
 def boxes_of_chip(faces: Sequence[Face], to_chip: Transform, side: int) -> list[Face]:
-    """Of the faces found in a square picture, those of the face whose chip is known."""
+    """Select the detections in a square picture that belong to the face with the known chip."""
     corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ cv2.invertAffineTransform(to_chip).T
     place = np.concatenate([corners.min(0), corners.max(0)]).clip(0, side)
     boxes = np.array([[*face.box] for face in faces]).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""Single faces as tables: a row for each detector and size, a column for each share of the frame."""
+"""Tables of the single-face test: one row per detector and picture size, one column per face size."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ HEADER = (
     *("detector", "side", "share", "angle", "pictures", "exactly_one", "missed", "more"),
     *("mae_given", "mae_found"),
 )
-"""Of the CSV."""
+"""Columns of the CSV file."""
 
 MINUS = "\N{MINUS SIGN}"
 
 
 def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
-    """Markdown: the share of pictures with exactly one box, one row per detector, a column a side."""
+    """Make a Markdown table of the share of pictures with exactly one box, by detector and picture side."""
     sides = sorted({side for _, side, _ in rows})
     shares = {(name, side): _percent(found.one) for name, side, found in rows}
     names = list(dict.fromkeys(name for name, _, _ in rows))
@@ -33,7 +33,7 @@ def pictures_table(rows: Sequence[tuple[str, int, SingleFaces]]) -> str:
 
 
 def laid_tables(cells: Sequence[Cell]) -> str:
-    """Markdown: a table for each measure; rows are of a detector, side and angle, columns of a share."""
+    """Make a Markdown table per measure, with rows by detector, side and angle, and columns by share."""
     measures: Mapping[str, Callable[[SingleFaces], str]] = {
         "exactly one": lambda found: _percent(found.one),
         "more than one": lambda found: _percent(float(np.mean(np.array(found.counts) > 1))),
@@ -44,7 +44,7 @@ def laid_tables(cells: Sequence[Cell]) -> str:
 
 
 def write_single_report(folder: Path, tables: str, cells: Sequence[Cell]) -> None:
-    """Write ``single-faces.md`` and, of laid faces, ``single-faces.csv`` with a row for each cell.
+    """Write ``single-faces.md`` and, for pasted faces, ``single-faces.csv`` with one row per cell.
 
     Raises:
         DataError: If the folder cannot be written.
@@ -69,7 +69,7 @@ def _pivot(title: str, cells: Sequence[Cell], measure: Callable[[SingleFaces], s
     for name, side, share, angle, found in cells:
         rows.setdefault((name, side, angle), {})[share] = measure(found)
     names = list(dict.fromkeys(name for name, _, _ in rows))
-    ordered = sorted(rows, key=lambda row: names.index(row[0]))  # stable: sides and angles as they came
+    ordered = sorted(rows, key=lambda row: names.index(row[0]))  # stable: keeps the order of sides and angles
     return markdown_table(
         [title, *(f"{share:g}" for share in shares)],
         [
@@ -91,7 +91,7 @@ def _years(errors: Sequence[float]) -> str:
 
 
 def _cost(found: SingleFaces) -> str:
-    """What the search costs over the crop: the difference of the mean errors of the same faces."""
+    """Mean age error after detection minus that of the known crop, over the same faces."""
     if not found.found_errors:
         return ""
     return f"{np.mean(found.found_errors) - np.mean(found.given_errors):+.2f}".replace("-", MINUS)

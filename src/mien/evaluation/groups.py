@@ -19,31 +19,31 @@ from mien.evaluation.thresholds import LEGAL_AGE, THRESHOLD_METRICS, threshold_v
 Measurements = Mapping[str, Measurement]
 
 LEAST_RANKED = 30
-"""Number of faces that a group needs to be named the best or the worst: below, chance would decide."""
+"""Least number of faces for a group to be ranked as best or worst; smaller groups are ranked by chance."""
 
 CROSSED = ("age, race and gender", "age and race", "age and gender")
-"""The traits of which an evaluation has the first that is labelled: every group there is."""
+"""Names of the finest division into groups; an evaluation has the one for the traits that are labelled."""
 
 CROSSED_WITH = {"race and gender": CROSSED[0]}
-"""What a trait is called together with the age, where it is not the age and that trait."""
+"""Names of combinations of age with another trait that are not simply "age and TRAIT"."""
 
 YOUNG = 5
-"""Years; younger children are a group of their own, since the gender of small children is hard to tell."""
+"""Years; younger children are a separate group, since the gender of small children is hard to recognise."""
 
 
 YOUNG_ADULT = 30
-"""Years; below, ages are also measured in steps of five, because here each year changes a face most."""
+"""Years; younger ages are also grouped in steps of five, because faces change fastest at these ages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How far apart groups are in a metric.
+    """Gap between the best and the worst group in a metric.
 
     Attributes:
-        metric: What was measured.
+        metric: The metric.
         worst: Name of the group with the worst value.
-        best: Name of that with the best.
-        size: Distance of the two values, at least 0.
+        best: Name of the group with the best value.
+        size: Absolute difference of the two values, in the metric's unit.
     """
 
     metric: Metric
@@ -57,9 +57,9 @@ class GroupedMeasurements:
     """The same metrics over all faces and over groups of them.
 
     Attributes:
-        metrics: What was measured.
-        overall: Metric name to measurement, over all faces.
-        groups: Trait to group to metric name to measurement. A trait that is not labelled is missing.
+        metrics: The metrics.
+        overall: Measurements over all faces, by metric name.
+        groups: Measurements by trait, group and metric name. A trait that is not labelled is missing.
     """
 
     metrics: Sequence[Metric]
@@ -68,13 +68,14 @@ class GroupedMeasurements:
 
     @property
     def crossed(self) -> str | None:
-        """The one of :data:`CROSSED` that is there."""
+        """The name from :data:`CROSSED` that this evaluation has; None without one."""
         return next((trait for trait in CROSSED if trait in self.groups), None)
 
     def gaps(self, trait: str) -> list[Gap]:
-        """The worst and the best group in each metric, of those with at least :data:`LEAST_RANKED` faces.
+        """Find the worst and the best group in each metric.
 
-        Metrics in which no two such groups differ are left out.
+        Only groups of at least :data:`LEAST_RANKED` faces count. Metrics in which no two such groups differ
+        are left out.
         """
         found = []
         for metric in self.metrics:
@@ -91,7 +92,7 @@ class GroupedMeasurements:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """``overall``, ``groups`` (each measurement as value, low, high and n) and their ``gaps``."""
+        """Return ``overall``, ``groups`` (each measurement as value, low, high and n) and ``gaps``."""
         return {
             "overall": as_json(self.overall),
             "groups": {
@@ -110,22 +111,22 @@ class GroupedMeasurements:
 
 @dataclass(frozen=True, slots=True)
 class Scores(GroupedMeasurements):
-    """Every figure of an evaluation.
+    """All figures of an evaluation.
 
-    The traits are ``age``, ``gender``, ``race``, ``race and gender`` and ``age, race and gender`` (without
-    the one of the two that is not labelled); groups are in order of age, else by name.
+    The traits are ``age``, ``gender``, ``race``, ``race and gender`` and ``age, race and gender`` (or ``age
+    and race`` or ``age and gender`` if the other one is not labelled). Groups are in order of age, else of
+    name.
 
     Attributes:
-        thresholds: Rates of false adults and false minors; None where there are not both minors and adults.
-        young: Five years of labelled age, as ``15-19``, to the measurements of faces younger than 30; only
-            those whose age is exact.
+        thresholds: Rates of false adults and false minors; None unless there are both minors and adults.
+        young: Measurements of faces with an exact age below 30, by five years of age, such as ``15-19``.
     """
 
     thresholds: GroupedMeasurements | None = None
     young: Mapping[str, Measurements] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``metrics.json``: also ``thresholds``, null where there are none, and ``young``."""
+        """Return the scores as in ``metrics.json``, with ``thresholds`` (None if missing) and ``young``."""
         thresholds = {"legal_age": LEGAL_AGE, **self.thresholds.to_json()} if self.thresholds else None
         young = {band: as_json(measured) for band, measured in self.young.items()}
         return {**GroupedMeasurements.to_json(self), "thresholds": thresholds, "young": young}
@@ -137,10 +138,10 @@ def score(
     """Compare predictions with labels.
 
     Args:
-        labels: n rows as :func:`~mien.data.manifest.read_manifest` gives them.
+        labels: n rows as returned by :func:`~mien.data.manifest.read_manifest`.
         predictions: Their n predictions, in the same order; see :func:`~mien.evaluation.metrics.face_values`.
-        replicates: Number of bootstrap resamples behind each interval.
-        seed: Of the resampling.
+        replicates: Number of bootstrap resamples for each interval.
+        seed: Seed of the resampling.
 
     Raises:
         DataError: If the two are not of the same faces, or no row has a label.
@@ -174,7 +175,7 @@ def score(
 
 
 def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
-    """Each row's decade (``20-29``; the first is halved), or its bin where only a bin is known (``70-116``).
+    """Return each row's decade (``20-29``; the first is halved), or its bin (``70-116``).
 
     It is NaN where the age is not known.
 
@@ -191,7 +192,7 @@ def age_groups(labels: pd.DataFrame) -> "pd.Series[str]":
 
 
 def group_order(name: str) -> tuple[int, int, str]:
-    """Sorts groups by age where they begin with one, and by name.
+    """Sort key of groups: by age if the name begins with one, then by name.
 
     >>> sorted(["10-19, male", "5-9, male", "10-19, female"], key=group_order)
     ['5-9, male', '10-19, female', '10-19, male']
@@ -204,7 +205,7 @@ def group_order(name: str) -> tuple[int, int, str]:
 
 
 def dashed(group: str) -> str:
-    """A group's name with the dash that belongs between the ages it begins with.
+    """Return a group's name with an en dash instead of a hyphen between the ages that it begins with.
 
     >>> dashed("20-29, Black, female")
     '20–29, Black, female'
@@ -224,7 +225,7 @@ def _check_same_faces(labels: pd.DataFrame, predictions: pd.DataFrame) -> None:
 
 
 def _young_bands(labels: pd.DataFrame) -> tuple["pd.Series[str]", Sequence[str]]:
-    """Groups of five years of exact age below 30, where decades would hide who is estimated too old."""
+    """Groups of five years of exact age below 30, where decades would hide biases."""
     young = (labels["age_low"] == labels["age_high"]) & (labels["age_low"] < YOUNG_ADULT)
     first = labels["age_low"] // 5 * 5
     names = pd.Series([f"{a:.0f}-{a + 4:.0f}" for a in first], index=labels.index, dtype=object).where(young)
@@ -232,11 +233,11 @@ def _young_bands(labels: pd.DataFrame) -> tuple["pd.Series[str]", Sequence[str]]
 
 
 Traits = Mapping[str, tuple["pd.Series[str]", Sequence[str]]]
-"""Trait to each row's group and the groups in order."""
+"""By trait: each row's group, and the groups in order."""
 
 
 def _traits(labels: pd.DataFrame) -> Traits:
-    """Those that are labelled in any row."""
+    """Traits that are labelled in any row."""
     ages = age_groups(labels)
     single = {
         trait: labels[trait].where(labels[trait].isin(names))
@@ -256,7 +257,7 @@ def _traits(labels: pd.DataFrame) -> Traits:
 
 
 def as_json(measured: Measurements) -> dict[str, dict[str, float | None]]:
-    """Each measurement as value, low, high and n; null where there is no interval."""
+    """Return each measurement as value, low, high and n; low and high are None without an interval."""
     return {
         name: {key: None if math.isnan(value) else value for key, value in asdict(measurement).items()}
         for name, measurement in measured.items()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column holds names, and all others figures, aligned to the right.
+    """Make a table whose first column holds names; all other columns hold figures, aligned to the right.
 
     >>> print(markdown_table(["model", "MAE"], [["small", "4.28"]]))
     | model | MAE |

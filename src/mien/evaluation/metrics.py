@@ -1,4 +1,4 @@
-"""What is measured: each metric is a mean over faces of one number per face, or the root of such a mean."""
+"""Metrics: each is the mean over faces of one number per face, or the square root of such a mean."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Booleans = npt.NDArray[np.bool_]
 CONFIDENCE = 0.95
 
 BINS = 15
-"""Of the expected calibration error, as in Guo et al., "On calibration of modern neural networks"."""
+"""Number of bins of the expected calibration error, as in Guo et al. (ICML 2017)."""
 
 Unit = Literal["years", "years²", "share"]
 Better = Literal["lower", "higher", "nearer to 0", "neither"]
@@ -25,15 +25,15 @@ Better = Literal["lower", "higher", "nearer to 0", "neither"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's name and how it comes out of the numbers of single faces.
+    """A metric and how it is computed from the numbers of single faces.
 
     Attributes:
-        name: As in ``metrics.json``.
-        label: As in tables.
-        column: The column of :func:`face_values` that it averages.
-        unit: Of its value; a ``share`` lies in [0, 1].
-        better: Which of two values is the better one.
-        root: Whether the square root of the mean is meant.
+        name: Name in ``metrics.json``.
+        label: Name in tables.
+        column: The column of :func:`face_values` that is averaged.
+        unit: Unit of the value; a ``share`` is in [0, 1].
+        better: Which of two values is better.
+        root: Whether the square root of the mean is taken.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Metric:
     root: bool = False
 
     def badness(self, value: float) -> float:
-        """The greater, the worse."""
+        """Return a number that is larger for worse values."""
         return {"lower": value, "higher": -value, "nearer to 0": abs(value), "neither": 0.0}[self.better]
 
 
@@ -64,13 +64,13 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A metric's value with the 95 % bootstrap interval around it.
+    """A metric's value with its 95 % bootstrap interval.
 
     Attributes:
-        value: In the metric's unit.
-        low: Lower end of the interval; NaN where all faces are of one group, from which none can be told.
+        value: The value in the metric's unit.
+        low: Lower end of the interval; NaN if all faces belong to one cluster, which allows no interval.
         high: Upper end, likewise.
-        n: Number of faces it was measured on.
+        n: Number of faces.
     """
 
     value: float
@@ -80,11 +80,11 @@ class Measurement:
 
 
 def face_values(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of single faces that the metrics average.
+    """Compute the numbers of single faces that the metrics average.
 
-    An age that is only known as a bin (``age_low < age_high``) has no error in years; it is judged by whether
-    the predicted age, rounded to the nearest whole year (halves up), lies in the bin. Labels are whole years,
-    so the label 29 stands for what is nearer to 29 than to 30.
+    For an age known only as a bin (``age_low < age_high``) there is no error in years, only whether the
+    predicted age lies in the bin when rounded to the nearest whole year (halves up). Labels are whole years,
+    so the label 29 stands for ages nearer to 29 than to 30.
 
     Args:
         labels: n rows of a manifest: ``age_low`` and ``age_high`` in years, ``gender`` or an empty string.
@@ -128,14 +128,17 @@ def measure(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, Measurement]:
-    """Every metric that is defined for at least one of the faces, by name.
+    """Measure every metric that is defined for at least one of the faces.
 
     Args:
         values: n rows of :func:`face_values`, or of other numbers that the metrics average.
-        clusters: (n,) see :func:`cluster_numbers`; faces of one cluster are resampled together.
-        metrics: What to measure.
+        clusters: (n,) as from :func:`cluster_numbers`; faces of one cluster are resampled together.
+        metrics: The metrics to measure.
         replicates: Number of bootstrap resamples.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
+
+    Returns:
+        Measurements by metric name.
     """
     _, numbers = np.unique(clusters, return_inverse=True)
     means = bootstrap_means(values.to_numpy(np.float64), numbers, replicates=replicates, seed=seed)
@@ -161,18 +164,21 @@ def differences(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, Measurement]:
-    """How much more the second has of each metric than the first, on the faces for which both have it.
+    """Measure each metric of the second minus that of the first, on the faces for which both are defined.
 
-    Each resample draws the same faces for both (paired bootstrap), so that what makes a face hard for either
-    does not widen the interval.
+    Each resample draws the same faces for both (paired bootstrap), so that differences in difficulty between
+    faces do not widen the interval.
 
     Args:
         first: n rows of :func:`face_values`.
-        second: Of the same faces.
+        second: n rows for the same faces.
         clusters: As for :func:`measure`.
-        metrics: What to compare.
+        metrics: The metrics to compare.
         replicates: Number of bootstrap resamples.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
+
+    Returns:
+        Differences by metric name.
     """
     _, numbers = np.unique(clusters, return_inverse=True)
     both = first.notna() & second.notna()
@@ -198,7 +204,7 @@ def _interval(resampled: npt.NDArray[np.float64], clusters: npt.NDArray[np.int64
 
 
 def cluster_numbers(group: "pd.Series[str]") -> npt.NDArray[np.int64]:
-    """Number each row's group; a row without one (an empty string) is a group of its own.
+    """Number each row's group; a row without one (an empty string) is a separate group.
 
     >>> cluster_numbers(pd.Series(["a", "", "a", ""])).tolist()
     [0, 1, 0, 2]
@@ -212,10 +218,12 @@ def _floats(column: "pd.Series[float]") -> npt.NDArray[np.float64]:
 
 
 def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
-    """Mean distance of confidence and accuracy over bins of the confidence (Guo et al., ICML 2017).
+    """Weighted mean of |confidence - accuracy| over bins of the confidence.
+
+    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
 
     Args:
-        p_female: (n,) calibrated.
+        p_female: (n,) calibrated probabilities.
         female: (n,) whether the face is labelled female; n is at least 1.
     """
     sure, right = np.maximum(p_female, 1 - p_female), (p_female >= 0.5) == female
@@ -227,18 +235,19 @@ def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
 def gender_figures(
     labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float | None
 ) -> dict[str, float]:
-    """How far the gender's probabilities can be trusted; empty where no gender is labelled.
+    """Measure the reliability of the gender probabilities.
 
     Args:
         labels: n rows of a manifest.
-        predictions: n rows with ``p_female``, NaN where no face was found, and the label ``gender``; None
-            throughout where it is not known.
-        threshold: Probability of the likelier gender from which the predictor gives a label; None where it is
-            not known.
+        predictions: n rows with ``p_female``, NaN where no face was found, and the predicted label
+            ``gender``, None in all rows if the labels are not known.
+        threshold: Least probability of the likelier gender at which the predictor gives a label; None if not
+            known.
 
     Returns:
         ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
-        faces with a label; ``labelled_accuracy``, that of those.
+        faces with a predicted label; ``labelled_accuracy``, the accuracy on these. Unknown figures are
+        missing; empty if no gender is labelled.
     """
     p_female = predictions["p_female"].to_numpy(np.float64)
     known = (labels["gender"] != "").to_numpy(bool) & np.isfinite(p_female)

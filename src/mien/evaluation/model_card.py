@@ -1,13 +1,13 @@
-"""Figures in documents: written by the program that measured them, never by hand.
+"""Figures in documents, inserted by a program and never by hand.
 
-A document marks where figures belong by two lines that Markdown does not show, each between empty lines::
+A document marks the place of a table by two lines that Markdown does not show, each between empty lines::
 
     [//]: # (figures: overall)
 
     [//]: # (end of figures)
 
-What stands between them is replaced by the table of that name. Tables come from a folder of evaluations:
-``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is what a benchmark printed.
+The text between them is replaced by the table of that name. Tables come from a folder of evaluations:
+``NAME.json`` is the ``metrics.json`` of an evaluation; ``NAME.md`` is the output of a benchmark.
 """
 
 import json
@@ -39,11 +39,11 @@ def fill(text: str, tables: Mapping[str, str], source: str = "the document") -> 
 
     Args:
         text: The document, in Markdown.
-        tables: Markdown by name.
-        source: What to call the document in an error.
+        tables: Tables in Markdown, by name.
+        source: Name of the document for error messages.
 
     Raises:
-        DataError: If a place asks for a table that is not there.
+        DataError: If a marked place names a table that does not exist.
 
     >>> fill("[//]: # (figures: n)\nold\n[//]: # (end of figures)", {"n": "5 faces"})
     '[//]: # (figures: n)\n\n5 faces\n\n[//]: # (end of figures)'
@@ -59,18 +59,18 @@ def fill(text: str, tables: Mapping[str, str], source: str = "the document") -> 
 
 
 def read_tables(folder: Path) -> dict[str, str]:
-    """All tables of a folder of figures.
+    """Read all tables of a folder of figures.
 
     Returns:
-        Each ``NAME.md`` under its name; and of the ``NAME.json``, ``model``, which they all measured,
-        ``overall`` and ``calibration`` with a row for each, ``pictures``, which are those of
-        :func:`read_pictures`, and for each ``groups-NAME``, ``gaps-NAME``, where there are exact ages below
-        30 ``young-NAME``, and where there are minors and adults ``thresholds-NAME`` and
-        ``threshold-groups-NAME``. Those of a folder in it, which may be of another model, have its name
-        before theirs: ``open/overall``.
+        Each ``NAME.md`` under its name. From the files ``NAME.json`` together: ``model`` (all must be of one
+        model), ``overall`` and ``calibration`` with one row per file, and ``pictures`` with links to those of
+        :func:`read_pictures`. From each ``NAME.json``: ``groups-NAME``, ``gaps-NAME``, with exact ages below
+        30 ``young-NAME``, and with minors and adults ``thresholds-NAME`` and ``threshold-groups-NAME``.
+        Tables of a subfolder, which may be of another model, have its name as a prefix: ``open/overall``.
 
     Raises:
-        DataError: If there is none, one cannot be read or is no evaluation, or they are of different models.
+        DataError: If there are none, a file cannot be read or is no evaluation, or the evaluations of a
+            folder are of different models.
     """
     tables = {path.stem: _text(path) for path in sorted(folder.glob("*.md"))}
     evaluations = _evaluations(folder)
@@ -95,11 +95,11 @@ def adopt(report: Path, folder: Path) -> None:
     """Copy the evaluations of a report into a folder of figures, each as ``MANIFEST.json``.
 
     Args:
-        report: Folder that ``mien evaluate --report`` wrote, of one manifest or of several.
-        folder: Those of the same names in it are replaced.
+        report: Folder that ``mien evaluate --report`` wrote, for one or several manifests.
+        folder: Folder of figures; files of the same names are replaced.
 
     Raises:
-        DataError: If there is none, one cannot be read, or two are of one manifest.
+        DataError: If there are none, one cannot be read, or two are of the same manifest.
     """
     found: dict[str, str] = {}
     for path in sorted(report.rglob("metrics.json")):
@@ -117,10 +117,10 @@ def adopt(report: Path, folder: Path) -> None:
 
 
 def read_pictures(folder: Path) -> dict[str, str]:
-    """The pictures that can be drawn of a folder of figures, as SVG by name.
+    """Draw all possible pictures from a folder of figures; return SVG by name.
 
     Raises:
-        DataError: As :func:`read_tables`.
+        DataError: If a file cannot be read or is no evaluation, or they are of different models.
     """
     evaluations = _evaluations(folder)
     with _reading(folder):
@@ -128,7 +128,7 @@ def read_pictures(folder: Path) -> dict[str, str]:
 
 
 def _evaluations(folder: Path) -> dict[str, Json]:
-    """Each ``NAME.json``, those of the known data sets first."""
+    """Read each ``NAME.json``, those of the known data sets first."""
     evaluations: dict[str, Json] = {}
     for path in sorted(folder.glob("*.json")):
         text = _text(path)
@@ -155,7 +155,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def model_list(evaluation: Json) -> str:
-    """The model that was measured: its version, what it was trained on, on what terms it may be used."""
+    """List the evaluated model's name, version, training data, licence and note on ages, if any."""
     model = evaluation["model"]
     lines = [f"{model['name']}, version {model['version']}", *model["training_data"], model["licence"]]
     lines.append(model.get("age_note", ""))
@@ -163,7 +163,7 @@ def model_list(evaluation: Json) -> str:
 
 
 def overall_table(evaluations: Mapping[str, Json]) -> str:
-    """A row for each data set, with 95 % bootstrap intervals in brackets."""
+    """Make the table of main metrics: one row per data set, with 95 % bootstrap intervals in brackets."""
     head = ["validation part of", "faces", "MAE, years", "RMSE, years", "within 5 years", "age bin", "gender"]
     rows = []
     for name, evaluation in evaluations.items():
@@ -179,7 +179,7 @@ def overall_table(evaluations: Mapping[str, Json]) -> str:
 
 
 def calibration_table(evaluations: Mapping[str, Json]) -> str:
-    """A row for each data set: whether intervals and probabilities mean what they say."""
+    """Make the table of interval coverage and gender calibration: one row per data set."""
     head = ["validation part of", "interval covers", "mean width, years", "gender: calibration error"]
     rows = []
     for name, evaluation in evaluations.items():
@@ -192,7 +192,7 @@ def calibration_table(evaluations: Mapping[str, Json]) -> str:
 
 
 def own_tables(evaluation: Json) -> dict[str, str]:
-    """The tables of one evaluation, by kind."""
+    """Make the tables of one evaluation, by kind."""
     tables = {"groups": group_table(evaluation), "gaps": gap_table(evaluation)}
     if young := evaluation.get("young"):
         tables["young"] = young_table(young)
@@ -205,7 +205,7 @@ def own_tables(evaluation: Json) -> dict[str, str]:
 
 
 def group_table(evaluation: Json) -> str:
-    """A row for each age band, gender, race, and race and gender."""
+    """Make a table with one row per age band, gender, race, and combination of race and gender."""
     known = [metric for metric in GROUP_COLUMNS if metric in evaluation["overall"]]
     rows = []
     for trait, groups in evaluation["groups"].items():
@@ -217,7 +217,7 @@ def group_table(evaluation: Json) -> str:
 
 
 def young_table(young: Json) -> str:
-    """A row for each five years of age below 30: error and bias, both with their intervals."""
+    """Make a table with one row per five years of age below 30: metrics with their intervals."""
     head = ["", "faces", "MAE, years", "bias, years", "gender", "interval covers"]
     rows = []
     for band, figures in young.items():
@@ -229,7 +229,7 @@ def young_table(young: Json) -> str:
 
 
 def gap_table(evaluation: Json) -> str:
-    """For each trait but gender, a row for each metric: the worst and the best group, and the gap."""
+    """Make a table of the worst group, the best group and the gap, by trait (except gender) and metric."""
     rows = []
     for trait, gaps in evaluation["gaps"].items():
         for metric, gap in gaps.items() if trait != "gender" else ():
@@ -246,7 +246,7 @@ def gap_table(evaluation: Json) -> str:
 
 
 def threshold_table(thresholds: Json) -> str:
-    """A row for each challenge age: minors who pass, adults who do not, and the worst group of each."""
+    """Make a table by challenge age: minors who pass, adults who do not, and the worst group of each."""
     rows = []
     for age in CHALLENGE_AGES:
         row = [str(age)]
@@ -262,7 +262,7 @@ def threshold_table(thresholds: Json) -> str:
 
 
 def threshold_group_table(thresholds: Json) -> str:
-    """A row for each group: shares of minors estimated as old or older, and of adults estimated younger."""
+    """Make a table by group: shares of minors who pass and of adults who do not, at each challenge age."""
     rows = []
     for groups in thresholds["groups"].values():
         for name, figures in groups.items():
@@ -276,7 +276,7 @@ def threshold_group_table(thresholds: Json) -> str:
 
 
 def _worst(thresholds: Json, metric: str) -> str:
-    """The group with the highest rate, in the finest division there is."""
+    """Name the group with the highest rate, in the finest division into groups."""
     for trait, gaps in [*thresholds["gaps"].items()][-1:]:
         if metric in gaps:
             worst = gaps[metric]["worst"]
@@ -311,7 +311,7 @@ def _signed_interval(figure: Json | None) -> str:
 
 
 def _plus_or_minus(number: float) -> str:
-    return f"{round(number, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before 0
+    return f"{round(number, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 turns -0.0 into 0.0
 
 
 def _percent(figure: Json | None) -> str:

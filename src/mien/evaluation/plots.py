@@ -1,4 +1,4 @@
-"""The report's plots, as matplotlib figures that know nothing of pyplot's global state."""
+"""The report's plots, as matplotlib figures that do not use pyplot's global state."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from mien.evaluation.groups import dashed
 from mien.evaluation.metrics import Measurement, Metric
 
 SIZE = (5.8, 5.2)
-"""Inches; the same for all, so that their letters are as large beside each other."""
+"""Size of all figures in inches; equal, so that the letters of neighbouring plots have the same size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of a figure, as CSS has them."""
+    """Colours of a figure, in CSS notation."""
 
     paper: str
     ink: str
@@ -37,7 +37,7 @@ DARK = Theme(paper="#171b22", ink="#e4e8ef", faint="#363d49", first="#79aef7", s
 
 
 def age_scatter(age: npt.ArrayLike, predicted: npt.ArrayLike, theme: Theme = LIGHT) -> Figure:
-    """Predicted against labelled age, one dot per face, with the median prediction at each age.
+    """Plot predicted against labelled age, one dot per face, with the median of every five years of age.
 
     Args:
         age: (n,) labelled years.
@@ -48,7 +48,7 @@ def age_scatter(age: npt.ArrayLike, predicted: npt.ArrayLike, theme: Theme = LIG
     figure, axes = _figure(theme)
     end = max(10.0, float(np.ceil(max(x.max(), y.max()) / 10)) * 10)
     axes.plot([0, end], [0, end], color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label="perfect")
-    jitter = np.random.default_rng(0).uniform(-0.4, 0.4, len(x))  # labels are whole years: dots would pile up
+    jitter = np.random.default_rng(0).uniform(-0.4, 0.4, len(x))  # else dots at whole years overlap
     opacity = float(np.clip(25 / np.sqrt(len(x)), 0.12, 0.8))
     axes.scatter(x + jitter, y, s=9, alpha=opacity, color=theme.first, linewidths=0, label="a face")
     middle = pd.Series(y).groupby(5 * np.floor(x / 5) + 2).agg(["median", "size"])
@@ -66,10 +66,10 @@ def age_scatter(age: npt.ArrayLike, predicted: npt.ArrayLike, theme: Theme = LIG
 
 
 def error_by_age(groups: Mapping[str, Mapping[str, Measurement]], theme: Theme = LIGHT) -> Figure:
-    """Mean absolute error and bias of each age group, with their intervals.
+    """Plot the mean absolute error and bias of each age group, with their intervals.
 
     Args:
-        groups: Age group, youngest first, to its measurements; groups without ``mae`` are left out.
+        groups: Measurements by age group, youngest first; groups without ``mae`` are left out.
         theme: Colours.
     """
     shown = {name: measured for name, measured in groups.items() if "mae" in measured}
@@ -104,13 +104,13 @@ def error_by_age(groups: Mapping[str, Mapping[str, Measurement]], theme: Theme =
 def confusion(
     counts: npt.ArrayLike, rows: Sequence[str], columns: Sequence[str], trait: str, theme: Theme = LIGHT
 ) -> Figure:
-    """Counts of labelled against predicted classes; the shade is the share of the row.
+    """Plot a confusion matrix; the shade of a cell is its share of the row.
 
     Args:
         counts: (rows, columns) numbers of faces.
         rows: Labelled classes.
         columns: Predicted classes.
-        trait: What the classes are of, e.g. ``gender``.
+        trait: The classified trait, e.g. ``gender``.
         theme: Colours.
     """
     table = np.asarray(counts, np.int64)
@@ -133,13 +133,13 @@ def confusion(
 
 
 def heat_map(values: Mapping[str, Measurement], metric: Metric, least: int, theme: Theme = LIGHT) -> Figure:
-    """A metric by age (rows) and the rest of a group's name (columns); the darker a cell, the worse.
+    """Plot a metric by age (rows) and the rest of a group's name (columns); darker cells are worse.
 
     Args:
-        values: Group, as ``20-29, Black, female``, to its measurement, in order of age; of one at least
-            ``least`` faces.
-        metric: What was measured.
-        least: Number of faces below which a cell has no shade.
+        values: Measurements by group, such as ``20-29, Black, female``, in order of age. At least one group
+            has ``least`` faces or more.
+        metric: The metric.
+        least: Least number of faces of a shaded cell.
         theme: Colours.
     """
     cells = {tuple(name.split(", ", 1)): measured for name, measured in values.items()}
@@ -173,14 +173,14 @@ def heat_map(values: Mapping[str, Measurement], metric: Metric, least: int, them
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """Render a figure as the content of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     return file.getvalue()
 
 
 def _readable_on(shade: tuple[float, float, float, float], theme: Theme) -> str:
-    """Ink or paper, whichever differs more in brightness (weights of ITU-R BT.601)."""
+    """Return ink or paper, whichever differs more from the shade in luminance (ITU-R BT.601)."""
 
     def brightness(colour: str | tuple[float, float, float, float]) -> float:
         return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))

@@ -28,29 +28,29 @@ LABELS = {"age_low": "labelled_age_low", "age_high": "labelled_age_high", "gende
 """Columns of a manifest, and their names in a table of predictions."""
 
 JUDGED = {"error": "age_error", **{name: name for name in ("covered", "bin_correct", "gender_correct")}}
-"""Columns of :func:`~mien.evaluation.metrics.face_values`, likewise."""
+"""Columns of :func:`~mien.evaluation.metrics.face_values`, and their names in a table of predictions."""
 
 MORE_COLUMNS = ("gender", *LABELS.values(), *JUDGED.values(), "group", "reason")
 """Columns that are added to :data:`COLUMNS` if there are labels."""
 
 NO_FACE = "no face was found"
 AT_ONCE = 64
-"""Number of rows that are scored and written together."""
+"""Number of rows that are compared with the labels and written at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was predicted for one row of a manifest; numbers are NaN where no face was found.
+    """Prediction for one row of a manifest; numbers are NaN if no face was found.
 
     Attributes:
-        path: As written in the manifest.
-        age: Years, to 0.001.
-        age_low: Lower end of the age interval.
-        age_high: Upper end.
-        p_female: In [0, 1], to 0.00001.
+        path: Path as written in the manifest.
+        age: Age in years, rounded to 0.001.
+        age_low: Lower end of the age interval, likewise.
+        age_high: Upper end of the age interval, likewise.
+        p_female: In [0, 1], rounded to 0.00001.
         detected: Whether a face was found.
-        gender: The label that was given; None where no face was found.
-        error: None, or the sentence that says why the picture could not be read.
+        gender: The predicted label; None if no face was found.
+        error: Sentence on why the picture could not be read; None if it could.
     """
 
     path: str
@@ -64,19 +64,22 @@ class Prediction:
 
     @classmethod
     def from_result(cls, path: str, result: PhotoResult) -> "Prediction":
-        """The largest face's estimate, rounded as the table has it, so that both give the same figures."""
+        """Take the first face's estimate, rounded as in the table, so that both give the same figures.
+
+        The first face is the largest one.
+        """
         if not result.faces:
             return cls(path, error=result.error)
         return cls.of_face(path, result.faces[0].age, result.faces[0].gender)
 
     @classmethod
     def of_face(cls, path: str, age: AgeEstimate, gender: GenderEstimate) -> "Prediction":
-        """One face's estimate, rounded likewise."""
+        """Take one face's estimate, rounded as in the table."""
         years, low, high = (rounded_years(number, 3) for number in (age.years, age.low, age.high))
         return cls(path, years, low, high, round(gender.p_female, 5), detected=True, gender=gender.label)
 
     def to_row(self) -> list[str]:
-        """The table's fields, in the order of :data:`COLUMNS`."""
+        """Return the table's fields, in the order of :data:`COLUMNS`."""
         if not self.detected:
             return [self.path, "", "", "", "", "false"]
         years = [f"{number:.3f}" for number in (self.age, self.age_low, self.age_high)]
@@ -84,7 +87,7 @@ class Prediction:
 
 
 def as_table(predictions: Iterable[Prediction]) -> pd.DataFrame:
-    """One row per prediction, with its fields and ``unreadable``, as the metrics take them."""
+    """Make the table for the metrics: one row per prediction, with its fields and ``unreadable``."""
     table = pd.DataFrame([asdict(prediction) for prediction in predictions])
     table["unreadable"] = table["error"].notna()
     return table
@@ -96,11 +99,11 @@ def predict_manifest(
     """Predict for every row of a manifest, in order.
 
     Args:
-        table: As :func:`~mien.data.manifest.read_manifest` gives it; a column ``name`` holds what to call
-            each picture, its ``path`` where there is none.
-        predictor: Gives the estimates.
-        faces: ``aligned`` treats each picture as a face crop, framed as its row says; ``detect`` looks for
-            faces and takes the largest, since the labels speak of a picture's main face.
+        table: Rows as returned by :func:`~mien.data.manifest.read_manifest`. The optional column ``name``
+            replaces ``path`` as the name of each picture.
+        predictor: The predictor to run.
+        faces: ``aligned`` treats each picture as a face crop with the row's framing. ``detect`` detects faces
+            and takes the largest, since labels describe the main face of a picture.
     """
     names = iter(table["name"] if "name" in table else table["path"])
     for result in _results(table, predictor, faces):
@@ -123,12 +126,12 @@ def _results(table: pd.DataFrame, predictor: "Predictor", faces: "Faces") -> Ite
 def write_predictions(
     predictions: Iterable[Prediction], path: Path, labels: pd.DataFrame | None = None
 ) -> Iterator[Prediction]:
-    """Write predictions while they come, and hand each on.
+    """Write predictions as they arrive, and yield each.
 
     Args:
-        predictions: Of the rows of a manifest, in order.
+        predictions: Predictions for the rows of a manifest, in order.
         path: The CSV file to write.
-        labels: Those rows, to write what was right and wrong as well.
+        labels: The rows of the manifest, to write labels and errors as well; None for predictions only.
 
     Raises:
         DataError: If the file cannot be written.
@@ -150,7 +153,7 @@ def write_predictions(
                         writer.writerows(_rows(waiting, start, labels))
                         start, waiting = start + len(waiting), []
                     yield prediction
-            finally:  # whatever stops the stream, what was predicted is kept
+            finally:  # keep all predictions, even if the stream stops early
                 writer.writerows(_rows(waiting, start, labels))
     except OSError as error:
         raise DataError(
@@ -159,7 +162,7 @@ def write_predictions(
 
 
 def _rows(predictions: list[Prediction], start: int, labels: pd.DataFrame | None) -> Iterator[list[str]]:
-    """The table's rows of some predictions, the first of which is of the row ``start`` of the labels."""
+    """Make the table's rows of some predictions; the first one belongs to row ``start`` of the labels."""
     if labels is None or not predictions:
         yield from (prediction.to_row() for prediction in predictions)
         return
@@ -181,11 +184,11 @@ def _text(label: object) -> str:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read what :func:`write_predictions` wrote, to score it again.
+    """Read a table written by :func:`write_predictions`.
 
     Returns:
         The columns of :data:`COLUMNS`; numbers are NaN where no face was found, ``detected`` is boolean.
-        Other columns are as they were written; texts are empty where there is none.
+        Other columns are as they were written; missing texts are empty strings.
 
     Raises:
         DataError: If the file cannot be read or lacks a column.
@@ -211,7 +214,7 @@ def _check_values(table: pd.DataFrame, path: Path) -> None:
 
 
 def stored_predictions(path: Path) -> Iterator[Prediction]:
-    """What :func:`write_predictions` wrote, as it was predicted.
+    """Read the predictions from a table written by :func:`write_predictions`.
 
     Raises:
         DataError: As for :func:`read_predictions`.

@@ -1,4 +1,4 @@
-"""The report: one page that needs no other file, its plots as PNGs, and the figures as JSON."""
+"""The report: one self-contained page, its plots as PNGs, and the figures as JSON."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ MEANINGS = {
     "rmse": "root of the mean squared error; large errors weigh more",
     "mse": "mean squared error",
     "cs5": "share of faces whose estimate is at most 5 years off",
-    "bias": "mean of predicted minus labelled age; above 0 means judged too old",
+    "bias": "mean of predicted minus labelled age; above 0 means estimated too old",
     "bin_accuracy": "share of faces whose estimate, in whole years, falls into the labelled age bin",
     "gender_accuracy": "share of faces whose likelier gender is the labelled one",
     "coverage": "share of labelled ages that lie in the predicted interval",
@@ -55,11 +55,11 @@ class Plot:
     """A plot of the report, for a light and a dark page.
 
     Attributes:
-        name: Of its PNG file, without the ending.
-        title: Above it.
-        alt: What it shows, for who cannot see it.
-        light: PNG file.
-        dark: PNG file.
+        name: Name of its PNG file, without the extension.
+        title: Heading.
+        alt: Alternative text.
+        light: Content of the PNG file for a light page.
+        dark: Content of the PNG file for a dark page.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Plot:
 
 
 def write_report(evaluation: Evaluation, folder: Path, worst: int = 0) -> None:
-    """Write ``index.html``, ``metrics.json`` and a PNG for each plot.
+    """Write ``index.html``, ``metrics.json`` and one PNG per plot.
 
     Args:
-        evaluation: What to report.
-        folder: Where to.
-        worst: Number of the worst faces to show.
+        evaluation: The evaluation to report.
+        folder: Folder to write to.
+        worst: Maximum number of faces to show in each list of worst faces.
 
     Raises:
         DataError: If a file cannot be written.
@@ -93,7 +93,7 @@ def write_report(evaluation: Evaluation, folder: Path, worst: int = 0) -> None:
 
 
 def make_plots(evaluation: Evaluation) -> list[Plot]:
-    """The plots for which there are labels and predictions."""
+    """Draw the plots for which there are labels and predictions."""
     labels, predictions = evaluation.labels, evaluation.predictions
     found = predictions["detected"].to_numpy(bool)
     exact = found & (labels["age_low"] == labels["age_high"]).to_numpy(bool)
@@ -113,7 +113,7 @@ def make_plots(evaluation: Evaluation) -> list[Plot]:
 def render_page(
     evaluation: Evaluation, plots: list[Plot], worst: Sequence[tuple[str, Sequence[WorstFace]]] = ()
 ) -> str:
-    """The page, with everything it shows inside."""
+    """Render the self-contained page."""
     metrics = shown_metrics(evaluation)
     thresholds = evaluation.scores.thresholds
     finest = list(thresholds.groups)[-1] if thresholds and thresholds.groups else ""
@@ -144,7 +144,7 @@ def render_page(
 
 
 def page_environment() -> jinja2.Environment:
-    """For the templates of this package's pages."""
+    """Return the Jinja environment of this package's page templates."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mien.evaluation"),
         autoescape=True,
@@ -164,7 +164,7 @@ def page_environment() -> jinja2.Environment:
 
 
 def format_value(measurement: Measurement, metric: Metric) -> str:
-    """A value with its unit.
+    """Format a value; shares get a percent sign.
 
     >>> format_value(Measurement(4.5, 4.36, 4.71, 10), METRICS[0])
     '4.50'
@@ -174,7 +174,7 @@ def format_value(measurement: Measurement, metric: Metric) -> str:
 
 
 def format_interval(measurement: Measurement, metric: Metric) -> str:
-    """The interval around a value.
+    """Format the interval around a value.
 
     >>> format_interval(Measurement(4.5, 4.36, 4.71, 10), METRICS[0])
     '4.36 to 4.71'
@@ -185,7 +185,7 @@ def format_interval(measurement: Measurement, metric: Metric) -> str:
 
 
 def format_difference(measurement: Measurement, metric: Metric) -> str:
-    """How much more one model has of a metric than another, with its interval; of shares, in points.
+    """Format a difference between two models with its interval; shares are in percentage points.
 
     >>> format_difference(Measurement(-0.04, -0.11, 0.03, 10), METRICS[0])
     '−0.04 (−0.11 to +0.03)'
@@ -205,11 +205,11 @@ def _number(value: float, metric: Metric) -> str:
     if metric.unit == "share":
         return f"{100 * value:.1f}"
     text = f"{value:+.2f}" if metric.name == "bias" else f"{value:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")  # as wide as the plus
+    return text.replace("-", "\N{MINUS SIGN}")  # has the width of the plus sign
 
 
 def shown_metrics(evaluation: Evaluation) -> list[Metric]:
-    """Those that are defined, less the detection rate where nothing was to be detected."""
+    """Return the metrics that are defined, without the detection rate if faces were not detected."""
     hidden = {"detection_rate"} if evaluation.faces == "aligned" else set()
     return [m for m in METRICS if m.name in evaluation.scores.overall and m.name not in hidden]
 
@@ -230,7 +230,7 @@ def _error_plot(groups: Mapping[str, Measurements]) -> Plot:
 
 
 def _disjoint(labels: pd.DataFrame) -> bool:
-    """Whether no age lies in two bins of a data set; else a prediction is not in one bin alone."""
+    """Whether the bins of each data set are disjoint, so that a prediction belongs to one bin only."""
     bins = labels[labels["age_low"] < labels["age_high"]].drop_duplicates(["dataset", "age_low", "age_high"])
     in_order = bins.sort_values("age_low").groupby("dataset", sort=False)
     return not (bins["age_low"] <= in_order["age_high"].shift().reindex(bins.index)).any()
@@ -256,7 +256,7 @@ def _gender_plot(labels: pd.DataFrame, predictions: pd.DataFrame) -> Plot:
 
 
 def _heat_plots(scores: GroupedMeasurements) -> list[Plot]:
-    """The age, as error or as share of right bins, and the gender, of every group there is."""
+    """Draw heat maps of the age (error, or share of correct bins) and of the gender accuracy by group."""
     groups = scores.groups[scores.crossed] if scores.crossed else {}
     plots = []
     for name, metrics in (("heat_age", ("mae", "bin_accuracy")), ("heat_gender", ("gender_accuracy",))):
@@ -272,7 +272,7 @@ def _heat_plots(scores: GroupedMeasurements) -> list[Plot]:
 def tally(
     labelled: Sequence[str], predicted: Sequence[str], rows: Sequence[str], columns: Sequence[str]
 ) -> npt.NDArray[np.int64]:
-    """How many faces of each labelled class were predicted to be of each class.
+    """Count the faces of each labelled class (rows) by their predicted class (columns).
 
     >>> tally(["a", "a", "b"], ["a", "b", "b"], "ab", "ab").tolist()
     [[1, 1], [0, 1]]
@@ -282,7 +282,7 @@ def tally(
 
 
 def bins_of(ages: npt.NDArray[np.float64], bins: Sequence[str]) -> list[str]:
-    """The first bin that holds each age, rounded to whole years as in the metrics; ``none`` where none does.
+    """Return the first bin that contains each age, rounded to whole years as in the metrics, or ``none``.
 
     >>> bins_of(np.array([2.4, 2.5, 40.0]), ["0-2", "3-9"])
     ['0-2', '3-9', 'none']

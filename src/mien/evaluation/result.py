@@ -1,4 +1,4 @@
-"""The result of an evaluation, as one value."""
+"""The result of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """Stands in for a model when stored predictions are evaluated.
+    """Placeholder for the unknown model when stored predictions are evaluated.
 
     Attributes:
-        name: Of the table's file.
+        name: Name of the table's file, without the extension.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Evaluation:
 
     Attributes:
         manifest: Name of the manifest's file.
-        split: The split that was evaluated, None for every row.
+        split: The split that was evaluated; None for all rows.
         faces: ``aligned`` or ``detect``.
-        model: What the model's file says of itself.
-        recalibrated: Whether its calibration was not used, but one on other faces of the manifest.
-        coverage: What the age intervals aim at; None where it is not known.
-        labels: (n rows) the manifest's rows.
-        predictions: (n rows) their predictions: ``path, age, age_low, age_high, p_female, detected, gender,
-            error, unreadable``.
-        scores: The figures.
+        model: The model's metadata.
+        recalibrated: Whether cross-calibration on the manifest replaced the model's own calibration.
+        coverage: Intended coverage of the age intervals, in [0, 1]; None if not known.
+        labels: n rows of the manifest.
+        predictions: n rows with their predictions: ``path, age, age_low, age_high, p_female, detected,
+            gender, error, unreadable``.
+        scores: The metrics, overall and by group.
         gender_probabilities: See :func:`~mien.evaluation.metrics.gender_figures`.
     """
 
@@ -59,12 +59,12 @@ class Evaluation:
 
     @property
     def unreadable(self) -> list[str]:
-        """One sentence for each picture that could not be read."""
+        """One sentence per picture that could not be read."""
         return [str(error) for error in self.predictions["error"].dropna()]
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know to interpret the figures, one sentence each."""
+        """Notes that are necessary to interpret the figures, one sentence each."""
         known = self.labels["gender"][self.labels["gender"] != ""]
         genders = known.unique()
         if len(known) < 2 or len(genders) != 1:
@@ -75,7 +75,7 @@ class Evaluation:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``metrics.json``."""
+        """Return the content of ``metrics.json``."""
         return {
             "manifest": self.manifest,
             "split": self.split,

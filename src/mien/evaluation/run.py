@@ -1,4 +1,4 @@
-"""Evaluation from end to end: a manifest and a predictor in; predictions, figures and a report out."""
+"""Complete evaluation of a predictor on a manifest: predictions, metrics and a report."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -43,24 +43,26 @@ def evaluate(
     worst: int = 0,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """Predict for every row of a manifest and measure how well that fits its labels.
+    """Predict for every row of a manifest and compare the predictions with its labels.
 
     Args:
         manifest: A CSV file; see :mod:`mien.data.manifest`.
         predictor: Usually a :class:`mien.Predictor`.
-        faces: ``aligned`` where the pictures are face crops; ``detect`` to find the faces first.
-        split: Only the rows with this ``split``.
-        recalibrate: For rows that calibrated the model: 5-fold cross-calibration, which judges each fifth
-            of them by a calibration on the others.
-        predictions: Where to write one row per face, while they are predicted.
-        report: Folder for ``index.html``, ``metrics.json`` and the plots.
-        worst: Number of the worst faces that the report shows, which are people; none unless asked for.
-        watch: Wraps the stream of predictions, whose length it is told, e.g. to show progress.
+        faces: ``aligned`` if the pictures are face crops; ``detect`` to detect the faces first.
+        split: Only the rows with this ``split``; None for all.
+        recalibrate: Whether to use 5-fold cross-calibration, for rows that the model was calibrated on. Each
+            fold is then evaluated with a calibration on the others.
+        predictions: CSV file for one row per face, written during prediction; None for no file.
+        report: Folder for ``index.html``, ``metrics.json`` and the plots; None for no report.
+        worst: Maximum number of faces in each of the report's lists of worst faces. These show people, so
+            there are none by default.
+        watch: Wrapper of the stream of predictions, called with the stream and its length, e.g. to show
+            progress.
 
     Raises:
         DataError: If the manifest cannot be used, holds no row of the split, or an output cannot be written;
-            if its genders run against the model's; or if ``recalibrate`` is asked for with ``detect``, or has
-            too few faces.
+            if its genders seem to be reversed; or if ``recalibrate`` is used with ``detect`` or with too few
+            faces.
     """
     if recalibrate and faces != "aligned":
         raise DataError("Calibration is of face crops; leave out --recalibrate, or give --faces aligned.")
@@ -108,13 +110,13 @@ def evaluate_stored(
     report: Path | None = None,
     worst: int = 0,
 ) -> Evaluation:
-    """Measure how well predictions that were stored fit a manifest's labels.
+    """Compare stored predictions with a manifest's labels.
 
     Args:
-        manifest: That they were made from.
-        stored: The CSV file that :func:`evaluate` wrote as its ``predictions``, or another of its columns.
-        split: Only the rows with this ``split``, which the predictions are of.
-        predictions: Where to write them again, with what was right and wrong.
+        manifest: The manifest that the predictions were made from.
+        stored: The CSV file that :func:`evaluate` wrote as its ``predictions``, or one with the same columns.
+        split: The ``split`` that the predictions were made from; None for all rows.
+        predictions: CSV file to write the predictions to again, with labels and errors; None for no file.
         report: As for :func:`evaluate`.
         worst: As for :func:`evaluate`.
 
@@ -147,7 +149,7 @@ def evaluate_stored(
 
 
 def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
-    """The rows of a manifest, or of one split of it, with a column ``name``: the path as written there.
+    """Read a manifest or one split of it, with an added column ``name``: the path as written in the file.
 
     Raises:
         DataError: If the manifest cannot be used or there is no such row.
@@ -169,7 +171,7 @@ def read_rows(manifest: Path, split: str | None = None) -> pd.DataFrame:
 
 
 def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
-    """No model that can be used is surely worse than a coin: the labels mean the other gender."""
+    """Raise an error if the gender accuracy is significantly below 0.5: the labels are then reversed."""
     measured = scores.overall.get("gender_accuracy")
     if measured is not None and measured.n >= 2 * LEAST_OF_EACH and measured.high < 0.5:
         raise DataError(
@@ -179,12 +181,12 @@ def _refuse_reversed_genders(scores: Scores, manifest: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for the report before the long work begins.
+    """Create the report's folder before the long computation.
 
     Raises:
-        DataError: If it cannot be made.
+        DataError: If it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder} cannot be made a folder ({error.strerror}); choose another.") from None
+        raise DataError(f"{folder} cannot be created ({error.strerror}); choose another.") from None

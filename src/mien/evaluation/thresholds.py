@@ -1,8 +1,8 @@
 """Error rates of a minimum-age check: minors who pass, and adults who do not.
 
-Such a check asks for more than a face, a document for one, of everybody who looks younger than a challenge
-age above the legal one: "Challenge 25". Measured is what the NIST evaluation of age estimation reports
-(Hanaoka et al., "Face Analysis Technology Evaluation: Age Estimation and Verification", NISTIR 8525, 2024).
+Such a check demands a document from everybody who looks younger than a challenge age, which is usually above
+the legal age, as in "Challenge 25". The rates are those of the NIST evaluation of age estimation (Hanaoka et
+al., "Face Analysis Technology Evaluation: Age Estimation and Verification", NISTIR 8525, 2024).
 """
 
 import numpy as np
@@ -26,10 +26,10 @@ THRESHOLD_METRICS = tuple(
 
 
 def threshold_values(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of single faces that the rates of false adults and false minors average.
+    """Compute the numbers of single faces that the rates of false adults and false minors average.
 
-    An age known only as a bin counts where the whole bin is on one side of :data:`LEGAL_AGE`. Estimates are
-    compared as they are, not rounded to whole years.
+    An age known only as a bin counts if the whole bin is on one side of :data:`LEGAL_AGE`. Estimates are
+    compared without rounding to whole years.
 
     Args:
         labels: n rows of a manifest: ``age_low`` and ``age_high`` in years.
@@ -37,7 +37,7 @@ def threshold_values(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
 
     Returns:
         n rows; for each challenge age T the columns ``false_adult_T``, whether a minor's estimate is at least
-        T, and ``false_minor_T``, whether an adult's is below; NaN for faces of the other kind.
+        T, and ``false_minor_T``, whether an adult's estimate is below T; NaN for all other faces.
     """
     age = predictions["age"].to_numpy(np.float64)
     found = np.isfinite(age)

@@ -24,10 +24,10 @@ class WorstFace:
     """A face with a bad estimate.
 
     Attributes:
-        name: As in the manifest.
-        labelled: What the label says.
-        estimated: What was estimated.
-        picture: A JPEG as a data address.
+        name: Name in the manifest.
+        labelled: The label, as text.
+        estimated: The estimate, as text.
+        picture: A JPEG as a data URI.
     """
 
     name: str
@@ -37,16 +37,16 @@ class WorstFace:
 
 
 def worst_faces(evaluation: Evaluation, count: int) -> list[tuple[str, list[WorstFace]]]:
-    """The faces with the largest age errors and the most confident gender errors, worst first.
+    """Find the faces with the largest age errors and the most confident gender errors, worst first.
 
-    An age known as a bin is as far off as the estimate is from its nearest end.
+    For an age known as a bin, the error is the distance of the estimate to the nearest end of the bin.
 
     Args:
-        evaluation: Of the predictions.
-        count: How many of either, at most.
+        evaluation: The evaluation.
+        count: Maximum number of faces in each list.
 
     Returns:
-        Titles and faces; without those lists that have none.
+        Titles and faces of the lists that are not empty.
     """
     labels, predictions = evaluation.labels, evaluation.predictions
     years = predictions["age"].to_numpy(np.float64)
@@ -56,9 +56,9 @@ def worst_faces(evaluation: Evaluation, count: int) -> list[tuple[str, list[Wors
     wrong_by = np.where(labels["gender"] == "female", 0.5 - p_female, p_female - 0.5)
     wrong_by = np.where(labels["gender"] == "", np.nan, wrong_by)
     lists = (
-        ("Ages that are furthest off", [_age(labels, years, row) for row in _largest(off, count)]),
+        ("Largest age errors", [_age(labels, years, row) for row in _largest(off, count)]),
         (
-            "Genders that are most surely wrong",
+            "Most confident gender errors",
             [_gender(labels, p_female, row) for row in _largest(wrong_by, count)],
         ),
     )
@@ -66,7 +66,7 @@ def worst_faces(evaluation: Evaluation, count: int) -> list[tuple[str, list[Wors
 
 
 def _largest(badness: Floats, count: int) -> list[int]:
-    """Rows with the largest numbers above 0, largest first."""
+    """Return the rows with the largest numbers above 0, largest first."""
     order = np.argsort(-np.where(badness > 0, badness, -np.inf), kind="stable")
     return [int(row) for row in order[:count] if badness[row] > 0]
 

@@ -1,1 +1,1 @@
-"""."""
+"""Training of models: data, recipes, runs, export."""

@@ -1,6 +1,6 @@
 """Augmentation of whole batches, with one resampling and one colour transform.
 
-A chain of single augmentations takes a third of a CPU's training step; joined, they take a twentieth.
+A chain of separate augmentations takes a third of a training step on a CPU; combined, they take a twentieth.
 """
 
 import torch
@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 RED_GREEN_BLUE = (0.299, 0.587, 0.114)
-"""Shares of the channels in a pixel's brightness (ITU-R BT.601)."""
+"""Weights of the channels in a pixel's luminance (ITU-R BT.601)."""
 
 
 class ChipAugmentation(nn.Module):
-    """Rotation, bad framing and light, low resolution, noise, sharpening and occlusion, as in photos.
+    """Rotation, inexact framing, lighting, low resolution, noise, sharpening and occlusion, as in photos.
 
-    Scale and shift match the jitter of a detector's box, so that a chip cut from a box is nothing new.
+    Scale and shift match the jitter of a detector's boxes, from which chips are cut in prediction.
     """
 
     def __init__(self, *, gentle: bool = False) -> None:
@@ -23,7 +23,7 @@ class ChipAugmentation(nn.Module):
         self.gentle = gentle
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, side, side) in [0, 1] to the same shape and range."""
+        """Map images (n, 3, side, side) in [0, 1] to the same shape and range."""
         if self.gentle:
             return _light(_move(images, 8.0, 0.04, 0.08), 0.08, 0.1, 0.0, 0.0, 0.0).clamp(0, 1)
         images = _light(_move(images, 12.0, 0.06, 0.14), 0.25, 0.25, 0.3, 0.04, 0.1, dark=0.05)
@@ -32,12 +32,12 @@ class ChipAugmentation(nn.Module):
 
 
 def _uniform(images: Tensor, reach: float, *shape: int) -> Tensor:
-    """Numbers in [-reach, reach], of each image as many as ``shape`` says."""
+    """Draw uniform numbers in [-reach, reach], of shape (n, *shape) for n images."""
     return (2 * torch.rand(len(images), *shape, device=images.device) - 1) * reach
 
 
 def _move(images: Tensor, degrees: float, shift: float, scale: float) -> Tensor:
-    """Mirror half of the images; rotate, shift (by a share of the side) and scale nine of ten."""
+    """Mirror half of the images; rotate, shift (by a share of the side) and scale nine out of ten."""
     moved = torch.rand(len(images), device=images.device) < 0.9
     angle = torch.deg2rad(_uniform(images, degrees)) * moved
     zoom = torch.exp(_uniform(images, scale) * moved)
@@ -58,11 +58,10 @@ def _light(
     grey: float,
     dark: float = 0.0,
 ) -> Tensor:
-    """Change brightness, contrast, saturation and tint by random shares; make some images grey, some dark.
+    """Change brightness, contrast, saturation and tint at random; make some images grey, some dark.
 
-    A share of ``grey`` loses its colours; a share of ``dark`` keeps a fifth of its light or more.
-
-    All are linear in a pixel's colour, so that one matrix of each image does it.
+    A share ``grey`` of the images loses its colours; a share ``dark`` is multiplied by 0.2 to 1. Every change
+    is affine in a pixel's colour, so one matrix and one offset per image combine them all.
     """
     luminance = torch.tensor(RED_GREEN_BLUE, device=images.device).expand(3, 3)
     colour = 1 + _uniform(images, saturation, 1, 1)
@@ -76,7 +75,7 @@ def _light(
 
 
 def _coarsen(images: Tensor, share: float) -> Tensor:
-    """Give a share of the images the resolution of smaller faces."""
+    """Reduce a share of the images to the resolution of smaller faces."""
     chosen = torch.rand(len(images), device=images.device) < share
     side = images.shape[-1]
     small = round(side * float(torch.empty(1).uniform_(0.3, 0.8)))
@@ -86,7 +85,7 @@ def _coarsen(images: Tensor, share: float) -> Tensor:
 
 
 def _trim(images: Tensor, share: float) -> Tensor:
-    """Repeat the edges of a smaller centre in a share of the images, like crops that were cut too tight."""
+    """Replace the margins by repeated edge pixels in a share of the images, as in crops cut too tightly."""
     chosen = torch.rand(len(images), device=images.device) < share
     side = images.shape[-1]
     left, top, right, bottom = (round(side * float(torch.rand(())) * 0.2) for _ in range(4))
@@ -96,7 +95,7 @@ def _trim(images: Tensor, share: float) -> Tensor:
 
 
 def _sharpen(images: Tensor, share: float) -> Tensor:
-    """Sharpen a share of the images by unsharp masking, or blur it a little."""
+    """Sharpen a share of the images by unsharp masking, or blur them slightly."""
     chosen = torch.rand(len(images), device=images.device) < share
     some = images[chosen]
     width = 3 if float(torch.rand(())) < 0.5 else 5
@@ -106,7 +105,7 @@ def _sharpen(images: Tensor, share: float) -> Tensor:
 
 
 def _grain(images: Tensor, share: float) -> Tensor:
-    """Grey or coloured noise, fine or blotchy, on a share of the images: film, scans, high sensitivities."""
+    """Add grey or coloured, fine or coarse noise to a share of the images, as of film, scans or high ISO."""
     chosen = torch.rand(len(images), device=images.device) < share
     some = images[chosen]
     n, channels, height, width = some.shape
@@ -133,8 +132,8 @@ def _hide(images: Tensor, share: float) -> Tensor:
 
 
 def to_images(chips: Tensor, side: int) -> Tensor:
-    """uint8 (n, s, s, 3) chips to float32 (n, 3, side, side) in [0, 1], resampled without aliasing."""
+    """Convert uint8 chips (n, s, s, 3) to float32 (n, 3, side, side) in [0, 1], without aliasing."""
     images = chips.permute(0, 3, 1, 2)
-    if images.shape[-1] != side:  # on bytes: ten times as fast as on floats
+    if images.shape[-1] != side:  # resampling bytes is ten times as fast as resampling floats
         images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
     return images.to(torch.float32, memory_format=torch.contiguous_format).mul_(1 / 255)

@@ -1,4 +1,4 @@
-"""Writing and reading checkpoints, and building modules from them."""
+"""Writing and reading of checkpoints, and modules built from them."""
 
 import io
 import os
@@ -18,16 +18,16 @@ SUFFIX = ".ckpt"
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Write checkpoints beside their place and rename them.
+    """Write each checkpoint to a partial file in its own folder, then rename it.
 
-    Lightning writes to the folder for temporary files and moves the file into place, which is a copy where
-    that lies on another file system: a process killed then leaves half a file, and the one before is lost.
+    Lightning writes to the system's temporary folder and moves the file into place. If that folder is on
+    another file system, the move is a copy: a process killed then leaves half a file in place of the old one.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
     ) -> None:
-        """Write a checkpoint; its name holds the old one until the new one is whole."""
+        """Write a checkpoint; the old file of that name stays until the new one is complete."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         with written_beside(Path(path)) as partial:
@@ -35,7 +35,7 @@ class WholeFiles(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content; what it says of itself is under ``mien``.
+    """Read a checkpoint's content; its description is under the key ``mien``.
 
     Raises:
         TrainingError: If the file is missing or was not written by a run of mien.
@@ -52,10 +52,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
-    """Build the module that a checkpoint describes, in evaluation mode, with its note.
+    """Build the module of a checkpoint, in evaluation mode; return it with the checkpoint's description.
 
     Raises:
-        TrainingError: If the file is missing or not a checkpoint of a mien run.
+        TrainingError: If the file is missing, is not a checkpoint of a mien run, or does not fit its recipe.
     """
     content = read_checkpoint(path)
     note = content["mien"]
@@ -64,7 +64,7 @@ def load_checkpoint(path: Path) -> tuple[FaceModule, dict[str, Any]]:
         lacking, unknown = module.load_state_dict(content["state_dict"], strict=False)
     except RuntimeError:
         lacking, unknown = [], ["weights of another shape"]
-    # The augmentation of earlier versions kept its settings as weights.
+    # The augmentation of earlier versions stored its settings as weights.
     if lacking or any("augmentation" not in name for name in unknown):
         raise TrainingError(f"{path} does not fit the recipe {note['recipe']!r} of this version.")
     return module.eval(), note

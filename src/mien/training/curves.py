@@ -1,4 +1,4 @@
-"""The record of a run: after each epoch a line of text, a table row, TensorBoard, and plots of the curves."""
+"""Record of a run: after each epoch a line of text, a table row, TensorBoard, and plots of the curves."""
 
 import sys
 import time
@@ -27,12 +27,12 @@ METRICS = {
 class EpochRecord(Callback):
     """Record the losses and metrics of each epoch.
 
-    ``logs/metrics.csv`` holds a row for each epoch, ``logs`` the same for TensorBoard with the epoch as its
-    step, ``curves/*.png`` a picture of each quantity. A resumed run goes on in the same files.
+    ``logs/metrics.csv`` holds one row per epoch, ``logs`` the same for TensorBoard with the epoch as its
+    step, ``curves/*.png`` one plot per quantity. A resumed run continues the same files.
     """
 
     def __init__(self, output: Path) -> None:
-        """Take the run's folder."""
+        """Set the run's folder."""
         self._table = output / "logs" / "metrics.csv"
         self._curves = output / "curves"
         self._started = 0.0
@@ -42,7 +42,7 @@ class EpochRecord(Callback):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Record the epoch; training and validation are both over by now."""
+        """Record the epoch; Lightning calls this after both training and validation."""
         if not trainer.is_global_zero:
             return
         row = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
@@ -62,18 +62,18 @@ class EpochRecord(Callback):
 
 
 def append_row(path: Path, row: dict[str, float]) -> pd.DataFrame:
-    """Add an epoch's row to a table on disk, in place of any from that epoch on; return the table."""
+    """Add an epoch's row to a table on disk, replacing rows of that and later epochs; return the table."""
     table = pd.DataFrame([row])
     if path.exists():
         before = pd.read_csv(path)
         table = pd.concat([before[before["epoch"] < row["epoch"]], table], ignore_index=True)
-    with written_beside(path) as partial:  # whoever reads along finds a whole table
+    with written_beside(path) as partial:  # other readers always find a complete table
         table.to_csv(partial, index=False)
     return table
 
 
 def describe_epoch(row: dict[str, float], epoch: int, epochs: int, seconds: float) -> str:
-    """An epoch in one line.
+    """Describe an epoch in one line.
 
     >>> describe_epoch({"train/loss": 4.5, "val/age_mae": 6.25, "train/age_mae": 7.0}, 3, 24, 60.0)
     'epoch 3/24  train/loss 4.5  val/age_mae 6.25  60 s, 0:21:00 left at this pace'
@@ -85,11 +85,11 @@ def describe_epoch(row: dict[str, float], epoch: int, epochs: int, seconds: floa
 
 
 def draw_curves(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw one PNG for each quantity, train and validation together.
+    """Draw one PNG per quantity, with training and validation together.
 
     Args:
         table: A column ``epoch`` and columns named ``part/quantity``, such as ``val/age_mae``.
-        folder: Where to write ``quantity.png``.
+        folder: Folder for the files ``quantity.png``.
 
     Returns:
         The files written.
@@ -115,6 +115,6 @@ def draw_curves(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _learning_rates(trainer: L.Trainer) -> dict[str, float]:
-    """Each group's rate under the group's name; groups without one share theirs."""
+    """Learning rate of each parameter group by the group's name; unnamed groups share one entry."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
     return {f"{group.get('name', 'train')}/learning_rate": float(group["lr"]) for group in groups}

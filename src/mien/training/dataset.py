@@ -1,4 +1,4 @@
-"""Training data: chips decoded once into one file that every epoch maps into memory, and their labels."""
+"""Training data: labels, and chips that are decoded once into a memory-mapped file."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ UNKNOWN = -1
 
 
 class Batch(NamedTuple):
-    """One batch.
+    """A batch of faces.
 
     Attributes:
         chips: uint8 (n, side, side, 3), RGB.
@@ -33,8 +33,8 @@ class Batch(NamedTuple):
         age_high: float32 (n,), upper bound, inclusive; equal to ``age_low`` where the age is exact.
         gender: int64 (n,), 0 male, 1 female, -1 unknown.
         race: int64 (n,), index into :data:`~mien.data.sources.RACES`, -1 unknown.
-        taught_ages: float32 (n, ages), a teacher's age probabilities; None without one.
-        taught_female: float32 (n,), its p(female).
+        taught_ages: float32 (n, ages), the teachers' mean age probabilities; None without teachers.
+        taught_female: float32 (n,), the teachers' mean p(female); None without teachers.
     """
 
     chips: torch.Tensor
@@ -46,16 +46,16 @@ class Batch(NamedTuple):
     taught_female: torch.Tensor | None = None
 
     def reordered(self, order: torch.Tensor) -> "Batch":
-        """The same faces in another order, (n,) indices."""
+        """Return the faces in the given order, (n,) indices."""
         known = {name: part for name, part in self._asdict().items() if part is not None}
         return self._replace(**{name: part[order] for name, part in known.items()})
 
 
 class Lessons(NamedTuple):
-    """Mean answers of the teachers.
+    """Mean outputs of the teachers.
 
     Attributes:
-        ages: float16 (n, ages), probabilities of the ages 0, 1, …; half precision takes half the memory.
+        ages: float16 (n, ages), probabilities of the ages 0, 1, …; half precision saves half the memory.
         female: float16 (n,), p(female).
     """
 
@@ -64,12 +64,18 @@ class Lessons(NamedTuple):
 
 
 class ChipDataset(Dataset[Batch]):
-    """Chips and labels of a manifest; fetched a whole batch at a time."""
+    """Chips and labels of a manifest, fetched a whole batch at a time."""
 
     def __init__(
         self, table: pd.DataFrame, chips: npt.NDArray[np.uint8], taught: Lessons | None = None
     ) -> None:
-        """Take the rows of ``table``, their chips, (n, side, side, 3), and what teachers say of them."""
+        """Create the data set.
+
+        Args:
+            table: n rows of a manifest.
+            chips: (n, side, side, 3) their chips.
+            taught: The teachers' outputs on the chips; None without teachers.
+        """
         self.chips = chips
         self.taught = taught
         self.age_low = torch.tensor(table["age_low"].to_numpy(np.float32))
@@ -78,15 +84,15 @@ class ChipDataset(Dataset[Batch]):
         self.race = _codes(table["race"], RACES)
 
     def __len__(self) -> int:
-        """Number of faces."""
+        """Return the number of faces."""
         return len(self.chips)
 
     def __getitem__(self, index: int) -> Batch:
-        """One face, as a batch of one."""
+        """Return one face, as a batch of one."""
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A batch of faces; PyTorch's fetcher calls this once for each batch."""
+        """Return a batch of faces; PyTorch's fetcher calls this once per batch."""
         i = np.asarray(indices)
         chips = torch.from_numpy(np.asarray(self.chips[i]))
         batch = Batch(chips, self.age_low[i], self.age_high[i], self.gender[i], self.race[i])
@@ -97,28 +103,28 @@ class ChipDataset(Dataset[Batch]):
 
 
 AGE_BAND = 5
-"""Years of exact ages that are balanced as one; of bins, each is one."""
+"""Width in years of the bands into which balancing groups exact ages; every labelled bin is its own group."""
 
 MOST_OFTEN = 10
-"""Times that balancing may draw a face as often as it would be drawn without."""
+"""Upper limit of a row's probability under balancing, as a multiple of the mean probability."""
 
 
 class ShareSampler(Sampler[int]):
-    """Each epoch, a fresh random share of every data set, shuffled together.
+    """Sampler that draws a new random share of every data set in each epoch, and shuffles them together.
 
-    The order depends on seed and epoch alone, so a resumed run continues with what it would have seen.
+    The order depends only on the seed and the epoch, so a resumed run continues as an uninterrupted one.
     """
 
     def __init__(
         self, table: pd.DataFrame, shares: Mapping[str, float], seed: int = 0, balance_ages: float = 0
     ) -> None:
-        """Say what to draw.
+        """Prepare the draws.
 
         Args:
             table: The training rows.
-            shares: Of each data set, by its name; 1 where not named.
-            seed: Draws others.
-            balance_ages: How far the ages of a data set are evened out, in [0, 1]; with any, faces are drawn
+            shares: Share of each data set drawn per epoch, by its name; 1 for data sets not named.
+            seed: Seed of the draws.
+            balance_ages: Strength of age balancing within each data set, in [0, 1]; above 0, faces are drawn
                 with replacement. See :func:`balancing_weights`.
         """
         names = table["dataset"].to_numpy()
@@ -131,16 +137,16 @@ class ShareSampler(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of each epoch."""
+        """Set the epoch; Lightning's trainer calls this at the start of each epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Faces in an epoch, of this process."""
+        """Return the number of faces per epoch in this process."""
         _, processes = _rank()
         return sum(count for _, count, _ in self._parts) // processes
 
     def __iter__(self) -> Iterator[int]:
-        """Row numbers of this epoch; every process takes its own equal part of the same order."""
+        """Yield this epoch's row numbers; each process takes an equal part of the same order."""
         random = np.random.default_rng((self._seed, self._epoch))
         drawn = [
             random.permutation(rows)[:count] if weights is None else random.choice(rows, count, p=weights)
@@ -151,61 +157,62 @@ class ShareSampler(Sampler[int]):
 
 
 def balancing_weights(table: pd.DataFrame, strength: float) -> npt.NDArray[np.float64]:
-    """The probability of each row, by how many rows there are of its age.
+    """Compute sampling probabilities that favour rows of rare ages.
 
     Args:
         table: Rows of a manifest.
-        strength: The probability goes with the number of rows of an age to the power of minus this: at 1 all
-            ages come as often, at 0.5 a hundred times as rare an age comes a tenth as often.
+        strength: The probability of a row is proportional to (number of rows of its age group) ** -strength.
+            At 1 all ages are drawn equally often; at 0.5 an age that is a hundred times as rare is drawn a
+            tenth as often.
 
     Returns:
-        (n,) probabilities that sum to 1. None is above :data:`MOST_OFTEN` times an equal share, so that the
-        few faces of a rare age are not learned by heart.
+        (n,) probabilities that sum to 1. None exceeds :data:`MOST_OFTEN` times the mean, so that the few
+        faces of a rare age are not memorised.
     """
     exact = table["age_low"] == table["age_high"]
     low = table["age_low"].where(~exact, table["age_low"] // AGE_BAND * AGE_BAND)
     high = table["age_high"].where(~exact, low)
     counts = low.groupby([low, high], dropna=False).transform("size").to_numpy(np.float64)
     weights = counts**-strength
-    for _ in range(5):  # each cut raises the share of the others, which soon settles
+    for _ in range(5):  # clipping lowers the mean and with it the limit; this soon converges
         weights = np.minimum(weights / weights.mean(), MOST_OFTEN)
     return np.asarray(weights / weights.sum(), np.float64)
 
 
 def digest(*parts: object) -> str:
-    """A short name for what has been computed from these, for the file that keeps it."""
+    """Hash the parts to 16 hexadecimal digits, for the name of a cache file."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def state_of(paths: Iterable[str | Path]) -> str:
-    """A short name for what files hold now, by their sizes and times of change; it changes when one does."""
+    """Hash the sizes and modification times of files to 16 hexadecimal digits, to detect changes."""
     stats = (os.stat(path) if os.path.exists(path) else None for path in paths)
     return digest(*((stat.st_size, stat.st_mtime_ns) if stat else "missing" for stat in stats))
 
 
 def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.uint8]:
-    """Decode a manifest's pictures into chips, once; later calls map the same file.
+    """Decode a manifest's pictures into chips once; later calls map the same file.
 
-    Pictures that have changed since are decoded again, and that is said.
+    If pictures have changed since, a message says so and all are decoded again.
 
     Args:
-        table: A checked manifest whose pictures are face crops framed as ``framing`` says.
+        table: A checked manifest of face crops, with their ``framing``.
         side: Side of the chips in pixels.
-        folder: Where to keep the decoded chips.
+        folder: Folder for the decoded chips.
 
     Returns:
         (n, side, side, 3) RGB, memory-mapped.
 
     Raises:
-        DataError: If a picture cannot be read (run ``mien data audit`` to list all such), or the disk is too
-            small for the chips.
+        DataError: If a picture cannot be read (``mien data audit`` lists all such pictures), or the disk has
+            too little space for the chips.
     """
     name = f"chips-{digest(side, *table['path'], *table['framing'])}"
     path = folder / f"{name}-{state_of(table['path'])}.npy"
     if not path.exists():
         for stale in folder.glob(f"{name}*.npy"):
             print("Pictures have changed since they were read; reading them again.", file=sys.stderr)
-            with contextlib.suppress(PermissionError):  # Windows removes no file that is still mapped
+            with contextlib.suppress(PermissionError):  # Windows cannot remove a mapped file
                 stale.unlink()
         _write_chips(table, side, path)
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
@@ -213,7 +220,7 @@ def load_chips(table: pd.DataFrame, side: int, folder: Path) -> npt.NDArray[np.u
 
 
 def _write_chips(table: pd.DataFrame, side: int, path: Path) -> None:
-    """Decode into a file; a mapped one would crash the process where the disk is full."""
+    """Decode into a plain file: writing to a memory-mapped one would crash the process on a full disk."""
     shape = (len(table), side, side, 3)
     try:
         with written_beside(path) as partial, partial.open("wb") as file:
@@ -230,7 +237,7 @@ def _write_chips(table: pd.DataFrame, side: int, path: Path) -> None:
 
 
 def _rank() -> tuple[int, int]:
-    """This process among those that train together, and their number."""
+    """Return the rank of this process in distributed training, and the number of processes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

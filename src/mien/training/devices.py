@@ -1,4 +1,4 @@
-"""What a run computes on, and in which precision."""
+"""Choice of a run's devices and precision."""
 
 import os
 
@@ -8,9 +8,9 @@ from mien.errors import TrainingError
 
 
 def choose_precision(precision: str) -> str:
-    """Lightning's name of a precision; ``auto`` is bfloat16 where the device computes in it, else float32.
+    """Return Lightning's name of a precision; ``auto`` is bfloat16 if the device supports it, else float32.
 
-    A processor without instructions for bfloat16 imitates them, at a tenth of the speed of float32.
+    A processor without bfloat16 instructions emulates them, at a tenth of the speed of float32.
     """
     if precision != "auto":
         return precision
@@ -18,7 +18,7 @@ def choose_precision(precision: str) -> str:
 
 
 def check_devices(devices: str) -> None:
-    """Refuse more processes than a machine without a GPU has cores: they would wait for one another.
+    """Refuse more processes than a machine without a GPU has cores, since they would wait for one another.
 
     Raises:
         TrainingError: If there are more.
@@ -42,7 +42,7 @@ def _has_bfloat16() -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if torch.backends.mps.is_available():
         return False
-    # The second heeds ATEN_CPU_CAPABILITY, the first does not.
+    # The second check respects ATEN_CPU_CAPABILITY, the first does not.
     hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(hardware) and "AVX512" in torch.backends.cpu.get_cpu_capability()
 

@@ -19,7 +19,7 @@ from mien.errors import TrainingError
 
 PUBLISHED_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 RGB_MEANS = (122.782, 117.001, 104.298)
-"""Means of red, green and blue on the scale from 0 to 255 that the net subtracts; it then divides by 256."""
+"""Means of red, green and blue that the net subtracts, on the scale from 0 to 255; it then divides by 256."""
 
 FIRST_WIDTH = 32
 BLOCKS = (
@@ -33,18 +33,19 @@ BLOCKS = (
 
 FEATURES = BLOCKS[-1][0]
 SMALLEST_SIDE = 103
-"""Side of the smallest image that leaves the last block something to convolve."""
+"""Smallest side in pixels of an image for which the last block still has an input large enough."""
 
 
 class DlibBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut, as dlib's ``residual`` and ``residual_down``.
 
-    A stride of 2 convolves without padding. Its shortcut averages 2×2 pixels and has zeros for the channels
-    that are new. Where the two maps differ by a row and a column, the smaller one is filled up with zeros.
+    With a stride of 2, the first convolution has no padding, and the shortcut averages 2×2 pixels and is zero
+    in the additional channels. If the two maps differ by a row and a column, the smaller one is padded with
+    zeros.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        """Take the channels before and after, and the stride of the first convolution, 1 or 2."""
+        """Set the input and output channels, and the stride of the first convolution, 1 or 2."""
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1 if stride == 1 else 0, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -54,7 +55,7 @@ class DlibBlock(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded down."""
+        """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded down."""
         y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         if self.stride == 1:
             return F.relu(y + x)
@@ -65,7 +66,7 @@ class DlibBlock(nn.Module):
 
 
 def make_trunk() -> nn.Sequential:
-    """The net up to its average pooling: (n, 3, s, s), s >= 103, to (n, 256)."""
+    """Build the net up to its average pooling; it maps (n, 3, s, s), s >= 103, to (n, 256)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(3, FIRST_WIDTH, 7, 2, bias=False),
         norm=nn.BatchNorm2d(FIRST_WIDTH),
@@ -82,7 +83,7 @@ def make_trunk() -> nn.Sequential:
 
 
 class _Layer(NamedTuple):
-    """A convolution's name and its kernel's shape, and the name of the affine layer that follows it."""
+    """Names of a convolution and of the affine layer that follows it, and the shape of the kernel."""
 
     conv: str
     norm: str
@@ -103,14 +104,14 @@ def read_trunk_weights(path: Path) -> dict[str, Tensor]:
     """Read the convolutions and affine layers of the published file.
 
     Args:
-        path: ``dlib_face_recognition_resnet_model_v1.dat``.
+        path: Path of ``dlib_face_recognition_resnet_model_v1.dat``.
 
     Returns:
-        float32 tensors by the names they have in :func:`make_trunk`: kernels (out, in, height, width), and
-        each norm's ``weight`` and ``bias`` (channels,), into which the convolution's bias is folded.
+        float32 tensors by their names in :func:`make_trunk`: kernels (out, in, height, width), and each
+        norm's ``weight`` and ``bias`` (channels,), into which the convolution's bias is folded.
 
     Raises:
-        TrainingError: If the file is missing, is another of dlib's nets, or is cut short.
+        TrainingError: If the file is missing, holds another of dlib's nets, or is truncated.
     """
     try:
         content = path.read_bytes()
@@ -133,17 +134,17 @@ def read_trunk_weights(path: Path) -> dict[str, Tensor]:
 
 
 class _Reader:
-    """Reads parameters in order from dlib's serialization (dlib/serialize.h and dlib/cuda/tensor.h).
+    """Reader of parameters in dlib's serialization format (dlib/serialize.h and dlib/cuda/tensor.h).
 
-    A layer begins with its name: the number of bytes of the length, the length, the name. Its parameters
-    follow: a version, four dimensions, and the numbers as little-endian float32.
+    A layer begins with its name, stored as the number of bytes of the length, the length, and the name. Its
+    parameters follow: a version, four dimensions, and the values as little-endian float32.
     """
 
     def __init__(self, content: bytes, path: Path) -> None:
         self._content, self._path, self._at = content, path, 0
 
     def tensor(self, layer: str, size: int) -> Tensor:
-        """The parameters of the next layer of that kind, (size,)."""
+        """Read the parameters (size,) of the next layer of this kind."""
         start = self._find(layer)
         if start < 0:
             raise self._error()
@@ -159,7 +160,7 @@ class _Reader:
         return torch.from_numpy(values)
 
     def refuse_further(self, layer: str) -> None:
-        """Make sure that no layer of that kind follows."""
+        """Raise an error if another layer of this kind follows."""
         if self._find(layer) >= 0:
             raise self._error()
 
@@ -169,7 +170,7 @@ class _Reader:
         return found + len(name) if found >= 0 else -1
 
     def _integer(self) -> int:
-        """A number: a byte that says how many bytes follow, and whether it is negative; then those."""
+        """Read an integer: a control byte with sign and number of bytes, then the bytes, little-endian."""
         control = self._content[self._at] if self._at < len(self._content) else 0
         count = control & 0x0F
         value = int.from_bytes(self._content[self._at + 1 : self._at + 1 + count], "little")

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model file: graph, quantization, calibration, metadata, comparison."""
+"""Export of checkpoints to a model file: graph, quantization, calibration, metadata, comparison."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,24 +34,24 @@ from mien.training.quantize import Drift, measure_drift, quantize_model
 MAX_AGE_DIFFERENCE = 1e-3
 MAX_PROBABILITY_DIFFERENCE = 1e-4
 NOTHING_LEARNED = 0.95
-"""Share of the error of one age for all faces from which on a model counts as having learned nothing."""
+"""A model has learned nothing if its error is at least this share of that of one constant age."""
 
 COMPARED = 256
-"""Validation faces on which the file and the checkpoint are compared."""
+"""Maximum number of validation faces on which the file and the checkpoint are compared."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export found.
+    """Result of an export.
 
     Attributes:
         path: The file written.
         megabytes: Its size in 10^6 bytes.
-        differences: Largest differences from the checkpoint, in years and in p(female); None where a model
-            file was calibrated anew, whose graph stays as it is.
-        metrics: Validation figures written into the file.
-        warnings: What the model does not know, a sentence each.
-        drift: What eight bits changed; None where the file is in single precision.
+        differences: Largest differences from the checkpoint before quantization, in years and in p(female);
+            None if the source was a model file.
+        metrics: Validation metrics written into the file.
+        warnings: Shortcomings of the model, one sentence each.
+        drift: Change caused by quantization; None if the export did not quantize.
     """
 
     path: Path
@@ -73,29 +73,30 @@ def export(
     quantize: bool = False,
     logit_adjustment: float = 0.0,
 ) -> ExportReport:
-    """Write a calibrated model file; from checkpoints, prove that it answers as they do.
+    """Write a calibrated model file; check that its outputs equal those of the source checkpoints.
 
     Args:
-        sources: A checkpoint written by :func:`mien.training.run.train`, or a model file (``.onnx``) that is
-            to be calibrated anew; or two of either, whose nets are to answer together.
-        manifests: Their ``validation`` rows calibrate the age intervals, where the age is exact, and the
-            probabilities of gender, where it is known; those of the first give the file's figures. With fewer
-            than ten exact ages, bins calibrate the intervals too; see
+        sources: A checkpoint written by :func:`mien.training.run.train`, or a model file (``.onnx``) to be
+            recalibrated; or two of either, which form an ensemble.
+        manifests: Their ``validation`` rows are the calibration set: rows with exact ages for the age
+            intervals, rows with a gender for the probabilities of gender. Those of the first manifest also
+            give the file's metrics. With fewer than ten exact ages, bins calibrate the intervals too; see
             :func:`~mien.evaluation.calibration.draw_ages`.
         output: The ``.onnx`` file to write.
-        version: Version of the weights; None for the model file's own, or 1.
-        name: Name of the model; None for the model file's own, or that of the recipe.
-        plain: Whether the file is for other programs as well; see :func:`mien.training.plain.make_plain`.
-        quantize: Whether the net is to compute in eight bits, with scales from ``train`` rows of the
-            manifests; see :func:`mien.training.quantize.quantize`. It is calibrated as it then is.
-        logit_adjustment: How far to correct for ages that are rare among the ``train`` rows, from 0 to 1; see
-            :func:`mien.training.logit_adjustment.adjust_ages`.
+        version: Version of the weights; None for the source file's own, or 1.
+        name: Name of the model; None for the source file's own, or that of the recipe.
+        plain: Whether to use only operators that other programs support; see
+            :func:`mien.training.plain.make_plain`.
+        quantize: Whether to quantize the net to eight bits, with value ranges from ``train`` rows of the
+            manifests; see :func:`mien.training.quantize.quantize`. Calibration follows quantization.
+        logit_adjustment: Strength of the correction for ages that are rare among the ``train`` rows, from 0
+            to 1; see :func:`mien.training.logit_adjustment.adjust_ages`.
 
     Raises:
-        TrainingError: If a checkpoint is not one of ours, several cannot be joined, a manifest has no
-            validation rows, the file's answers differ from the checkpoints' by more than 1e-3 years or
-            1e-4 in probability, or eight bits cost more than :data:`mien.training.quantize.BOUNDS`; no file
-            is left then.
+        TrainingError: If a source is not a checkpoint of mien, two cannot be joined, a manifest has no
+            validation rows, the file's outputs differ from the checkpoints' by more than 1e-3 years or
+            1e-4 in probability, or quantization changes more than :data:`mien.training.quantize.BOUNDS`.
+            Then no file is left.
         ModelError: If the model file cannot be used.
         DataError: If a manifest cannot be used or holds too few faces.
     """
@@ -136,10 +137,10 @@ def export(
 def _calibrate(
     graph: onnx.ModelProto, metadata: ModelMetadata, tables: Sequence[pd.DataFrame], file: Path
 ) -> tuple[ModelMetadata, Answers]:
-    """Write the graph, run it on all tables' faces, and write it anew with what was found.
+    """Write the graph, run it on the faces of all tables, and rewrite it with calibration and metrics.
 
     Returns:
-        The calibrated metadata, and the answers for the first table's faces.
+        The calibrated metadata, and the outputs for the first table's faces.
     """
     _save(graph, metadata, file)
     model = Model(file, threads=0)
@@ -156,7 +157,7 @@ def _calibrate(
 
 
 def _frequencies(manifests: Sequence[Path]) -> npt.NDArray[np.float64]:
-    """Of the exact ages among the training rows of all manifests."""
+    """Frequencies of the exact ages among the training rows of all manifests."""
     rows = pd.concat([_rows(manifest, "train", "count ages in") for manifest in manifests])
     ages = rows["age_low"][exact_ages(rows)]
     if ages.empty:
@@ -180,9 +181,9 @@ def _rows(manifest: Path, split: str, purpose: str) -> pd.DataFrame:
 def _read_sources(
     sources: Sequence[Path],
 ) -> tuple[onnx.ModelProto, ModelMetadata, FaceModule | None]:
-    """The graph, what is known of it before it is calibrated, and the module it came from."""
+    """Return the graph, its metadata before calibration, and the module it came from, if any."""
     if len(sources) == 1 and sources[0].suffix == ".onnx":
-        metadata = Model(sources[0]).metadata  # which refuses what is no model file
+        metadata = Model(sources[0]).metadata  # refuses anything but a model file
         return onnx.load(sources[0]), metadata, None
     if len(sources) > 2:
         raise TrainingError(f"{len(sources)} nets are too many for one model file; give one or two.")
@@ -193,15 +194,15 @@ def _read_sources(
 
 
 def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, float]:
-    """Largest differences between a module and a model file on the same chips.
+    """Compute the largest differences between a module and a model file on the same chips.
 
     Args:
-        module: In evaluation mode; run in single precision.
+        module: A module in evaluation mode; run in single precision.
         model: The loaded file.
         chips: uint8 (n, size, size, 3), RGB.
 
     Returns:
-        In the expected age in years, and in p(female).
+        Largest difference of the expected age in years, and of p(female).
     """
     with torch.no_grad():
         images = module.normalise(to_images(torch.from_numpy(chips), module.spec.size))
@@ -214,7 +215,7 @@ def compare(module: FaceModule, model: Model, chips: Pixels) -> tuple[float, flo
 
 def _refuse_mismatch(differences: tuple[float, float], checkpoints: Sequence[Path]) -> None:
     age, probability = differences
-    # Written so that a NaN is refused as well.
+    # This form also refuses NaN.
     if not (age <= MAX_AGE_DIFFERENCE and probability <= MAX_PROBABILITY_DIFFERENCE):
         raise TrainingError(
             f"the exported graph differs from {' and '.join(map(str, checkpoints))} by {age:.2g} years and "
@@ -274,7 +275,7 @@ def _metrics(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) ->
 
 
 def _of_ages(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> Iterator[str]:
-    """Say so where one age for all faces would be as near to the labels as the model is."""
+    """Warn if one constant age for all faces would be almost as accurate as the model."""
     aged = labels["age_low"].notna().to_numpy(bool)
     low, high = (labels.loc[aged, end].to_numpy(np.float64) for end in ("age_low", "age_high"))
     years = median_age(answers.age_probabilities[aged], age_min=metadata.age_min)
@@ -291,7 +292,7 @@ def _of_ages(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) ->
 
 
 def _of_genders(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers) -> Iterator[str]:
-    """Say so where p(female) means nothing, or is not calibrated."""
+    """Warn if the labels cannot verify p(female), or if one gender for all faces would be as accurate."""
     known = (labels["gender"] != "").to_numpy(bool)
     female = (labels["gender"] == "female").to_numpy(bool)[known]
     fewest = min(int(female.sum()), int((~female).sum()))
@@ -308,4 +309,4 @@ def _of_genders(metadata: ModelMetadata, labels: pd.DataFrame, answers: Answers)
 
 
 _UNCALIBRATED = IntervalCalibration(coverage=(0.5, 0.99), half_mass=((0.25,), (0.495,)), n=1)
-"""Stands in until the graph has been run on the calibration faces; never in a file that is kept."""
+"""Placeholder until the graph has run on the calibration set; never in a file that is kept."""

@@ -1,4 +1,4 @@
-"""What every training shares: Lightning's trainer, checkpoints that describe themselves, resuming."""
+"""Common parts of all training runs: Lightning's trainer, self-describing checkpoints, resuming."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -32,16 +32,16 @@ Settings = dict[str, float | str]
 
 
 class DescribeCheckpoint(Callback):
-    """Write into every checkpoint what it takes to build the module again and to say what it saw."""
+    """Add to every checkpoint the recipe, the training data and the settings of the run."""
 
     def __init__(self, recipe: str, training_data: Sequence[str], settings: Settings) -> None:
-        """Take the recipe's name, a line for each data set, and what a resumed run must not change."""
+        """Set the recipe's name, a line per data set, and the settings that a resumed run must not change."""
         self.recipe, self.training_data, self.settings = recipe, training_data, settings
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, object]
     ) -> None:
-        """Add the note under ``mien``."""
+        """Add the description under the key ``mien``."""
         checkpoint["mien"] = {
             "recipe": self.recipe,
             "training_data": list(self.training_data),
@@ -50,32 +50,33 @@ class DescribeCheckpoint(Callback):
 
 
 class SeedEpochs(Callback):
-    """Seed augmentation and dropout by the number of the epoch, so that runs can be resumed."""
+    """Seed augmentation and dropout by the epoch's number, so that a run can be resumed exactly."""
 
     def __init__(self, seed: int) -> None:
-        """Take the run's seed."""
+        """Set the run's seed."""
         self._seed = seed
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Another seed for each process and epoch."""
+        """Set a seed that differs by process and epoch."""
         sequence = np.random.SeedSequence((self._seed, trainer.current_epoch, trainer.global_rank))
         torch.manual_seed(int(sequence.generate_state(1)[0]))
 
 
 def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) -> bool:
-    """Refuse to overwrite a run, and to resume what is not there or was another run.
+    """Check that a run can be started in a folder or resumed from it.
 
     Args:
         output: Folder of the run.
-        resume: Whether it is to go on.
+        resume: Whether the run is to be resumed.
         recipe: The recipe's name.
-        settings: What makes the run what it is, by name.
+        settings: Settings that a resumed run must not change, by name.
 
     Returns:
-        Whether the run to be resumed has finished already, which is then said.
+        True if the run to be resumed has finished already; a message then says so.
 
     Raises:
-        TrainingError: If the folder already holds a run, or another one, or none that could be resumed.
+        TrainingError: If a new run would overwrite one, or if the run to be resumed does not exist or had
+            another recipe or other settings.
     """
     last = output / "checkpoints" / LAST
     if not last.exists():
@@ -106,7 +107,7 @@ def check_folder(output: Path, resume: bool, recipe: str, settings: Settings) ->
 
 
 def _how_to_go_on(output: Path, done: int, epochs: int) -> str:
-    """A finished run's learning rate has come to its end: more epochs are another run's."""
+    """Explain that a finished run cannot get more epochs, since its learning-rate schedule has ended."""
     more = epochs - done if epochs > done else epochs
     return (
         f"{output} has finished its {done} epochs, which its learning rate was planned for; start a new run "
@@ -121,10 +122,10 @@ def _stopped_early(checkpoint: Mapping[str, Any]) -> bool:
 
 
 class Patience(EarlyStopping):
-    """Stop a run that has not become better for some epochs, and say so."""
+    """Stop a run that has not improved for some epochs, and print a message."""
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say what to use."""
+        """Print why the run stopped and which checkpoint is the best."""
         if self.stopped_epoch:
             say(
                 f"Stopped after {self.stopped_epoch + 1} epochs: {self.monitor} was not below "
@@ -141,7 +142,7 @@ def _callbacks(
         SeedEpochs(seed),
         RefuseInfinite(),
         EpochRecord(output),
-        # Two, since one that watches a metric leaves its last.ckpt at the best epoch.
+        # Two callbacks: one that monitors a metric would save last.ckpt only at the best epoch.
         each(filename="best", monitor=monitor),
         each(filename=LAST.removesuffix(".ckpt")),
     ]
@@ -155,9 +156,9 @@ def _callbacks(
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average whose decay grows to ``decay``, so that the random start is soon forgotten.
+    """Return an exponential moving average whose decay grows to ``decay``, so that the start soon fades.
 
-    After n steps it keeps min(decay, (1 + n) / (10 + n)) of the average before.
+    After n steps the decay is min(decay, (1 + n) / (10 + n)).
     """
 
     def average(averaged: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
@@ -178,21 +179,23 @@ def make_trainer(
     devices: str,
     **settings: object,
 ) -> L.Trainer:
-    """Lightning's trainer, which leaves checkpoints, logs and curves; made before any picture is read.
+    """Create Lightning's trainer, which writes checkpoints, logs and curves.
+
+    Call it before reading pictures, so that wrong settings fail at once.
 
     Args:
-        output: Folder of the run, which :func:`check_folder` has passed.
-        *callbacks: Besides those of every run; among them what checkpoints say of themselves.
-        monitor: The metric whose least value makes the best epoch.
-        patience: Epochs without a lower one after which the run stops; None for all epochs.
-        ema_decay: Decay of the weights' moving average a step; None for none.
-        seed: Of the epochs.
-        precision: Lightning's name of it.
+        output: Folder of the run, checked by :func:`check_folder`.
+        *callbacks: Callbacks in addition to those of every run, such as :class:`DescribeCheckpoint`.
+        monitor: The metric whose lowest value marks the best epoch.
+        patience: Epochs without improvement after which the run stops; None for all epochs.
+        ema_decay: Decay per step of the weights' moving average; None for no average.
+        seed: Seed of the epochs.
+        precision: Lightning's name of the precision.
         devices: Lightning's number of devices, or ``auto``.
-        **settings: Of Lightning's trainer.
+        **settings: Further arguments of Lightning's trainer.
 
     Raises:
-        TrainingError: If Lightning refuses the settings, or there are not as many devices.
+        TrainingError: If Lightning refuses the settings, or there are too few devices.
     """
     check_devices(devices)
     every = [*_callbacks(output, monitor, patience, ema_decay, seed), *callbacks]
@@ -207,7 +210,7 @@ def make_trainer(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 log_every_n_steps=20,
-                use_distributed_sampler=False,  # ShareSampler shares out an epoch itself
+                use_distributed_sampler=False,  # ShareSampler divides an epoch among processes itself
                 precision=precision,  # type: ignore[arg-type]  # checked by Lightning, which names the choices
                 devices=devices,
                 **settings,  # type: ignore[arg-type]  # likewise
@@ -229,17 +232,17 @@ def fit(
     """Train a module, within :func:`~mien.training.running.running`.
 
     Args:
-        trainer: As :func:`make_trainer` makes it.
-        module: Logs what is to be recorded under ``train/`` and ``val/`` names.
-        loaders: Of training and validation batches.
+        trainer: The result of :func:`make_trainer`.
+        module: The module; values that it logs under ``train/`` and ``val/`` names are recorded.
+        loaders: Loaders of training and validation batches.
         output: Folder of the run.
-        resume: Go on from the folder's last checkpoint.
+        resume: Continue from the folder's last checkpoint.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
-        TrainingError: If Lightning cannot train so.
+        TrainingError: If Lightning refuses the configuration.
     """
     last = output / "checkpoints" / LAST
     checkpoint = last if resume else None

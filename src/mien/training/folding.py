@@ -1,4 +1,4 @@
-"""ONNX graphs with less in them: constants computed, and batch norms in the kernels."""
+"""Simplification of ONNX graphs: constant folding, and folding of batch norms into convolution kernels."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ Array = npt.NDArray[Any]
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
-    """Whether a graph computes in bytes."""
+    """Whether a graph computes in eight bits."""
     return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
 
 
 def fold_constants(graph: onnx.GraphProto) -> dict[str, Array]:
-    """Compute kernels that are stored as bytes, in place; a tensor in single precision takes their place.
+    """Decode kernels that are stored as bytes to single precision, in place.
 
     Returns:
         The graph's constants by name.
@@ -27,7 +27,7 @@ def fold_constants(graph: onnx.GraphProto) -> dict[str, Array]:
 
 
 def _compute(node: onnx.NodeProto, constants: dict[str, Array]) -> bool:
-    """Compute a node that decodes a kernel; whether it is one."""
+    """Compute a node that decodes a kernel; return False if it is no such node."""
     if any(name not in constants for name in node.input):
         return False
     values = [constants[name] for name in node.input]
@@ -36,7 +36,7 @@ def _compute(node: onnx.NodeProto, constants: dict[str, Array]) -> bool:
     elif node.op_type == "Mul":
         result = values[0] * values[1]
     elif node.op_type == "DequantizeLinear":
-        # Ours have a scale for each output channel, the first axis, or one for all.
+        # mien's graphs have one scale per output channel (the first axis), or one for all.
         scale, zero = (value.reshape(-1, *[1] * (values[0].ndim - 1)) for value in values[1:])
         result = (values[0].astype(np.float32) - zero) * scale
     else:
@@ -46,9 +46,12 @@ def _compute(node: onnx.NodeProto, constants: dict[str, Array]) -> bool:
 
 
 def fold_norms(graph: onnx.GraphProto) -> None:
-    """Put what follows a convolution, a product and a sum by channel, into its kernel and a bias, in place.
+    """Fold the scale and shift (Mul and Add by channel) after each convolution into it, in place.
 
-    The kernel keeps its name; the bias has that of the sum's constant.
+    The kernel keeps its name; the bias takes the name of the shift.
+
+    Raises:
+        ValueError: If two convolutions share a kernel and have different norms.
     """
     constants = fold_constants(graph)
     users: dict[str, list[onnx.NodeProto]] = {}
@@ -63,7 +66,7 @@ def fold_norms(graph: onnx.GraphProto) -> None:
         if product is None or total is None or node.op_type != "Conv" or len(node.input) > 2:
             continue
         kernel, scale, shift = node.input[1], product.input[1], total.input[1]
-        if kernel not in scaled:  # several convolutions may share one, and its norm
+        if kernel not in scaled:  # several convolutions may share a kernel and its norm
             constants[kernel] = constants[kernel] * constants[scale].reshape(-1, 1, 1, 1)
         elif scaled[kernel] != scale:
             raise ValueError(f"the kernel {kernel} has two norms")
@@ -78,7 +81,7 @@ def fold_norms(graph: onnx.GraphProto) -> None:
 def _next(
     node: onnx.NodeProto, kind: str, users: dict[str, list[onnx.NodeProto]], constants: dict[str, Array]
 ) -> onnx.NodeProto | None:
-    """The only node that takes what a node gives, if it is of a kind and its other operand is a constant."""
+    """Return the only user of a node's output, if it is of this kind and its other operand is constant."""
     taking = users.get(node.output[0], [])
     if len(taking) != 1 or taking[0].op_type != kind or taking[0].input[1] not in constants:
         return None
@@ -86,7 +89,7 @@ def _next(
 
 
 def replace(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], constants: dict[str, Array]) -> None:
-    """Put nodes and constants in the place of a graph's, as far as its outputs need them."""
+    """Replace a graph's nodes and constants by those given, as far as its outputs need them."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(nodes):

@@ -1,4 +1,4 @@
-"""Two nets that answer together, each for its own side of the face."""
+"""Ensemble of two nets: one for the face, one for its mirror image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,34 +17,34 @@ from mien.training.recipes.multitask import MultiTaskModule, mean_answers
 from mien.training.warm_start import NETS, load_net
 
 Note = dict[str, Any]
-"""What a checkpoint says of itself."""
+"""The description that a checkpoint contains."""
 
 
 class JoinedNets(FaceModule):
-    """The first net looks at the face, the second at its mirror image; their answers are averaged.
+    """Run the first net on the face and the second on its mirror image, and average their outputs.
 
-    As much work as one net does that looks at both, and nearer the truth: the errors of two nets that were
-    trained apart are less alike. Where their inputs differ, chips have the form of the larger one's, and the
-    other net sees them resampled.
+    This costs as much as one net on both images and is more accurate, since the errors of separately trained
+    nets are less correlated. If the input formats differ, chips have the larger one's; the other net gets
+    them resampled.
     """
 
     def __init__(self, face: MultiTaskModule, mirror: MultiTaskModule) -> None:
-        """Take over the nets of two modules."""
+        """Use the nets of two modules."""
         super().__init__(max(face.spec, mirror.spec, key=lambda spec: spec.size))
         self.net, self.mirror_net = face.net, mirror.net
         self.face_view, self.mirror_view = View(self.spec, face.spec), View(self.spec, mirror.spec)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
+        """Map normalised images to age probabilities (n, 117) and p(female) (n,)."""
         seen, mirrored = self.face_view(images), self.mirror_view(images.flip(3))
         return mean_answers(self.net(seen), self.mirror_net(mirrored))
 
 
 class View(nn.Module):
-    """Images normalised for one net, as another takes them."""
+    """Converter of images from the input format of one net to that of another."""
 
     def __init__(self, given: InputSpec, wanted: InputSpec) -> None:
-        """Take the two forms, of one order of channels; the other must not be larger."""
+        """Set the two formats; both have the same channel order, and ``wanted`` is not larger."""
         super().__init__()
         self.side = wanted.size if wanted.size != given.size else None
         self.same = (given.mean, given.std) == (wanted.mean, wanted.std)
@@ -55,7 +55,7 @@ class View(nn.Module):
         self.offset: Tensor
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, size, size) of one form to the other's."""
+        """Convert (n, 3, size, size) from the given to the wanted format."""
         if self.side is not None:
             images = F.interpolate(images, (self.side, self.side), mode="bilinear")
         return images if self.same else images * self.factor + self.offset
@@ -66,11 +66,11 @@ def _by_channel(values: list[float]) -> Tensor:
 
 
 def read_nets(sources: Sequence[Path]) -> tuple[FaceModule, Note]:
-    """The module of a checkpoint, or the joined nets of two sources, in evaluation mode, with its note.
+    """Load the module of one source, or join the nets of two, in evaluation mode, with its description.
 
     Args:
-        sources: One or two, checkpoints or model files; the first one's net looks at the face, the second
-            one's at the mirror image.
+        sources: One or two checkpoints or model files. The first one's net is for the face, the second one's
+            for the mirror image.
 
     Raises:
         TrainingError: If a source cannot be used, or one of two is of a recipe whose nets cannot be joined.
@@ -96,8 +96,8 @@ def read_nets(sources: Sequence[Path]) -> tuple[FaceModule, Note]:
 
 
 def _net_of_file(path: Path, names: Sequence[str]) -> tuple[FaceModule, Note]:
-    """One net of a model file, the first of the names that it has."""
-    metadata = Model(path).metadata  # which refuses what is no model file
+    """Load one net of a model file: the first of the names that fits a recipe."""
+    metadata = Model(path).metadata  # refuses anything but a model file
     for name in names:
         for recipe in RECIPES.values():
             module = recipe.build()

@@ -1,8 +1,8 @@
 """Logit adjustment: ages are estimated as if all were equally frequent among the training labels.
 
-A net leans to the ages that are frequent among its labels, and away from the rare ones. Dividing its
-probabilities by a power of the frequencies reduces that (Menon et al., "Long-tail learning via logit
-adjustment", ICLR 2021, section 4.1). It is a trade: rare ages gain accuracy, and frequent ones lose some.
+A net is biased towards ages that are frequent in its labels, and away from rare ones. Dividing its
+probabilities by a power of the frequencies reduces this bias (Menon et al., "Long-tail learning via logit
+adjustment", ICLR 2021, section 4.1). Rare ages then gain accuracy, and frequent ones lose some.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ Floats = npt.NDArray[np.float64]
 OUTPUT = "age_probabilities"
 WEIGHTS = "age_weights"
 SMOOTHING = 3.0
-"""Standard deviation in years of the kernel that smooths the frequencies: labels are often rounded ages."""
+"""Standard deviation in years of the kernel that smooths the frequencies, since labels are often rounded."""
 
 
 def age_frequencies(ages: Sequence[float] | Floats, support: int) -> Floats:
-    """Smoothed shares of the ages 0 to ``support - 1`` among labels.
+    """Compute the smoothed frequencies of the ages 0 to ``support - 1`` among labels.
 
     Args:
         ages: In years.
         support: Number of ages.
 
     Returns:
-        (support,), of sum 1. Ages that no label has get the share of one label in the neighbourhood.
+        (support,), summing to 1. Every age counts one label more than it has, so that none is 0.
 
     Example:
         >>> age_frequencies([30.0] * 90 + [60.0] * 9, 117).argmax()
@@ -43,16 +43,16 @@ def age_frequencies(ages: Sequence[float] | Floats, support: int) -> Floats:
 
 
 def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) -> None:
-    """Divide a graph's age probabilities by a power of the frequencies, and normalise them again.
+    """Divide a graph's age probabilities by a power of the frequencies, and renormalise them.
 
     Args:
-        graph: With the output ``age_probabilities`` (n, ages); changed in place.
+        graph: Graph with the output ``age_probabilities`` (n, ages); changed in place.
         frequencies: (ages,), positive.
-        strength: The power. 0 changes nothing; 1 corrects for the frequencies in full.
+        strength: The exponent. 0 changes nothing; 1 corrects fully for the frequencies.
     """
     weights = frequencies**-strength
     for tensor in graph.graph.initializer:
-        if tensor.name == WEIGHTS:  # adjusted before
+        if tensor.name == WEIGHTS:  # the graph is already adjusted
             tensor.CopyFrom(_weights(weights * numpy_helper.to_array(tensor)[0]))
             return
     ones = numpy_helper.from_array(np.ones((len(weights), 1), np.float32), "age_ones")
@@ -66,7 +66,7 @@ def adjust_ages(graph: onnx.ModelProto, frequencies: Floats, strength: float) ->
     graph.graph.node.extend(
         [
             helper.make_node("Mul", [before, WEIGHTS], [weighted]),
-            helper.make_node("Gemm", [weighted, ones.name], [total]),  # OpenCV 4 knows no such ReduceSum
+            helper.make_node("Gemm", [weighted, ones.name], [total]),  # OpenCV 4 lacks this ReduceSum
             helper.make_node("Div", [weighted, total], [OUTPUT]),
         ]
     )

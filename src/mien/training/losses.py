@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TAUGHT = 0.5
-"""Weight of the teacher's answer in the target; the label has the rest."""
+"""Weight of the teacher's output in the training target; the label has the remaining weight."""
 
 LEAST_TAUGHT = 1e-4
-"""What each age of a bin has beside the teacher's probability, which may be nothing in the whole bin."""
+"""Added to the teacher's probability of each age in a bin, since these may all be 0."""
 
 
 def age_loss(
@@ -19,21 +19,21 @@ def age_loss(
     sigma: float = 2.0,
     l1_weight: float = 0.25,
 ) -> Tensor:
-    """Label-distribution loss plus L1 on the expectation; a bin is a likelihood of the mass inside it.
+    """Label-distribution loss plus smooth L1 on the expected age.
 
-    For an exact age the target is a Gaussian of standard deviation ``sigma`` about it (Gao et al., DLDL-v2,
-    IJCAI 2018, sections 3.1 and 3.2), for a bin the loss is the negative logarithm of the predicted mass
-    inside it. A teacher's distribution counts by its cross-entropy (Hinton et al., 2015, at temperature 1);
-    of a bin it tells only which of the bin's ages are likelier.
-    The L1 part, smoothed within a year, is the expectation's distance to the age or the nearest end of the
-    bin, whatever the teacher says.
+    For an exact age the target is a Gaussian of standard deviation ``sigma`` around it (Gao et al., DLDL-v2,
+    IJCAI 2018, sections 3.1 and 3.2). For a bin the loss is the negative logarithm of the predicted mass
+    inside the bin. A teacher adds the cross-entropy with its distribution (Hinton et al., 2015, at
+    temperature 1); for a bin its distribution is restricted to the bin's ages. The L1 part, smoothed within a
+    year, is the distance of the expected age to the labelled age, or to the nearest end of the bin,
+    independently of the teacher.
 
     Args:
         logits: (n, ages) over the ages 0, 1, …, ages - 1.
-        low: (n,) lower bound of the labelled age in years, inclusive; NaN where the age is not known, which
-            counts as the bin of all ages and so for nothing.
+        low: (n,) lower bound of the labelled age in years, inclusive; NaN where the age is not known. Such a
+            row counts as a bin of all ages, whose loss without a teacher is 0.
         high: (n,) upper bound, inclusive; equal to ``low`` where the age is exact.
-        taught: (n, ages) a teacher's age probabilities; None without one.
+        taught: (n, ages) a teacher's age probabilities; None without a teacher.
         sigma: Standard deviation in years.
         l1_weight: Weight of the L1 part.
 
@@ -43,7 +43,7 @@ def age_loss(
     ages = torch.arange(logits.shape[1], device=logits.device, dtype=logits.dtype)
     last = float(ages[-1])
     low = low.nan_to_num(0).clamp(max=last)
-    high = high.nan_to_num(last).clamp(max=last)  # an older face is of the last age
+    high = high.nan_to_num(last).clamp(max=last)  # older faces count as the last age
     log_p = F.log_softmax(logits, dim=1)
     target = torch.softmax(-((ages - low[:, None]) ** 2) / (2 * sigma**2), dim=1)
     exact = -(target * log_p).sum(1)
@@ -56,7 +56,7 @@ def age_loss(
         within = (taught + LEAST_TAUGHT) * inside
         known = torch.where((low == high)[:, None], taught, within / within.sum(1, keepdim=True))
         labelled = labelled.lerp(-(known * log_p).sum(1), TAUGHT)
-    years = (log_p.exp() * ages).sum(1)  # autocast would round a matrix product to bfloat16, a quarter year
+    years = (log_p.exp() * ages).sum(1)  # autocast would round a matrix product to bfloat16: 0.25 years
     nearest = torch.maximum(torch.minimum(years, high), low)
     l1 = F.smooth_l1_loss(years, nearest, reduction="none")
     return (labelled + l1_weight * l1).mean()
@@ -68,10 +68,13 @@ def gender_loss(
     """Binary cross-entropy over the rows whose gender is known.
 
     Args:
-        logit: (n,) of "female".
+        logit: (n,) logit of "female".
         gender: (n,) 0 male, 1 female, -1 unknown.
-        weight: (n,) of each row, 1 on average; None for equal weights.
-        taught: (n,) a teacher's p(female); None without one.
+        weight: (n,) weight of each row, 1 on average; None for equal weights.
+        taught: (n,) a teacher's p(female); None without a teacher.
+
+    Returns:
+        The mean over the rows whose gender is known, a scalar; 0 if there are none.
     """
     known = (gender >= 0).to(logit.dtype)
     if weight is not None:
@@ -84,11 +87,14 @@ def gender_loss(
 
 
 def race_loss(logits: Tensor, race: Tensor) -> Tensor:
-    """Cross-entropy over the rows whose race is known; 0 where none is.
+    """Cross-entropy over the rows whose race is known.
 
     Args:
         logits: (n, races).
         race: (n,) class index, -1 unknown.
+
+    Returns:
+        The mean over these rows, a scalar; 0 if there are none.
     """
     loss = F.cross_entropy(logits, race, ignore_index=-1, reduction="sum")
     return loss / (race >= 0).sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""The part every recipe shares: steps, metrics, and the form in which a model is exported."""
+"""Base class of the recipes' Lightning modules: input format, steps, metrics."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,19 @@ from mien.training.dataset import Batch
 from mien.training.optimization import OneCycleModule
 
 AGES = 117
-"""Bins of the age distribution: 0, 1, …, 116 years, the range of UTKFace's labels."""
+"""Number of ages in the age distribution: 0, 1, …, 116 years, the range of UTKFace's labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """How a chip becomes the net's input: side in pixels, channel order, statistics on the [0, 1] scale."""
+    """Format of the net's input.
+
+    Attributes:
+        size: Side in pixels.
+        channel_order: ``RGB`` or ``BGR``.
+        mean: Subtracted from each channel, which is in [0, 1] before; in ``channel_order``.
+        std: Each channel is divided by it afterwards; in ``channel_order``.
+    """
 
     size: int
     channel_order: str = "RGB"
@@ -29,11 +36,11 @@ class InputSpec:
 
 
 class Outcome(NamedTuple):
-    """What a recipe makes of a batch.
+    """Losses and estimates of a batch.
 
     Attributes:
-        losses: Scalars by name; the one called ``loss`` is minimised.
-        years: (n,) estimated ages.
+        losses: Scalars by name; ``loss`` is minimised.
+        years: (n,) estimated ages in years.
         p_female: (n,) in [0, 1].
     """
 
@@ -43,21 +50,21 @@ class Outcome(NamedTuple):
 
 
 class FaceMetrics(nn.Module):
-    """Age errors over the exact ages and over the bins, gender accuracy over the known genders.
+    """Age errors over exact ages and over age bins, and gender accuracy over known genders.
 
-    A bin has no error in years; ``age_bin_distance`` is that to its nearest end, 0 inside, and
-    ``age_bin_accuracy`` the share of ages that, rounded to whole years, lie inside.
+    For bins, ``age_bin_distance`` is the mean distance in years to the nearest end of the bin, 0 inside, and
+    ``age_bin_accuracy`` is the share of estimates that lie inside when rounded to whole years.
     """
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create empty metrics."""
         super().__init__()
         self.age_mae, self.age_rmse = MeanAbsoluteError(), MeanSquaredError(squared=False)
         self.age_bin_distance, self.age_bin_accuracy = MeanAbsoluteError(), MeanMetric()
         self.gender_accuracy = BinaryAccuracy()
 
     def update(self, batch: Batch, years: Tensor, p_female: Tensor) -> dict[str, Metric]:
-        """Take in a batch; return, by name, the metrics it had labels for."""
+        """Add a batch; return, by name, the metrics for which it had labels."""
         updated: dict[str, Metric] = {}
         exact, known = batch.age_low == batch.age_high, batch.gender >= 0
         binned = batch.age_low < batch.age_high
@@ -78,15 +85,15 @@ class FaceMetrics(nn.Module):
 
 
 class FaceModule(OneCycleModule):
-    """Base of the recipes' modules.
+    """Base class of the recipes' modules.
 
     A subclass implements ``forward`` (normalised images (n, 3, size, size) to age probabilities (n, 117),
     whose rows sum to 1, and p(female) (n,)), :meth:`augmented`, :meth:`judge` and ``configure_optimizers``.
 
     Attributes:
-        continued: Whether it started from weights of its own recipe.
-        learning_rate: The highest one; :class:`~mien.training.recipes.Recipe` has it.
-        frozen: Whether the trunk stays as it is and the heads alone learn.
+        continued: Whether training started from weights of the same recipe.
+        learning_rate: Peak learning rate, from :class:`~mien.training.recipes.Recipe`.
+        frozen: Whether the trunk is frozen and only the heads are trained.
     """
 
     continued = False
@@ -94,7 +101,7 @@ class FaceModule(OneCycleModule):
     frozen = False
 
     def __init__(self, spec: InputSpec) -> None:
-        """Take the form of the input."""
+        """Set the input format."""
         super().__init__()
         self.spec = spec
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
@@ -106,78 +113,78 @@ class FaceModule(OneCycleModule):
         self.ages: Tensor
 
     def trunks(self) -> list[nn.Module]:
-        """The parts that may be frozen; a recipe may have some.
+        """Return the parts that can be frozen.
 
         Raises:
-            TrainingError: If this one does not.
+            TrainingError: If the recipe has none.
         """
         raise TrainingError("this recipe has no trunk to freeze; leave out --freeze-trunk.")
 
     def freeze_trunks(self) -> None:
-        """Keep the trunks' weights and statistics as they are."""
+        """Freeze the trunks' weights and batch-norm statistics."""
         self.frozen = True
         for trunk in self.trunks():
             trunk.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Train or judge from now on; a frozen trunk always answers as when it is judged."""
+        """Switch between training and evaluation mode; a frozen trunk always stays in evaluation mode."""
         super().train(mode)
         for trunk in self.trunks() if self.frozen else ():
             trunk.eval()
         return self
 
     def side(self) -> int:
-        """Side of this epoch's images in pixels; a recipe may grow it with the epochs."""
+        """Return the side of this epoch's images in pixels; a recipe may increase it with the epochs."""
         return self.spec.size
 
     def augmented(self, chips: Tensor) -> Tensor:
-        """Training images, RGB in [0, 1], (n, 3, s, s), from uint8 chips (n, side, side, 3)."""
+        """Augment uint8 chips (n, side, side, 3) to training images (n, 3, s, s), RGB in [0, 1]."""
         raise NotImplementedError
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """Losses and estimates of normalised images (n, 3, s, s)."""
+        """Compute the losses and estimates of normalised images (n, 3, s, s)."""
         raise NotImplementedError
 
     def start_from(self, path: Path, chips: Tensor) -> None:
-        """Take weights from a file instead of random ones: all, or the trunk's.
+        """Load all weights, or the trunk's, from a file.
 
         Args:
-            path: What the recipe can read.
-            chips: uint8 (n, side, side, 3) training faces, for what has to be measured on some.
+            path: A file in a format that the recipe reads.
+            chips: uint8 (n, side, side, 3) training faces, on which missing statistics are estimated.
 
         Raises:
-            TrainingError: If the file is not what this recipe can start from.
-            ModelError: If it should be a model file and is none.
+            TrainingError: If the recipe cannot start from this file.
+            ModelError: If the file should be a model file and is not.
         """
         raise NotImplementedError
 
     def normalise(self, images: Tensor) -> Tensor:
-        """RGB images in [0, 1], (n, 3, s, s), to the net's input."""
+        """Convert RGB images (n, 3, s, s) in [0, 1] to the net's input."""
         if self.spec.channel_order == "BGR":
             images = images.flip(1)
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def expectation(self, age_probabilities: Tensor) -> Tensor:
-        """Mean of each distribution (n, 117) in years.
+        """Return the mean (n,) in years of each age distribution (n, 117).
 
-        Not as a matrix product, which automatic mixed precision would round to a quarter of a year.
+        A matrix product would be rounded to a quarter of a year by automatic mixed precision.
         """
         return (age_probabilities * self.ages).sum(1)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The loss of a batch, augmented."""
+        """Augment a batch and return its loss."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             images = self.normalise(self.augmented(batch.chips))
         return self._step("train", self.train_metrics, images, batch)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """The same losses and metrics on chips as they are, at the side that is being trained."""
+        """Log losses and metrics of chips without augmentation, at the current training side."""
         images = self.normalise(to_images(batch.chips, self.side()))
         self._step("val", self.val_metrics, images, batch)
 
     def _step(self, part: str, metrics: FaceMetrics, images: Tensor, batch: Batch) -> Tensor:
-        """Judge a batch and note its losses and metrics; :mod:`mien.training.curves` writes them down."""
+        """Compute and log a batch's losses and metrics; :mod:`mien.training.curves` records them."""
         losses, years, p_female = self.judge(images, batch)
         for name, metric in metrics.update(batch, years.detach(), p_female.detach()).items():
             self.log(
@@ -186,7 +193,7 @@ class FaceModule(OneCycleModule):
                 on_step=False,
                 on_epoch=True,
                 logger=False,
-                prog_bar=part == "val" and name != "age_rmse",  # the bar is short
+                prog_bar=part == "val" and name != "age_rmse",  # saves space in the bar
                 batch_size=len(batch.chips),
             )
         return self.note_losses(part, losses, len(batch.chips))

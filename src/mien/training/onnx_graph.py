@@ -1,4 +1,4 @@
-"""Nets as ONNX graphs, batch norms as scale and shift."""
+"""Export of nets to ONNX graphs, with batch norms as scale and shift."""
 
 import copy
 import logging
@@ -16,12 +16,12 @@ from mien.errors import TrainingError
 class Affine(nn.Module):
     """A batch norm in evaluation mode: scale and shift by channel.
 
-    Kept apart from the convolution, whose weights so stay as they were trained, for runs that go on from the
-    file; ONNX Runtime fuses the two when it loads it.
+    It is not folded into the convolution, so that the file keeps the trained weights for runs that continue
+    from it. ONNX Runtime fuses the two when it loads the file.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
-        """Take over the statistics and the affine part of a trained batch norm."""
+        """Combine the statistics and the affine parameters of a trained batch norm."""
         super().__init__()
         if norm.running_mean is None or norm.running_var is None:
             raise TrainingError("a batch norm without running statistics cannot be exported.")
@@ -32,38 +32,38 @@ class Affine(nn.Module):
         self.shift: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to the same shape."""
+        """Map (n, channels, h, w) to the same shape."""
         return x * self.scale + self.shift
 
 
 class Graph(nn.Module):
-    """A module without the trainer's trimmings, its batch norms replaced."""
+    """A copy of a module as a plain PyTorch module, with its batch norms replaced by :class:`Affine`."""
 
     def __init__(self, module: nn.Module) -> None:
         """Copy the module."""
         super().__init__()
-        self.module = copy.deepcopy(module)  # this name begins those of the file's tensors
+        self.module = copy.deepcopy(module)  # the file's tensor names begin with this name
         for parent in list(self.module.modules()):
             for name, child in list(parent.named_children()):
                 if isinstance(child, nn.BatchNorm2d):
                     setattr(parent, name, Affine(child))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the module makes of its one input."""
+        """Return the module's outputs."""
         return tuple(self.module(inputs))
 
 
 def to_onnx(
     module: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str], axes: dict[int, str]
 ) -> onnx.ModelProto:
-    """A module's graph.
+    """Export a module to an ONNX graph.
 
     Args:
-        module: Maps one tensor to a tuple of tensors.
-        example: An input.
-        input_name: Its name.
-        output_names: Those of the outputs.
-        axes: Names of the input's axes that may have any length.
+        module: A module that maps one tensor to a tuple of tensors.
+        example: An example input.
+        input_name: Name of the input.
+        output_names: Names of the outputs.
+        axes: Names of the input's axes of variable length, by index.
 
     Raises:
         TrainingError: If PyTorch cannot export it.
@@ -88,7 +88,7 @@ def to_onnx(
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Hold back what PyTorch's exporter says of itself: torchvision's absence, its own deprecated calls."""
+    """Hide the exporter's messages on missing torchvision and on its own use of deprecated functions."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -102,7 +102,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _forget_origin(graph: onnx.GraphProto) -> None:
-    """Drop what the exporter notes of where each node came from: a third of a megabyte of file names."""
+    """Drop the exporter's notes on the origin of each node: a third of a megabyte of file names."""
     graph.ClearField("value_info")
     graph.ClearField("metadata_props")
     for part in [*graph.node, *graph.input, *graph.output]:

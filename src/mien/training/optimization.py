@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class OneCycleModule(L.LightningModule):
-    """A module that notes its losses for :mod:`mien.training.curves` and learns in one cycle."""
+    """A module that logs losses for :mod:`mien.training.curves` and trains with one learning-rate cycle."""
 
     def note_losses(self, part: str, losses: Mapping[str, Tensor], count: int) -> Tensor:
         """Log the losses of a batch.
@@ -19,7 +19,7 @@ class OneCycleModule(L.LightningModule):
             count: Number of faces or scenes in the batch.
 
         Returns:
-            The one called ``loss``, which is minimised.
+            The loss named ``loss``, which is minimised.
         """
         for name, value in losses.items():
             self.log(
@@ -41,14 +41,15 @@ class OneCycleModule(L.LightningModule):
         """AdamW without decay of biases and norms; one cycle over all steps (Smith and Topin, 2018).
 
         Args:
-            net: Its weights learn, but those that are frozen.
+            net: The net whose weights are trained, except frozen ones.
             peak: The highest learning rate.
-            weight_decay: Of the matrices and kernels.
-            rise: Share of the steps up to the peak.
-            fused: Whether the optimizer may be, which is faster but does not clip gradients.
+            weight_decay: Weight decay of matrices and kernels.
+            rise: Share of the steps before the peak.
+            fused: Whether to use PyTorch's fused AdamW, which is faster. In mixed precision Lightning cannot
+                clip gradients with it.
 
         Returns:
-            What ``configure_optimizers`` of Lightning returns.
+            The optimizer and scheduler in the form that Lightning's ``configure_optimizers`` returns.
         """
         learning = [p for p in net.parameters() if p.requires_grad]
         groups = [

@@ -1,8 +1,7 @@
 """Model files for other programs: the same net in widely supported operators.
 
-mien's files compute in eight bits or hold kernels as bytes, and have nodes as PyTorch's exporter writes them.
-ONNX Runtime and OpenVINO take all of that. OpenCV 4's ``dnn`` does not, and what converts files to half
-precision stumbles over it.
+mien's files compute in eight bits or store kernels as bytes, and have the nodes of PyTorch's exporter. ONNX
+Runtime and OpenVINO support all of that. OpenCV 4's ``dnn`` and converters to half precision do not.
 """
 
 from pathlib import Path
@@ -17,10 +16,10 @@ from mien.training.folding import Array, fold_constants, is_quantized, replace
 
 MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE = 1e-3, 1e-4
 MAX_ROUNDING = (1.5, 0.05)
-"""The same, in years and in p(female), of a source in eight bits, whose activations are then not rounded."""
+"""The same limits (years, p(female)) for a source in eight bits: its copy no longer rounds activations."""
 
 FACES = 16
-"""Pictures of noise on which a converted file is compared."""
+"""Number of noise pictures on which the converted file and the source are compared."""
 
 OPSET_13 = {
     "Add",
@@ -40,27 +39,27 @@ OPSET_13 = {
     "Softmax",
     "Squeeze",
 }
-"""Operators that compute the same from version 13 of ONNX on, as far as mien's graphs use them."""
+"""Operators that have the same meaning since version 13 of ONNX, in the way that mien's graphs use them."""
 
 
 def convert(source: Path, output: Path) -> tuple[float, float]:
-    """Convert a model file to plain operators, keep its calibration, and check its answers.
+    """Convert a model file to plain operators, keep its calibration, and check its outputs.
 
     Args:
         source: A model file.
         output: The ``.onnx`` file to write.
 
     Returns:
-        Largest differences between the two files' answers, in years and in p(female).
+        Largest differences between the two files' outputs, in years and in p(female).
 
     Raises:
         ModelError: If the source cannot be used.
-        TrainingError: If the answers differ by more than 1e-3 years or 1e-4 in probability (half a year or
-            0.05 where the source is in eight bits), or the file cannot be written; no file is left then.
+        TrainingError: If the outputs differ by more than 1e-3 years or 1e-4 in probability (1.5 years or
+            0.05 if the source is in eight bits), or the file cannot be written. Then no file is left.
         MienError: If the output is the source.
     """
     refuse_overwriting([output], [source])
-    model = Model(source)  # which refuses what is no model file
+    model = Model(source)  # refuses anything but a model file
     graph = onnx.load(source)
     bounds = MAX_ROUNDING if is_quantized(graph) else (MAX_AGE_DIFFERENCE, MAX_PROBABILITY_DIFFERENCE)
     make_plain(graph)
@@ -81,11 +80,11 @@ def convert(source: Path, output: Path) -> tuple[float, float]:
 
 
 def make_plain(model: onnx.ModelProto) -> None:
-    """Rewrite a graph, in place, without what other programs do not know.
+    """Rewrite a graph in place, without the operators that other programs lack.
 
-    Kernels become single precision, and activations in eight bits are clipped instead. A global average
-    becomes one node, a backward slice of the input a gathering, and the choice of one column a slice. What is
-    left is said to be of opset 13, if it is.
+    Kernels become single precision, and activations are clipped instead of quantized. A global average
+    becomes a single node, a reversed slice of the input a Gather, and the selection of a single column a
+    Slice. The graph is marked as opset 13 if all its operators allow it.
     """
     graph = model.graph
     constants = fold_constants(graph)
@@ -115,7 +114,7 @@ def make_plain(model: onnx.ModelProto) -> None:
 def _clipped(
     node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], constants: dict[str, Array]
 ) -> list[onnx.NodeProto]:
-    """In the place of rounding to a byte and back, what it does to numbers out of range, such as below 0."""
+    """Replace quantization and dequantization of an activation by clipping to the range of a byte."""
     rounding = makers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
     if rounding is None or rounding.op_type != "QuantizeLinear":
         return []
@@ -127,7 +126,7 @@ def _clipped(
 
 
 def _flattened(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """What the exporter makes of a global average: reshaped to one axis, gathered in order, reshaped."""
+    """Replace a global average as PyTorch exports it: ReduceMean, Reshape, Gather, Reshape."""
     gathered = makers.get(node.input[0]) if node.op_type == "Reshape" else None
     line = makers.get(gathered.input[0]) if gathered is not None and gathered.op_type == "Gather" else None
     mean = makers.get(line.input[0]) if line is not None and line.op_type == "Reshape" else None

@@ -1,9 +1,9 @@
-"""Eight-bit nets: ONNX Runtime's static quantization, after batch norms are folded into the kernels.
+"""Quantization to eight bits: ONNX Runtime's static quantization, after folding batch norms into the kernels.
 
-Kernels have a scale for each output channel. Activations are unsigned, from the smallest to the largest value
-seen (Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only
-inference", CVPR 2018). Of a weight's eight bits seven are used: the products of a pair then fit the 16 bits
-in which processors with AVX2 but without VNNI add them, so that no sum is cut off there.
+Kernels have one scale per output channel. Activations are unsigned and range from the smallest to the largest
+value in the calibration set (Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", CVPR 2018). Weights use seven of their eight bits: processors with AVX2
+but without VNNI add pairs of products in 16 bits, which would otherwise saturate.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,11 +34,11 @@ from mien.pipeline.model import normalise
 from mien.training.folding import fold_norms, is_quantized
 
 OPERATORS = ["Conv", "Relu"]
-"""What is computed in bytes. Sums of branches are not: they are as quick, and rounded once more they cost the
-detector accuracy. Nor are linear layers and what makes answers of theirs, which take no time."""
+"""Operators that are quantized. Sums of branches are not: in float they are as fast, and rounding them costs
+the detector accuracy. Nor are linear layers and the operators after them, which take hardly any time."""
 
 FACES, BATCH = 512, 32
-"""Faces that show what values occur, and how many are looked at together."""
+"""Number of faces in the calibration set for value ranges, and batch size for them."""
 
 
 def quantize(
@@ -46,15 +46,15 @@ def quantize(
     examples: Iterable[npt.NDArray[np.float32]],
     in_float: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """The same net with its convolutions in eight bits.
+    """Quantize the convolutions of a net to eight bits.
 
     Args:
-        model: In single precision, with one input.
-        examples: Inputs, some hundreds, that show what values occur.
-        in_float: Parts of the names of kernels whose convolutions stay in single precision.
+        model: The net in single precision, with one input; not changed.
+        examples: Some hundred inputs that give the ranges of values.
+        in_float: Substrings of the names of kernels whose convolutions stay in single precision.
 
     Raises:
-        TrainingError: If the net is in eight bits already, or has no convolution.
+        TrainingError: If the net is quantized already, or has no convolution.
     """
     if is_quantized(model):
         raise TrainingError("the net is in eight bits already; quantize the file that it was made from.")
@@ -63,7 +63,7 @@ def quantize(
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     fold_norms(folded.graph)
-    add_pre_process_metadata(folded)  # or ONNX Runtime warns
+    add_pre_process_metadata(folded)  # without it, ONNX Runtime warns
     with TemporaryDirectory() as folder:
         path = Path(folder) / "quantized.onnx"
         quantize_static(
@@ -90,12 +90,12 @@ def quantize(
 
 
 def quantize_model(graph: onnx.ModelProto, metadata: ModelMetadata, faces: pd.DataFrame) -> onnx.ModelProto:
-    """A model file's graph in eight bits.
+    """Quantize a model file's graph to eight bits.
 
     Args:
-        graph: In single precision.
-        metadata: Of the model.
-        faces: Rows of a manifest, face crops that were trained on; :data:`FACES` of them are looked at.
+        graph: The graph in single precision.
+        metadata: Metadata of the model.
+        faces: Rows of a manifest of training faces; at most :data:`FACES` of them give the ranges of values.
 
     Raises:
         TrainingError: As for :func:`quantize`.
@@ -110,12 +110,12 @@ def quantize_model(graph: onnx.ModelProto, metadata: ModelMetadata, faces: pd.Da
 
 
 class Drift(NamedTuple):
-    """What eight bits change on faces that were not trained on.
+    """Change caused by eight bits on validation faces; positive values are worse.
 
     Attributes:
-        age_error: Mean absolute error of the age, or distance to its bin, in years: how much larger it is.
-        gender_accuracy: Share of genders that are right: how much smaller it is.
-        coverage: Share of ages within the intervals: how much smaller it is, the calibration being the same.
+        age_error: Increase of the mean absolute error of the age, or of the distance to its bin, in years.
+        gender_accuracy: Decrease of the share of correct genders, in [-1, 1].
+        coverage: Decrease of the share of ages within their intervals, with equal calibration, in [-1, 1].
     """
 
     age_error: float
@@ -123,7 +123,7 @@ class Drift(NamedTuple):
     coverage: float
 
     def __str__(self) -> str:
-        """A sentence's middle."""
+        """Describe the change, for the middle of a sentence."""
         return (
             f"{self.age_error:+.3f} years of error, {-100 * self.gender_accuracy:+.2f} points of gender "
             f"accuracy, {-100 * self.coverage:+.2f} points of coverage"
@@ -131,20 +131,20 @@ class Drift(NamedTuple):
 
 
 BOUNDS = Drift(age_error=0.05, gender_accuracy=0.005, coverage=0.015)
-"""The most that eight bits may cost; a larger loss counts if it is so by twice its standard error."""
+"""Largest change that is accepted; it must be exceeded by more than two standard errors to be refused."""
 
 
 def measure_drift(metadata: ModelMetadata, labels: pd.DataFrame, before: Answers, after: Answers) -> Drift:
     """Compare a model in eight bits with itself in single precision.
 
     Args:
-        metadata: Of either; its calibration is not used.
+        metadata: Metadata of either; its calibration is not used.
         labels: n rows of a manifest, some with an age.
-        before: What the model answered in single precision.
-        after: In eight bits.
+        before: Outputs of the model in single precision.
+        after: Outputs of the model in eight bits.
 
     Raises:
-        TrainingError: If something is surely beyond :data:`BOUNDS`.
+        TrainingError: If a change exceeds :data:`BOUNDS` by more than two standard errors.
     """
     metadata = calibrated(metadata, labels, before, by_bins=must_judge_by_bins(labels))
     aged = labels["age_low"].notna().to_numpy(bool)
@@ -154,7 +154,7 @@ def measure_drift(metadata: ModelMetadata, labels: pd.DataFrame, before: Answers
     female = (labels["gender"] == "female").to_numpy(bool)[known]
 
     def judge(answers: Answers) -> Iterator[npt.NDArray[np.float64]]:
-        """Of each face the error of the age, whether the gender is wrong, and whether the interval is."""
+        """Yield, per face, the error of the age, whether the gender is wrong, and whether the interval is."""
         mass = answers.age_probabilities[aged]
         years = median_age(mass, age_min=metadata.age_min)
         first, last = age_interval(mass, metadata.interval, COVERAGE, age_min=metadata.age_min)
@@ -166,7 +166,7 @@ def measure_drift(metadata: ModelMetadata, labels: pd.DataFrame, before: Answers
     losses = [other - one for one, other in zip(judge(before), judge(after), strict=True)]
     drift = Drift(*(float(loss.mean()) if len(loss) else 0.0 for loss in losses))
     doubt = [2 * float(loss.std()) / len(loss) ** 0.5 if len(loss) else 0.0 for loss in losses]
-    # Written so that a NaN is refused as well.
+    # This form also refuses NaN.
     if not all(cost - unsure <= bound for cost, unsure, bound in zip(drift, doubt, BOUNDS, strict=True)):
         raise TrainingError(
             f"eight bits change too much ({drift}); nothing was written, leave out --quantize."
@@ -175,7 +175,7 @@ def measure_drift(metadata: ModelMetadata, labels: pd.DataFrame, before: Answers
 
 
 class _Examples(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Inputs in the form that ONNX Runtime asks for."""
+    """Inputs in the form that ONNX Runtime requires."""
 
     def __init__(self, name: str, examples: Iterable[npt.NDArray[np.float32]]) -> None:
         self._feeds = ({name: example} for example in examples)
@@ -185,11 +185,10 @@ class _Examples(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has
 
 
 def _pool_in_float(graph: onnx.GraphProto) -> None:
-    """Let average pools read what was there before it was rounded.
+    """Let average pools read the activations before they are quantized.
 
-    OpenVINO (in onnxruntime-openvino 1.24.1) computes an average pool of rounded values wrongly, and
-    ages are off by years. ONNX
-    Runtime takes a tenth longer this way.
+    OpenVINO (in onnxruntime-openvino 1.24.1) computes an average pool of quantized values wrongly, with ages
+    off by years. ONNX Runtime takes a tenth longer this way.
     """
     made_by = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -204,7 +203,7 @@ def _pool_in_float(graph: onnx.GraphProto) -> None:
 
 
 def _name_kernels(graph: onnx.GraphProto) -> None:
-    """Give decoded kernels and biases the names they had, by which training finds them."""
+    """Give decoded kernels and biases their original names, by which training finds them."""
     names = {}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0].endswith("_quantized"):

@@ -1,4 +1,4 @@
-"""One training run of an age model: its data, its recipe."""
+"""Training run of an age model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,17 +29,18 @@ from mien.training.teacher import learn_from, open_teachers
 KERAS = (".h5", ".hdf5", ".keras")
 
 STARTING_FACES = 512
-"""Number of training faces on which a recipe may estimate statistics when it starts from given weights."""
+"""Number of training faces on which a recipe can estimate statistics when it starts from given weights."""
 
 
 def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training rows of all manifests, and validation rows of the first: the set a run is judged on.
+    """Read the training rows of all manifests, and the validation rows of the first.
 
-    Faces that one manifest has for training and the first for validation do not train; their number is said.
+    Training faces that are also validation faces of the first manifest are left out; a message gives their
+    number.
 
     Raises:
         DataError: If a manifest cannot be read.
-        TrainingError: If either part is empty or has no ages.
+        TrainingError: If either part is empty or has no ages, or every training face is a validation face.
     """
     tables = [read_manifest(path) for path in manifests]
     for path, table in zip(manifests, tables, strict=True):
@@ -66,10 +67,10 @@ def read_tables(manifests: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def faces_of(table: pd.DataFrame) -> "pd.Series[str]":
-    """What tells rows of one face, in whichever manifest: their group; empty where there is none.
+    """Return a key per row that is equal for rows of the same group in any manifest; empty without a group.
 
-    The groups that ``mien data split`` makes are named after what the pictures hold. Other names mean
-    something within their data set alone.
+    Group names made by ``mien data split`` are hashes of the pictures' content. Other names are only valid
+    within their data set, whose name is put before them.
     """
     group = table["group"]
     own = group.where(group.str.fullmatch("[0-9a-f]{16}"), table["dataset"] + "/" + group)
@@ -95,31 +96,32 @@ def train(
     """Train a recipe.
 
     Args:
-        manifests: Manifests with a ``split`` column; the first one's validation rows judge the run.
+        manifests: Manifests with a ``split`` column. The first one's validation rows are the validation set.
         recipe: What to train and how; ``get_recipe("small").but(learning_rate=1e-3)`` changes a setting.
         output: Folder of the run: ``checkpoints/``, ``logs/``, ``curves/``.
-        epochs: Instead of the recipe's.
-        batch_size: Instead of the recipe's; on several devices, of each.
-        weights: A checkpoint of the recipe to start from, or a file that its ``start_from`` reads; a resumed
-            run has its own.
-        teachers: Model files whose answers on the training faces, averaged, count beside the labels.
-        resume: Go on from the folder's last checkpoint.
-        limit_train_batches: Share (float) or number (int) of batches in an epoch, for an early look.
-        precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
+        epochs: Number of epochs; None for the recipe's.
+        batch_size: Faces in a batch, on each device; None for the recipe's.
+        weights: A checkpoint of the recipe to start from, or a file that its ``start_from`` reads. A resumed
+            run keeps its weights.
+        teachers: Model files whose averaged outputs on the training faces are part of the training targets.
+        resume: Continue from the folder's last checkpoint.
+        limit_train_batches: Share (float) or number (int) of batches in an epoch, for quick trials.
+        precision: Lightning's name of the precision, or ``auto``: bfloat16 if the device supports it, else
+            float32.
         devices: Lightning's number of devices, or ``auto``.
         strategy: Lightning's strategy for several devices.
-        seed: Of weights, order and augmentation. Another number of cores or another device adds numbers up
-            in another order, and gives another model with the same seed.
+        seed: Seed of weights, order and augmentation. Another device or number of cores sums numbers in
+            another order, and gives another model with the same seed.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
-        TrainingError: If there is nothing to resume, the folder already holds a run or another one, the
-            weights do not fit, the recipe cannot be taught, Lightning refuses the settings, or the run was
-            interrupted.
+        TrainingError: If there is nothing to resume, the folder holds a run that would be overwritten or does
+            not match, the weights do not fit, the recipe cannot use teachers, Lightning refuses the settings,
+            or the run was interrupted.
         ModelError: If a teacher cannot be used.
-        DataError: If a manifest or picture is at fault.
+        DataError: If a manifest or picture cannot be used.
     """
     recipe = recipe.but(epochs=epochs, batch_size=batch_size)
     precision = choose_precision(precision)
@@ -191,7 +193,7 @@ def _need_exact_ages(recipe: Recipe, train_rows: pd.DataFrame, validation_rows: 
 
 
 def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame) -> None:
-    """Take the weights of a file, on some of the faces where it has to measure what it lacks."""
+    """Load the weights of a file; statistics that it lacks are estimated on some of the faces."""
     if weights.suffix == SUFFIX:
         other, note = load_checkpoint(weights)
         if note["recipe"] != recipe.name:
@@ -208,7 +210,7 @@ def _start(module: FaceModule, recipe: Recipe, weights: Path, rows: pd.DataFrame
 
 
 def _say_what_is_missing(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, batch_size: int) -> None:
-    """Warn before the run about what the model cannot learn from these data."""
+    """Warn before the run about anything that the model cannot learn from these data."""
     if len(train_rows) < batch_size:
         say(f"{len(train_rows)} training faces, less than one batch of {batch_size}, teach nothing general.")
     genders = sorted(set(train_rows["gender"]) - {""})
@@ -248,13 +250,13 @@ def _loader(dataset: ChipDataset, recipe: Recipe, sampler: ShareSampler | None =
         sampler=sampler,
         drop_last=sampler is not None and len(sampler) >= recipe.batch_size,
         collate_fn=_as_is,
-        generator=torch.Generator(),  # its own, or loaders would draw from the epochs' seeds
+        generator=torch.Generator(),  # its own: the default one would consume the epochs' random numbers
         pin_memory=torch.cuda.is_available(),
     )
 
 
 def _as_is(batch: Any) -> Any:
-    """The data set already gives whole batches, of which PyTorch's types know nothing."""
+    """Return the batch: the data set already gives whole batches, which PyTorch's types do not describe."""
     return batch
 
 

@@ -1,4 +1,4 @@
-"""During a run: lock the folder, handle signals, and turn whatever stops it into one sentence."""
+"""Protection of a run: lock its folder, handle signals, and turn failures into one-sentence errors."""
 
 import signal
 import sys
@@ -19,22 +19,22 @@ from mien.errors import StoppedError, TrainingError
 
 LAST = "last.ckpt"
 _TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""What PyTorch's allocators say, of each device in its own words."""
+"""Parts of the messages of PyTorch's allocators, which differ between devices."""
 
 
 class Signals(Callback):
     """Stop a run at Ctrl-C and SIGTERM, at any point.
 
-    Python raises KeyboardInterrupt in whatever is being done, which may be a library's callback that swallows
-    it (matplotlib's reading of fonts does). So what was received is looked at again before every batch.
+    Python raises KeyboardInterrupt in whatever code is running, which may be a library's callback that
+    swallows it (matplotlib's reading of fonts does). So received signals are checked before every batch.
     """
 
     def __init__(self) -> None:
-        """Start without any received."""
+        """Start without a received signal."""
         self.received = 0
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """The signals' handler."""
+        """Handle a signal: note it and raise KeyboardInterrupt."""
         self.received = signum
         raise KeyboardInterrupt
 
@@ -46,7 +46,7 @@ class Signals(Callback):
 
 
 def is_first() -> bool:
-    """Whether this process, of those that train together, is the one that speaks and writes."""
+    """Whether this is the one process of a distributed run that prints messages and locks the folder."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
@@ -58,17 +58,18 @@ def say(sentence: str) -> None:
 
 @contextmanager
 def running(output: Path) -> Iterator[Signals]:
-    """Hold the folder of a run; give what its trainer has to call back to heed signals.
+    """Create and lock the folder of a run; yield the callback that stops its trainer at signals.
 
     Raises:
         StoppedError: At Ctrl-C or SIGTERM.
-        TrainingError: If another process trains into the folder, it cannot be written, or memory ends.
+        TrainingError: If another process trains into the folder, the folder cannot be written, or memory runs
+            out.
     """
     signals = Signals()
     try:
         with ExitStack() as stack:
             output.mkdir(parents=True, exist_ok=True)
-            if is_first():  # processes that train together share the folder
+            if is_first():  # the processes of a distributed run share the folder
                 stack.enter_context(filelock.FileLock(output / ".lock", timeout=0))
             if threading.current_thread() is threading.main_thread():
                 for number in (signal.SIGINT, signal.SIGTERM):
@@ -78,7 +79,7 @@ def running(output: Path) -> Iterator[Signals]:
         raise TrainingError(
             f"{output} is being trained into by another process; choose another --output."
         ) from None
-    except (KeyboardInterrupt, SystemExit) as leaving:  # the latter is Lightning's answer to the former
+    except (KeyboardInterrupt, SystemExit) as leaving:  # Lightning turns the former into the latter
         if not (signals.received or _is_interrupt(leaving) or _is_interrupt(leaving.__context__)):
             raise
         raise _stopped(output, signals.received or signal.SIGINT) from None
@@ -110,16 +111,16 @@ def _then(output: Path) -> str:
 
 
 class RefuseInfinite(Callback):
-    """Stop a run whose loss is NaN or infinite, before a worthless checkpoint is saved."""
+    """Stop a run whose loss is NaN or infinite, before a useless checkpoint is saved."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the batch's loss."""
+        """Check the batch's loss."""
         self._check(trainer, "training loss", outputs["loss"])
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the validation's losses and metrics, before a checkpoint is written."""
+        """Check the validation losses and metrics before a checkpoint is written."""
         for name, value in trainer.callback_metrics.items():
             if name.startswith("val/"):
                 self._check(trainer, name, value)

@@ -1,7 +1,7 @@
-"""Knowledge distillation: model files (teachers) whose answers on the training faces are learned as well.
+"""Knowledge distillation: the outputs of model files (teachers) on the training faces as training targets.
 
-Two nets, averaged, are better than either; a net taught by both comes near them at the cost of one (Hinton,
-Vinyals and Dean, "Distilling the knowledge in a neural network", 2015).
+An ensemble of two nets is better than either; a net distilled from it comes close at the cost of one net
+(Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015).
 """
 
 import hashlib
@@ -26,11 +26,11 @@ PART = 256
 
 
 def open_teachers(paths: Sequence[Path]) -> list[Model]:
-    """The model files, loaded.
+    """Load the teachers' model files.
 
     Raises:
         ModelError: If one cannot be used.
-        TrainingError: If its ages are not those a recipe estimates.
+        TrainingError: If a teacher's range of ages is not that of the recipes.
     """
     teachers = [Model(path, threads=0) for path in paths]
     for path, teacher in zip(paths, teachers, strict=True):
@@ -45,20 +45,20 @@ def open_teachers(paths: Sequence[Path]) -> list[Model]:
 def learn_from(
     paths: Sequence[Path], table: pd.DataFrame, chips: npt.NDArray[np.uint8], folder: Path
 ) -> Lessons:
-    """Run the teachers on every training face once; later calls read the stored answers.
+    """Run the teachers on every training face once; later calls read the stored outputs.
 
     Args:
         paths: The teachers' model files.
         table: The training rows.
-        chips: (n, side, side, 3) their chips; resized to what each teacher takes.
-        folder: Where to keep the answers.
+        chips: (n, side, side, 3) their chips; resized to each teacher's input size.
+        folder: Folder for the outputs.
 
     Returns:
-        The means of the teachers' answers.
+        The means of the teachers' outputs.
 
     Raises:
         ModelError: If a teacher cannot be used.
-        TrainingError: If its ages are not those a recipe estimates.
+        TrainingError: If a teacher's range of ages is not that of the recipes.
     """
     files = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     shown = digest(chips.shape, *table["path"], *table["framing"], state_of(table["path"]), *files)
@@ -67,7 +67,7 @@ def learn_from(
         teachers = open_teachers(paths)
         ages, female = np.zeros((len(chips), AGES), np.float16), np.zeros(len(chips), np.float16)
         parts = [slice(start, start + PART) for start in range(0, len(chips), PART)]
-        for part in progress(parts, "Asking the teachers", len(parts)):
+        for part in progress(parts, "Running the teachers", len(parts)):
             images = torch.from_numpy(np.array(chips[part]))
             answers = [teacher.run(_sized(images, teacher.metadata.input_size)) for teacher in teachers]
             ages[part] = np.mean([a for a, _ in answers], 0)

@@ -2,8 +2,8 @@
 
 The net is that of Parkhi, Vedaldi and Zisserman, "Deep Face Recognition", BMVC 2015 (configuration D of
 Simonyan and Zisserman, ICLR 2015). keras-vggface publishes its convolutions as
-``rcmalli_vggface_tf_notop_vgg16.h5``, for images as its ``preprocess_input(version=1)`` makes them: BGR, 0 to
-255, less the channels' means.
+``rcmalli_vggface_tf_notop_vgg16.h5``, for images prepared by its ``preprocess_input(version=1)``: BGR, 0 to
+255, minus the channels' means.
 """
 
 from collections import OrderedDict
@@ -19,20 +19,20 @@ from mien.errors import TrainingError
 
 PUBLISHED_FILE = "rcmalli_vggface_tf_notop_vgg16.h5"
 BGR_MEANS = (93.5940, 104.7624, 129.1863)
-"""Means of blue, green and red, on the scale from 0 to 255, over the images VGGFace was trained on."""
+"""Means of blue, green and red over the training images of VGGFace, on the scale from 0 to 255."""
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Channels of the convolutions of each block; every block ends in a pooling that halves the map."""
+"""Channels of the convolutions of each block; every block ends with a max pooling that halves the map."""
 
 FEATURES = WIDTHS[-1][-1]
 
 
 def make_trunk() -> nn.Sequential:
-    """The convolutions with average pooling over the whole map: (n, 3, s, s), s >= 32, to (n, 512).
+    """Build the convolutions and a global average pooling; they map (n, 3, s, s), s >= 32, to (n, 512).
 
-    The layers carry their names in the published file. Weights are drawn as Keras draws them (Glorot and
-    Bengio, AISTATS 2010), which suits inputs of this scale: each layer shrinks them by about the square root
-    of two, thirteen layers from tens to about one.
+    The layers have their names in the published file. Weights are initialised as in Keras (Glorot and Bengio,
+    AISTATS 2010). This suits inputs of this scale: each layer reduces the magnitude by about the square root
+    of two, so thirteen layers reduce it from tens to about one.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
@@ -48,7 +48,7 @@ def make_trunk() -> nn.Sequential:
 
 
 def glorot(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """Draw a layer's weights as Keras does: Glorot's uniform distribution, biases zero."""
+    """Initialise a layer as Keras does: weights from Glorot's uniform distribution, biases zero."""
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -56,14 +56,14 @@ def glorot(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
 
 
 def read_trunk_weights(path: Path) -> dict[str, Tensor]:
-    """Read the convolutions of the published Keras file, saved again by Keras, or of ImageNet's VGG16.
+    """Read the convolutions of the published Keras file, of a copy saved by Keras, or of ImageNet's VGG16.
 
-    Each layer is a group that holds, at whatever depth and under whatever names (they changed between Keras'
-    versions), one kernel (height, width, in, out) and one bias (out,). The group lies anywhere in the file;
-    its name is that of VGGFace, of Keras' VGG16, or of Keras 3, which counts layers.
+    Each layer is a group anywhere in the file. It holds, at any depth and under any names (they changed
+    between versions of Keras), one kernel (height, width, in, out) and one bias (out,). The group's name is
+    that of VGGFace, of Keras' VGG16, or of Keras 3, which numbers layers.
 
     Args:
-        path: ``rcmalli_vggface_tf_notop_vgg16.h5``, or a file of the same net.
+        path: Path of ``rcmalli_vggface_tf_notop_vgg16.h5``, or of a file with the same net.
 
     Returns:
         A state dictionary for :func:`make_trunk`: float32, kernels (out, in, height, width).
@@ -81,7 +81,7 @@ def read_trunk_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _what_it_is(path: Path) -> str:
-    """Why a file that should be HDF5 cannot be read, in the words of a sentence about it."""
+    """Explain why a file cannot be read as HDF5, as the predicate of a sentence about the file."""
     start = path.read_bytes()[:512] if path.is_file() else b""
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, whose file has not been fetched ('git lfs pull' does)"
@@ -118,7 +118,7 @@ def _read_layers(file: h5py.File, path: Path) -> dict[str, Tensor]:
 
 
 def _read_only(group: h5py.Group, path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """The one array of a layer that has as many dimensions as ``shape``."""
+    """Read the only array of a layer that has as many dimensions as ``shape``."""
     found: list[h5py.Dataset] = []
     group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
     shapes = [item.shape for item in found]

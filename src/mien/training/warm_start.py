@@ -1,7 +1,7 @@
-"""Starting from weights whose batch norms are one scale and one shift per channel.
+"""Warm start from weights whose batch norms are one scale and one shift per channel.
 
-Model files and dlib's nets hold them so, which is all that prediction needs. To train on, each norm must be
-taken apart again: the statistics of its input, and what it does beyond them.
+Model files and dlib's nets store batch norms in this form, which suffices for prediction. To continue
+training, each norm must be split again into the statistics of its input and a learned scale and shift.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from mien.errors import TrainingError
 from mien.training.folding import fold_constants
 
 MODULE = "module"
-"""What a model file calls the module whose weights it holds."""
+"""Name in a model file of the module whose weights it holds."""
 
 NETS = ("net", "mirror_net")
-"""What that module calls its nets: that of the face, and where there are two, that of its mirror image."""
+"""Names of that module's nets: the one for the face, and the one for its mirror image if there are two."""
 
 
 def start_from_model_file(net: nn.Module, path: Path, images: Tensor, names: Sequence[str] = NETS) -> None:
-    """Give a net the weights of a model file, its norms with statistics; it then answers as the file does.
+    """Load the weights of a model file and estimate batch-norm statistics, without changing the outputs.
 
     Args:
-        net: What the file was exported from, or its like.
-        path: Known to be a model file; in eight bits or not.
-        images: Normalised faces (n, 3, side, side) from which the norms' statistics are taken; some hundreds.
-        names: Of nets in the module that was exported; the first that fits is taken.
+        net: A net of the same architecture as the exported one; changed in place.
+        path: A model file, in eight bits or in single precision.
+        images: Some hundred normalised faces (n, 3, side, side), for the batch-norm statistics.
+        names: Names of nets in the exported module; the first that fits is used.
 
     Raises:
         TrainingError: If none fits.
@@ -38,7 +38,7 @@ def start_from_model_file(net: nn.Module, path: Path, images: Tensor, names: Seq
 
 
 def load_net(net: nn.Module, path: Path, names: Sequence[str] = NETS) -> None:
-    """Give a net the weights of a model file, as :func:`start_from_model_file` does, without statistics."""
+    """Load the weights of a model file as :func:`start_from_model_file` does, but without statistics."""
     constants = fold_constants(onnx.load(path).graph)
     for name in names:
         prefix = f"{MODULE}.{name}."
@@ -56,12 +56,12 @@ def load_net(net: nn.Module, path: Path, names: Sequence[str] = NETS) -> None:
 
 
 def start_from_trunk(trunk: nn.Module, weights: dict[str, Tensor], images: Tensor) -> None:
-    """Give a trunk published weights; it then answers as the published net does.
+    """Load published weights into a trunk and estimate batch-norm statistics, without changing the outputs.
 
     Args:
-        trunk: Their names and shapes are its own.
-        weights: Kernels, and each norm's scale and shift as its ``weight`` and ``bias``.
-        images: Normalised faces (n, 3, side, side) from which the norms' statistics are taken; some hundreds.
+        trunk: The trunk; changed in place.
+        weights: By the trunk's names: kernels, and each norm's scale and shift as ``weight`` and ``bias``.
+        images: Some hundred normalised faces (n, 3, side, side), for the batch-norm statistics.
     """
     trunk.load_state_dict(_with_unit_norms(trunk, weights))
     _find_statistics(trunk, images)
@@ -72,9 +72,9 @@ def _norms(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 def _affine(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A model file's weights by the names that the net itself gives them.
+    """Rename a model file's weights to the net's own names.
 
-    A file in eight bits has the norms' scales in the kernels.
+    In an eight-bit file the norms' scales are folded into the kernels, so their scale is 1.
     """
     named = {}
     for name in _norms(net):
@@ -85,7 +85,7 @@ def _affine(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _with_unit_norms(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The net's state, each norm a scale and a shift over statistics that change nothing."""
+    """Build the net's state; each norm gets the given scale and shift, and statistics that have no effect."""
     state = {}
     norms = _norms(net)
     for name, value in net.state_dict().items():
@@ -99,7 +99,7 @@ def _with_unit_norms(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Te
 
 @torch.no_grad()
 def _find_statistics(net: nn.Module, images: Tensor) -> None:
-    """Re-estimate batch-norm statistics from the images, and keep the net's answers as they are."""
+    """Re-estimate batch-norm statistics from the images, and keep the net's outputs unchanged."""
     seen: dict[nn.BatchNorm2d, Tensor] = {}
 
     def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:

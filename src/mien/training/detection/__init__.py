@@ -1,1 +1,1 @@
-"""Training of mien's own face detector: scenes, net, losses, export."""
+"""Training of mien's own face detector: training scenes, network, losses, export."""

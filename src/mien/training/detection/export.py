@@ -1,4 +1,4 @@
-"""From a checkpoint to the detector's file: graph, metadata, comparison."""
+"""Export of a detector from a checkpoint to a model file: graph, metadata, comparison."""
 
 import shutil
 from collections.abc import Sequence
@@ -29,15 +29,15 @@ MAX_SCORE_DIFFERENCE, MAX_PIXEL_DIFFERENCE = 1e-3, 0.05
 
 @dataclass(frozen=True)
 class DetectorReport:
-    """What an export found.
+    """Result of an export.
 
     Attributes:
         path: The file written.
         megabytes: Its size in 10^6 bytes.
-        score_difference: Largest difference of a score from the checkpoint's, in single precision; None where
-            the source was a file.
-        pixel_difference: Likewise of a coordinate, where the score is above a tenth.
-        drift: What eight bits changed; None where the file is in single precision.
+        score_difference: Largest difference between the scores of the file, in single precision, and of the
+            checkpoint; None if the source was a detector's file.
+        pixel_difference: Likewise for coordinates in pixels, where the score is above 0.1.
+        drift: Change caused by quantization; None if the export did not quantize.
     """
 
     path: Path
@@ -58,27 +58,28 @@ def export_detector(
     version: str | None = None,
     quantize: Sequence[Path] = (),
 ) -> DetectorReport:
-    """Write the detector's file and prove that it answers as the checkpoint does.
+    """Write the detector's file and check that its outputs equal the checkpoint's.
 
     Args:
         source: A checkpoint written by :func:`~mien.training.detection.run.train_detector`, or a detector's
-            file, which then keeps what it says of itself and is not told anew.
+            file. A file keeps its metadata, except for the values given here.
         output: The ``.onnx`` file to write.
-        threshold: Least score of a face; 0.5 unless given.
-        unsure_below: Score below which a face is marked as unsure, and looked for in turned photos; 0 unless
-            given.
-        small_penalty: Subtracted from the scores' log odds on the finest level, where nearly all that is
-            taken for a face by mistake is found; so one threshold fits faces of all sizes.
-        nms_iou: Overlap from which two boxes are of one face.
-        version: Version of the weights; 1 unless given.
-        quantize: Folders of photos as for :func:`~mien.training.detection.run.train_detector`, on which the
-            net is brought to eight bits and compared with itself; none for single precision.
+        threshold: Least score of a face; for a checkpoint 0.5 unless given.
+        unsure_below: Score below which a face is marked as unsure, and the photo is also searched in its
+            turns; for a checkpoint 0 unless given.
+        small_penalty: Subtracted from the score logits on the finest level, where nearly all false positives
+            occur, so that one threshold fits faces of all sizes. For checkpoints only.
+        nms_iou: Intersection over union above which two boxes are merged into one face. For checkpoints only.
+        version: Version of the weights; for a checkpoint 1 unless given.
+        quantize: Folders of photos as for :func:`~mien.training.detection.run.train_detector`, used to
+            quantize the graph to eight bits and to measure the change; none for single precision.
 
     Raises:
-        TrainingError: If the checkpoint is not one of a detector, the file's answers differ from its, or
-            eight bits cost more than :data:`mien.training.detection.quantize.BOUNDS`; no file is left then.
+        TrainingError: If the checkpoint is not of a detector, the file's outputs differ from the
+            checkpoint's, or quantization changes more than
+            :data:`mien.training.detection.quantize.BOUNDS`. Then no file is left.
         DetectorError: If the detector's file cannot be used.
-        DataError: If a table of the folder cannot be used.
+        DataError: If a table of the folders cannot be used.
     """
     refuse_overwriting([output], [source])
     given: dict[str, Any] = {"threshold": threshold, "unsure_below": unsure_below, "version": version}
@@ -88,7 +89,7 @@ def export_detector(
     if source.suffix == ".onnx":
         if small_penalty:
             raise TrainingError("--small-penalty is for checkpoints; give the checkpoint of that detector.")
-        metadata, deployed = MienDetector(source).metadata, None  # refuses what is no detector
+        metadata, deployed = MienDetector(source).metadata, None  # refuses anything but a detector
         graph = onnx.load(source)
     else:
         deployed, metadata = _deploy(source, small_penalty, nms_iou)
@@ -113,7 +114,7 @@ def export_detector(
 def _quantize(
     graph: onnx.ModelProto, metadata: DetectorMetadata, file: Path, folders: Sequence[Path]
 ) -> DetectorDrift:
-    """Write a graph anew, in eight bits."""
+    """Replace the file by one in eight bits, and measure the change."""
     tables = read_photo_tables(folders)
     with TemporaryDirectory() as place:
         before = Path(place) / "before.onnx"
@@ -128,7 +129,7 @@ def _save(graph: onnx.ModelProto, metadata: DetectorMetadata, file: Path) -> Non
 
 
 def _deploy(checkpoint: Path, small_penalty: float, nms_iou: float) -> tuple[nn.Module, DetectorMetadata]:
-    """The net of a checkpoint as it is exported, and what its file says of it."""
+    """Build the exportable network of a checkpoint, and its metadata."""
     content = read_checkpoint(checkpoint)
     if content["mien"]["recipe"] != RECIPE:
         raise TrainingError(f"{checkpoint} is no checkpoint of 'mien train-detector'.")
@@ -154,7 +155,7 @@ def _deploy(checkpoint: Path, small_penalty: float, nms_iou: float) -> tuple[nn.
 
 
 def _compare(deployed: nn.Module, file: Path) -> tuple[float, float]:
-    """Largest differences in scores and, where a face may be, in coordinates, on noise of two sizes."""
+    """Largest differences of scores and, at scores above 0.1, of coordinates, on noise of two sizes."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     differences = [(0.0, 0.0)]

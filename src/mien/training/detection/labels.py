@@ -1,8 +1,8 @@
-"""What the detector learns from: photos with boxes, pictures without faces, and single aligned faces.
+"""Training data of the detector: photos with boxes, pictures without faces, and single aligned faces.
 
-People's boxes rarely have points, and leave out some faces of the background. Stronger detectors, the
-teachers, fill in both: points for the boxes they agree with, and faces where they are sure and agree. Regions
-where they are unsure, or see different things, are ignored in training.
+Human labels rarely have landmarks, and miss some faces in the background. Stronger detectors, the teachers,
+add both: landmarks for the boxes that they confirm, and faces that they detect with high scores and in
+agreement. Other detections of the teachers become ignore regions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,19 +29,19 @@ Floats = npt.NDArray[np.float32]
 J = TypeVar("J")
 
 SURE, UNSURE = 0.75, 0.3
-"""Teachers' scores from which an unlabelled face counts as a face, and from which it is ignored."""
+"""Least teacher score of an unlabelled face that becomes a face, and of one that becomes an ignore region."""
 
 TAUGHT_SIDE = 1280
-"""Longest side in pixels up to which teachers see a photo, or its enlargement, as it is."""
+"""Longest side in pixels of the teachers' input; larger photos and enlargements are downscaled to it."""
 
 AGREED = 0.35
-"""Intersection over union from which a teacher's box and a person's are of one face."""
+"""Least intersection over union at which a teacher's box and a human label mark the same face."""
 
 SAME_FACE = 0.4
-"""Intersection over union from which the boxes of two teachers are of one face."""
+"""Least intersection over union at which two detections of the teachers are of the same face."""
 
 LEAST_FACE = 9
-"""Labelled faces with a shorter side, in pixels, are left alone."""
+"""Labelled faces whose shorter side is smaller, in pixels, become ignore regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Picture:
     Attributes:
         pixels: (height, width, 3) RGB.
         boxes: (n, 4) x1, y1, x2, y2 in pixels.
-        points: (n, 5, 2) in pixels, NaN where not known.
-        known: (n,) whether it is a face; where not, the region is left alone.
+        points: (n, 5, 2) landmarks in pixels, NaN where not known.
+        known: (n,) True for a face, False for an ignore region.
     """
 
     pixels: Pixels
@@ -62,7 +62,7 @@ class Picture:
 
 
 def no_faces(pixels: Pixels) -> Picture:
-    """A picture without faces."""
+    """Make a picture without faces."""
     empty = np.empty((0, 4), np.float32)
     return Picture(pixels, empty, np.empty((0, 5, 2), np.float32), np.empty(0, np.bool_))
 
@@ -73,16 +73,18 @@ def label_photo(
     teachers: Sequence[Detector],
     labelled_points: Floats | None = None,
 ) -> Picture:
-    """Add to people's boxes what teachers see, at the photo's own size and at twice it.
+    """Merge human labels with the teachers' detections, made at the photo's own size and at twice that size.
 
-    A face that nobody labelled counts where a teacher is sure of it and, if there are several, where another
-    one sees it too. What only one of several teachers sees is ignored in training.
+    A labelled box that a teacher confirms is averaged with the teacher's box and gets its landmarks. If it
+    has landmarks of its own, these are averaged instead, and the teacher's box replaces the labelled one. An
+    unlabelled detection becomes a face if its score is at least the first value of :data:`SURE` and, with
+    several teachers, two of them agree. Otherwise it becomes an ignore region.
 
     Args:
-        pixels: The photo.
-        labelled: (n, 4) people's boxes.
-        teachers: Detectors that give points and scores in [0, 1].
-        labelled_points: (n, 5, 2) people's points, NaN where they gave none.
+        pixels: The photo, (height, width, 3) RGB.
+        labelled: (n, 4) human-labelled boxes in pixels.
+        teachers: Detectors that give landmarks, and scores in [0, 1].
+        labelled_points: (n, 5, 2) human-labelled landmarks in pixels, NaN where there are none.
     """
     boxes, points, scores, votes = _taught(pixels, teachers)
     if labelled_points is None:
@@ -96,7 +98,7 @@ def label_photo(
         if not agreed:
             rows.append(box)
             row_points.append(own)
-        else:  # where a face has points, its box may follow from them, and the teacher's is the better one
+        else:  # a labelled box with landmarks may be derived from them, so the teacher's box is better
             rows.append(boxes[best] if pointed else (box + boxes[best]) / 2)
             row_points.append((own + points[best]) / 2 if pointed else points[best])
         known.append(min(box[2] - box[0], box[3] - box[1]) >= LEAST_FACE)
@@ -115,15 +117,16 @@ def label_photo(
 
 
 def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Picture:
-    """An aligned face, with the mean of the chip geometry's points and a teacher's, and the teacher's box.
+    """Label an aligned face.
 
-    Where the teacher does not see the face where it belongs, box and points are the geometry's own. The
-    geometry's points are those that the chip is cut by; the teacher's follow the face's own proportions.
+    The box is the first teacher's. The landmarks are the mean of the chip geometry's, by which the chip was
+    cut, and the teacher's, which follow the proportions of this face. If the teacher detects no face in the
+    expected place, the geometry gives both box and landmarks.
 
     Args:
-        pixels: The crop.
-        framing: As of :func:`~mien.pipeline.align.transform_of_crop`.
-        teachers: As of :func:`label_photo`; the first one is asked.
+        pixels: The crop, (height, width, 3) RGB.
+        framing: As for :func:`~mien.pipeline.align.transform_of_crop`.
+        teachers: As for :func:`label_photo`; only the first one is used.
     """
     height, width = pixels.shape[:2]
     box, points = place_of_face(width, height, framing)
@@ -142,7 +145,7 @@ def label_face(pixels: Pixels, framing: str, teachers: Sequence[Detector]) -> Pi
 
 
 def place_of_face(width: int, height: int, framing: str) -> tuple[Floats, Floats]:
-    """Where the face of an aligned crop is: box (4,) and points (5, 2) in pixels, by the chip geometry."""
+    """Derive a face's box (4,) and landmarks (5, 2) in an aligned crop, in pixels, from the chip geometry."""
     transform = transform_of_crop(width, height, framing)
     scale = 1 / float(transform[0, 0])
     points = (np.array(CANONICAL_GEOMETRY.landmarks) - transform[:, 2]) * scale
@@ -150,7 +153,7 @@ def place_of_face(width: int, height: int, framing: str) -> tuple[Floats, Floats
 
 
 def box_of_points(points: Floats) -> Floats:
-    """The box (4,) of a face with the points (5, 2), in pixels, by the chip geometry."""
+    """Derive a face's box (4,) from its landmarks (5, 2), both in pixels, by the chip geometry."""
     turn = transform_from_landmarks(points, CANONICAL_GEOMETRY)[:, :2]
     half = np.array([0.33, 0.42]) / np.sqrt(np.linalg.det(turn))
     middle = points.mean(0)
@@ -158,9 +161,9 @@ def box_of_points(points: Floats) -> Floats:
 
 
 def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]:
-    """Of pictures without faces, those in which a detector sees some, with the boxes of what it sees."""
+    """Select the pictures without faces in which a detector still finds some, with the false boxes."""
     traps = []
-    for picture in progress(pictures, "Looking for traps", len(pictures)):
+    for picture in progress(pictures, "Looking for false positives", len(pictures)):
         boxes = _taught(picture.pixels, [detector], least=0.0)[0]
         if len(boxes):
             points = np.full((len(boxes), 5, 2), np.nan, np.float32)
@@ -171,9 +174,13 @@ def find_traps(pictures: Sequence[Picture], detector: Detector) -> list[Picture]
 def _taught(
     pixels: Pixels, teachers: Sequence[Detector], least: float = UNSURE
 ) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int64]]:
-    """Boxes (n, 4), points (n, 5, 2), scores (n,) and the number of teachers that see each face (n,).
+    """Detect faces with all teachers, at the photo's own size and at twice that size.
 
-    Of one face the box, points and score are those of the first teacher that sees it, where it is surest.
+    Detections of the same face are merged. Box and landmarks come from the first teacher that detects the
+    face, at the scale of its higher score; the score is the highest of all teachers.
+
+    Returns:
+        Boxes (n, 4), landmarks (n, 5, 2), scores (n,), and the number of teachers that detect each face (n,).
     """
     found: list[tuple[int, float, list[float], Any]] = []
     for scale in (1, 2):
@@ -198,7 +205,7 @@ def _taught(
 
 
 def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> list[Picture]:
-    """Pictures from a file, which is made where it is missing."""
+    """Read pictures from an ``.npz`` file; if it is missing, make ``count`` pictures and write them first."""
     if not path.exists():
         pictures = list(progress(make(), "Labelling pictures", count))
         with written_beside(path) as partial:
@@ -225,12 +232,12 @@ def cached(path: Path, make: Callable[[], Iterable[Picture]], count: int) -> lis
 
 
 def label_photos(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:
-    """The photos of a table, labelled by teachers and cached.
+    """Label the photos of a table with teachers, and cache the result.
 
     Args:
-        table: ``boxes`` or ``unlabelled`` of :class:`~mien.training.detection.photo_tables.PhotoTables`. The
-            faces of the latter are known from the teachers alone.
-        teachers: As of :func:`label_photo`.
+        table: ``boxes`` or ``unlabelled`` of :class:`~mien.training.detection.photo_tables.PhotoTables`. Only
+            the teachers label the faces of the latter.
+        teachers: As for :func:`label_photo`.
         cache: Folder for the result.
     """
     groups = list(table.groupby("image", sort=False))
@@ -243,13 +250,13 @@ def label_photos(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path)
 
 
 def read_empty(table: pd.DataFrame, cache: Path) -> list[Picture]:
-    """The pictures without faces of a table, cached."""
+    """Read the pictures without faces of a table, and cache the result."""
     paths = list(table["image"].drop_duplicates())
     return _kept(paths, paths, lambda path: no_faces(read_photo(path).pixels), table, [], cache)
 
 
 def _labels_of(rows: pd.DataFrame) -> tuple[Floats, Floats]:
-    """People's boxes (n, 4) and points (n, 5, 2) of one photo."""
+    """Human-labelled boxes (n, 4) and landmarks (n, 5, 2); missing boxes are derived from the landmarks."""
     if "x1" not in rows.columns:
         return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32)
     boxes = rows[list(BOX)].to_numpy(np.float32, copy=True)
@@ -282,7 +289,7 @@ def _kept(
 
 
 def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) -> list[Picture]:
-    """The aligned faces of a manifest, taught and cached."""
+    """Label the aligned faces of a manifest with the first teacher, and cache the result."""
 
     def label(job: tuple[str, str]) -> Picture:
         return label_face(read_photo(job[0]).pixels, job[1], teachers)
@@ -296,7 +303,7 @@ def label_faces(table: pd.DataFrame, teachers: Sequence[Detector], cache: Path) 
 
 
 def identify(teacher: Detector) -> str:
-    """What tells a teacher from another: its class, the content of its file, its settings."""
+    """Describe a teacher uniquely, for cache keys: its class, the content of its file, its settings."""
     path = getattr(teacher, "path", None)
     content = contents_of([Path(path)]) if path is not None else ""
     settings = {name: getattr(teacher, name, None) for name in ("longest_side", "threshold")}

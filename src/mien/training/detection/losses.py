@@ -1,40 +1,40 @@
-"""Which positions answer for which face, and what is wrong with their answers."""
+"""Assignment of ground-truth faces to positions, and the detector's losses."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SIZES = ((0.0, 40.0), (28.0, 88.0), (64.0, 200.0), (144.0, float("inf")))
-"""Sizes of faces in pixels (roots of the boxes' areas) that each stride's positions answer for."""
+"""Range of face sizes in pixels (square root of the box area) that each stride's positions predict."""
 
 MIDDLE = 0.2
-"""Positions within this share of a face's width and height about its middle answer for it …"""
+"""Positions are positive up to this share of a face's width and height from its centre."""
 
 NEAREST = 0.6
-"""… and those within this share of their stride, so that small faces have one."""
+"""They are also positive up to this share of their stride, so that even the smallest face has one."""
 
 AROUND = 2.0
-"""Positions up to this many times as far from the middle are left alone: they see nearly the same."""
+"""Further positions up to this many times as far are ignored: they see almost the same pixels."""
 
 
 def assign(boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Give every position a face to answer for, none, or leave to say what it will.
+    """Mark each position as positive (with its face), negative or ignored.
 
-    Centre sampling by levels (Tian et al., FCOS, ICCV 2019, section 3.2): of several faces the smallest.
-    Left alone are positions within regions of unknown content, those around the ones that answer, and those
-    near a face's middle whose level just misses its size.
+    Centre sampling by level (Tian et al., FCOS, ICCV 2019, section 3.2). A position that fits several faces
+    gets the smallest one. Ignored are positions in ignore regions, positions that surround the positive ones,
+    and positions near a face's centre on a level whose size range misses the face by less than a factor of 2.
 
     Args:
-        boxes: (n, g, 4).
-        kind: (n, g): 1 a face, 0 a region to be left alone, -1 nothing.
-        middles: (k, 2).
-        strides: (k,).
+        boxes: (n, g, 4) x1, y1, x2, y2 in pixels.
+        kind: (n, g): 1 for a face, 0 for an ignore region, -1 for padding.
+        middles: (k, 2) centres of the positions in pixels.
+        strides: (k,) strides of the positions in pixels.
 
     Returns:
-        (n, k) index of the face, -1 for none; (n, k) whether an answer counts.
+        (n, k) index of the face, -1 for none; (n, k) whether the position counts in the score loss.
     """
     low, high = torch.tensor(SIZES, device=boxes.device)[(strides / strides.min()).log2().long()].T
-    # One image at a time: few of the padded faces are any, but a crowd would set the pace for all.
+    # Image by image without the padding: in one batch, every image would cost as much as the most crowded.
     assigned = [
         _assign(image_boxes[image_kind >= 0], image_kind[image_kind >= 0], middles, strides, low, high)
         for image_boxes, image_kind in zip(boxes, kind, strict=True)
@@ -45,7 +45,7 @@ def assign(boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor) -> tup
 def _assign(
     boxes: Tensor, kind: Tensor, middles: Tensor, strides: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same for the faces (g, 4) of one image, given the sizes (k,) that each position answers for."""
+    """Assign the faces (g, 4) of one image, given each position's range of face sizes (k,) in pixels."""
     if len(boxes) == 0:
         return torch.full_like(strides, -1, dtype=torch.long), torch.ones_like(strides, dtype=torch.bool)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
@@ -70,19 +70,21 @@ def detection_losses(
     targets: tuple[Tensor, Tensor],
     found: tuple[Tensor, Tensor],
 ) -> dict[str, Tensor]:
-    """Losses of a batch, each a mean over the positions that answer for a face.
+    """Compute the losses of a batch.
 
     Args:
         scores: (n, k) logits.
-        boxes: (n, k, 4) decoded.
-        points: (n, k, 10) decoded.
-        targets: Boxes (n, g, 4) and points (n, g, 10), NaN where not known.
-        found: What :func:`assign` gave.
+        boxes: (n, k, 4) decoded, in pixels.
+        points: (n, k, 10) decoded, in pixels.
+        targets: Ground-truth boxes (n, g, 4) and landmarks (n, g, 10) in pixels, NaN where not known.
+        found: Return value of :func:`assign`.
 
     Returns:
-        ``score_loss``: quality focal loss (Li et al., "Generalized focal loss", NeurIPS 2020) towards the
-        overlap of box and face; ``box_loss``: distance IoU (Zheng et al., AAAI 2020); ``point_loss``: mean
-        distance of the coordinates, in sizes of the face; ``loss``: their weighted sum.
+        ``score_loss``: quality focal loss (Li et al., "Generalized focal loss", NeurIPS 2020), whose target
+        is 0.5 + 0.5 IoU for positive positions and 0 for negative ones; the sum divided by the number of
+        positives. ``box_loss``: distance-IoU loss (Zheng et al., AAAI 2020), the mean over the positives.
+        ``point_loss``: smooth L1 of the landmark errors in units of the face size, the mean over the known
+        coordinates. ``loss``: their weighted sum.
     """
     face, counts = found
     row, position = torch.nonzero(face >= 0, as_tuple=True)
@@ -107,7 +109,7 @@ def detection_losses(
 
 
 def _overlap_and_distance(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union of paired boxes, and their middles' squared distance by the hull's diagonal."""
+    """IoU of paired boxes (m, 4), and the squared ratio of centre distance to diagonal of the common hull."""
     low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
     shared = (high - low).clamp(min=0).prod(1)
     union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared

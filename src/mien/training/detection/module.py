@@ -1,4 +1,4 @@
-"""The detector's training: steps, schedule, and the metrics of a validation epoch."""
+"""Lightning module of the detector: training and validation steps, optimizer, deployable form."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,15 @@ MEAN, STD = 127.5, 64.0
 
 
 class DetectorModule(OneCycleModule):
-    """Trains a :class:`DetectorNet` on scenes: AdamW, one cycle."""
+    """Train a :class:`DetectorNet` on scenes with AdamW and a one-cycle learning rate."""
 
     def __init__(self, max_learning_rate: float = 3e-3, weight_decay: float = 0.02) -> None:
-        """Take the peak of the learning-rate cycle and the decay of the convolutions' weights."""
+        """Build the network.
+
+        Args:
+            max_learning_rate: Peak of the one-cycle schedule.
+            weight_decay: Weight decay of the convolution kernels.
+        """
         super().__init__()
         self.net = DetectorNet()
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
@@ -27,13 +32,25 @@ class DetectorModule(OneCycleModule):
         self.weight_decay = weight_decay
 
     def start_from(self, path: Path, images: Tensor) -> None:
-        """Go on from a detector's file; its norms take their statistics from scenes (n, side, side, 3)."""
+        """Start from a detector's model file and estimate batch-norm statistics from scenes.
+
+        Args:
+            path: The detector's ``.onnx`` file.
+            images: uint8 (n, side, side, 3) RGB scenes.
+
+        Raises:
+            TrainingError: If the file's weights do not fit.
+        """
         start_from_model_file(self.net, path, (_images(images) - MEAN) / STD, ["detector.net"])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """RGB images (n, 3, h, w) from 0 to 255 to score logits (n, k), boxes (n, k, 4), points (n, k, 10).
+        """Detect faces.
 
-        h and w are multiples of 32.
+        Args:
+            images: RGB (n, 3, h, w) from 0 to 255; h and w are multiples of 32.
+
+        Returns:
+            Score logits (n, k), boxes (n, k, 4) and landmarks (n, k, 10) in pixels.
         """
         return self._read(self.net((images - MEAN) / STD))
 
@@ -42,11 +59,11 @@ class DetectorModule(OneCycleModule):
         return outputs[..., 0], *decode(outputs, *positions(maps))
 
     def training_step(self, batch: Scenes, batch_index: int) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return self._step("train", batch)
 
     def validation_step(self, batch: Scenes, batch_index: int) -> None:
-        """The same losses on scenes that stay the same."""
+        """Log the same losses on the fixed validation scenes."""
         self._step("val", batch)
 
     def _step(self, part: str, batch: Scenes) -> Tensor:
@@ -63,24 +80,24 @@ class DetectorModule(OneCycleModule):
             self.max_learning_rate,
             weight_decay=self.weight_decay,
             rise=0.1,
-            fused=False,  # its gradients are clipped
+            fused=False,  # in mixed precision Lightning cannot clip the gradients of a fused optimizer
         )
 
 
 class Deployed(nn.Module):
-    """The module with scores as probabilities."""
+    """The detector as exported: scores are probabilities instead of logits."""
 
     def __init__(self, module: DetectorModule) -> None:
-        """Wrap it."""
+        """Wrap the trained module."""
         super().__init__()
         self.detector = module
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 3, h, w) to scores (n, k), boxes (n, k, 4) and landmarks (n, k, 10)."""
+        """Map images (n, 3, h, w) to scores (n, k), boxes (n, k, 4) and landmarks (n, k, 10)."""
         scores, boxes, landmarks = self.detector(image)
         return scores.sigmoid(), boxes, landmarks
 
 
 def _images(pixels: Tensor) -> Tensor:
-    """uint8 (n, h, w, 3) to float32 (n, 3, h, w), still from 0 to 255."""
+    """Convert uint8 (n, h, w, 3) to float32 (n, 3, h, w), still from 0 to 255."""
     return pixels.permute(0, 3, 1, 2).to(torch.float32).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The detector's net: one pass over a photo, four maps of faces of growing size."""
+"""The detector's network: a single-shot detector whose four output maps cover faces of growing size."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,22 @@ OUTPUTS = 1 + 4 + 2 * POINTS
 
 
 class DetectorNet(nn.Module):
-    """A small residual trunk with a feature pyramid (Lin et al., CVPR 2017) and one head for all levels.
+    """A small residual trunk with a feature pyramid (Lin et al., CVPR 2017) and one linear head per level.
 
-    Anchor-free, as FCOS (Tian et al., ICCV 2019): each position of each level says whether it lies at the
-    middle of a face of that level's size, and if so, where its box and its five points are.
+    Anchor-free like FCOS (Tian et al., ICCV 2019): each position of each level predicts whether it lies at
+    the centre of a face of that level's size, and the bounding box and the five landmarks of that face.
     """
 
     def __init__(
         self, stem: int = 16, widths: Sequence[int] = (32, 48, 64, 96, 72), features: int = 48
     ) -> None:
-        """Take the channels of the stem (stride 2), of the strides 4 to 64, and of the pyramid."""
+        """Build the layers.
+
+        Args:
+            stem: Number of channels at stride 2.
+            widths: Numbers of channels at the strides 4, 8, 16, 32 and 64.
+            features: Number of channels of the pyramid.
+        """
         super().__init__()
         self.stem = nn.Sequential(
             _convolution(3, stem, 2),
@@ -45,10 +51,18 @@ class DetectorNet(nn.Module):
             assert isinstance(head, nn.Conv2d) and head.bias is not None
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
-            nn.init.constant_(head.bias[:1], -4.0)  # few positions are faces (Lin et al., ICCV 2017, 3.3)
+            # Low initial scores, since few positions are faces (Lin et al., ICCV 2017, section 3.3).
+            nn.init.constant_(head.bias[:1], -4.0)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(n, 3, h, w), h and w multiples of 32, to (n, OUTPUTS, h / s, w / s) for each stride s."""
+        """Compute the output maps.
+
+        Args:
+            images: (n, 3, h, w); h and w are multiples of 32.
+
+        Returns:
+            One map (n, OUTPUTS, h / s, w / s) for each stride s of :data:`STRIDES`, rounded up.
+        """
         maps = [self.stage8(self.stem(images))]
         for stage in (self.stage16, self.stage32, self.stage64):
             maps.append(stage(maps[-1]))
@@ -65,7 +79,7 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def positions(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Middles (k, 2) in pixels and strides (k,) of all positions of the levels' maps."""
+    """Return the centres (k, 2) in pixels and the strides (k,) of all positions of the levels' maps."""
     middles, strides = [], []
     for stride, level in zip(STRIDES, maps, strict=True):
         rows, columns, device = level.shape[2], level.shape[3], level.device
@@ -78,21 +92,22 @@ def positions(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def flatten(maps: Sequence[Tensor]) -> Tensor:
-    """The levels' maps to (n, k, OUTPUTS), finest level first, rows before columns."""
+    """Join the levels' maps to (n, k, OUTPUTS): finest level first, positions in row-major order."""
     return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], 1)
 
 
 def decode(outputs: Tensor, middles: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes and landmarks in pixels.
+    """Convert the network's outputs to boxes and landmarks in pixels.
 
     Args:
-        outputs: (n, k, OUTPUTS): score logit; offset of the box's middle from the position's, in strides;
-            logarithm of its size in units of four strides; points, likewise in units of four strides.
-        middles: (k, 2).
-        strides: (k,).
+        outputs: (n, k, OUTPUTS): score logit; offset of the box's centre from the position's centre (x, y),
+            in strides; logarithm of the box's width and height in units of four strides; offsets of the five
+            landmarks from the position's centre, in units of four strides.
+        middles: (k, 2) centres of the positions in pixels.
+        strides: (k,) strides of the positions in pixels.
 
     Returns:
-        (n, k, 4) x1, y1, x2, y2 and (n, k, 10) x, y of the five points.
+        (n, k, 4) x1, y1, x2, y2 and (n, k, 10) x, y of the five landmarks.
     """
     scale = strides[:, None]
     centre = middles + outputs[..., 1:3] * scale

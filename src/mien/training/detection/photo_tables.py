@@ -1,4 +1,4 @@
-"""The tables that name the photos which the detector learns from."""
+"""Tables that list the training photos of the detector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ TABLES = {
     "no-face.csv": {"image"},
     "unlabelled.csv": {"image"},
 }
-"""The tables of folders of photos, and the columns that they must have. The last one is optional."""
+"""Names and required columns of the tables in folders of photos. The last table is optional."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoTables:
-    """The photos to learn from; ``image`` is an absolute path, ``split`` is ``train`` or ``validation``.
+    """Photos of a run; ``image`` is an absolute path, ``split`` is ``train`` or ``validation``.
 
     Attributes:
-        boxes: One row per labelled face: image, x1, y1, x2, y2, perhaps :data:`~mien.data.boxes.POINTS`,
-            split. A box that is missing follows from the points.
+        boxes: One row per labelled face: image, x1, y1, x2, y2 in pixels, optionally the landmark columns
+            :data:`~mien.data.boxes.POINTS`, split. A missing box is derived from the landmarks.
         empty: One row per picture without a face: image, split.
         unlabelled: One row per photo whose faces only the teachers label: image, split.
     """
@@ -35,19 +35,20 @@ class PhotoTables:
     unlabelled: pd.DataFrame
 
     def of(self, split: str) -> "PhotoTables":
-        """The rows of one side of the split."""
+        """Return the rows of one split, ``train`` or ``validation``."""
         parts = (self.boxes, self.empty, self.unlabelled)
         return PhotoTables(*(part[part["split"] == split] for part in parts))
 
 
 def read_photo_tables(folders: Sequence[Path]) -> PhotoTables:
-    """The tables ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv`` of folders, joined.
+    """Read and join the tables ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv`` of the folders.
 
-    A table's own ``split`` column is kept. Where there is none, a tenth of the pictures is for validation,
-    and near-identical pictures are on one side.
+    A table keeps its own ``split`` column. A table without one gets a random split: a tenth of the pictures
+    for validation, with near-identical pictures on the same side.
 
     Raises:
-        DataError: If a table is missing in all folders, cannot be read, or lacks a column.
+        DataError: If ``boxes.csv`` or ``no-face.csv`` is missing or empty in all folders, or if a table
+            cannot be read or lacks a column.
     """
     tables = {name: _joined(folders, name) for name in TABLES}
     for name in ("boxes.csv", "no-face.csv"):

@@ -1,4 +1,4 @@
-"""How photos come out: dark, pale, grey, blurred, noisy, half hidden, compressed."""
+"""Photometric augmentation: occlusion, lighting, greyscale, blur, noise, JPEG compression."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from mien.pipeline.images import Pixels
 
 
 def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Draw a few faults and apply them to a picture (height, width, 3)."""
+    """Apply randomly drawn degradations to a uint8 RGB picture (height, width, 3)."""
     if random.random() < 0.3:
         pixels = _hide(pixels, random)
     pixels = _light(pixels, random)
@@ -25,7 +25,7 @@ def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _light(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Brightness, contrast, gamma and a cast of colour in one table per channel; one in ten is dark."""
+    """Change brightness, contrast, gamma and colour cast by a lookup table per channel; darken one in ten."""
     ramp = np.arange(256, dtype=np.float32) / 255
     gamma = float(np.exp(random.normal(0, 0.3)))
     gain, offset = random.uniform(0.7, 1.35), random.uniform(-0.12, 0.12)
@@ -38,7 +38,7 @@ def _light(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _blur(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Out of focus, moved, or enlarged from a smaller picture."""
+    """Blur by defocus, by motion, or by enlarging a smaller copy."""
     draw = random.random()
     if draw < 0.4:
         return np.asarray(cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.5, 2.2)), np.uint8)
@@ -55,7 +55,7 @@ def _blur(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _hide(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Lay one to three rectangles of one colour over the picture."""
+    """Cover the picture with one to three rectangles, each of a single random colour."""
     pixels, side = pixels.copy(), pixels.shape[0]
     for _ in range(int(random.integers(1, 4))):
         width, height = (side * random.uniform(0.03, 0.22, 2)).astype(int)

@@ -1,4 +1,4 @@
-"""The detector in eight bits, and what they change of what it finds."""
+"""Quantization of the detector to eight bits, and the change in its accuracy."""
 
 from functools import partial
 from pathlib import Path
@@ -18,25 +18,25 @@ from mien.training.detection.run import write_validation
 from mien.training.quantize import quantize
 
 PICTURES = 256
-"""Training pictures that show what values occur."""
+"""Number of training pictures in the calibration set that gives the ranges of values."""
 
 SIDE = 640
-"""Their longest side in pixels, that of the detector."""
+"""Longest side of the calibration pictures in pixels, equal to the detector's default."""
 
 IN_FLOAT = (".stem.0.", ".heads.")
-"""Parts of the names of kernels that stay in single precision: the first layer, which is quicker so, since
-photos then need not be rounded, and the heads, whose outputs are places."""
+"""Parts of the names of kernels that stay in single precision: the first layer, which is faster so because
+photos need not be quantized, and the heads, whose outputs include coordinates."""
 
 
 def quantize_detector(graph: onnx.ModelProto, tables: PhotoTables) -> onnx.ModelProto:
-    """A detector's graph in eight bits.
+    """Quantize a detector's graph to eight bits.
 
     Args:
-        graph: In single precision.
-        tables: Their ``train`` pictures are looked at.
+        graph: The graph in single precision.
+        tables: Their ``train`` pictures give the calibration set.
 
     Raises:
-        TrainingError: If the net is in eight bits already, or there are no such pictures.
+        TrainingError: If the graph is quantized already, or there are no such pictures.
     """
     train = tables.of("train")
     images = pd.concat([train.boxes, train.empty])["image"].drop_duplicates()
@@ -50,12 +50,12 @@ def quantize_detector(graph: onnx.ModelProto, tables: PhotoTables) -> onnx.Model
 
 
 class DetectorDrift(NamedTuple):
-    """What eight bits change on pictures that were not trained on.
+    """Change caused by eight bits on validation pictures; positive values are worse.
 
     Attributes:
-        recall: Share found of the faces at least 32 pixels high: how much smaller it is.
-        average_precision: Likewise.
-        false_per_picture: Boxes in a picture without a face: how many more.
+        recall: Decrease of the recall of faces at least 32 pixels high, in [-1, 1].
+        average_precision: Decrease of the average precision, in [-1, 1].
+        false_per_picture: Increase of the number of boxes per picture without a face.
     """
 
     recall: float
@@ -63,7 +63,7 @@ class DetectorDrift(NamedTuple):
     false_per_picture: float
 
     def __str__(self) -> str:
-        """A sentence's middle."""
+        """Describe the change, for the middle of a sentence."""
         return (
             f"{-100 * self.recall:+.2f} points of faces found, "
             f"{-100 * self.average_precision:+.2f} points of average precision, "
@@ -72,19 +72,19 @@ class DetectorDrift(NamedTuple):
 
 
 BOUNDS = DetectorDrift(recall=0.01, average_precision=0.01, false_per_picture=0.02)
-"""The most that eight bits may cost."""
+"""Largest change that is accepted."""
 
 
 def measure_drift(before: Path, after: Path, tables: PhotoTables) -> DetectorDrift:
     """Compare a detector in eight bits with itself in single precision.
 
     Args:
-        before: Its file in single precision.
-        after: Its file in eight bits.
-        tables: Their ``validation`` pictures judge.
+        before: The detector's file in single precision.
+        after: The detector's file in eight bits.
+        tables: Their ``validation`` pictures are used.
 
     Raises:
-        TrainingError: If something is beyond :data:`BOUNDS`.
+        TrainingError: If a change exceeds :data:`BOUNDS`.
         DataError: If there are no such pictures.
     """
     with TemporaryDirectory() as place:

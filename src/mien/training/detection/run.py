@@ -1,4 +1,4 @@
-"""One training run of the detector: its pictures, its teachers, its scenes."""
+"""Training run of the detector."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,11 +33,13 @@ RECIPE = "detector"
 SIDE = 320
 SCENES, VALIDATION_SCENES = 4000, 480
 FACES = 12000
-"""Aligned faces taken of each data set."""
+"""Maximum number of aligned faces per manifest."""
 
 STARTING_SCENES = 64
+"""Number of scenes on which batch-norm statistics are estimated when a run starts from given weights."""
+
 TRAPPED = 0.2
-"""Score from which something was taken for a face."""
+"""Least score at which a detection in a picture without faces counts as a false positive."""
 
 
 def train_detector(
@@ -59,25 +61,27 @@ def train_detector(
     Args:
         folders: One or several. Each holds some of ``boxes.csv``, ``no-face.csv`` and ``unlabelled.csv``, and
             the pictures they name; see :func:`~mien.training.detection.photo_tables.read_photo_tables`.
-        manifests: Of aligned faces: ``train`` rows are pasted into scenes, ``validation`` rows into those
-            that the run is judged on.
-        teachers: Detectors that fill in what the boxes lack; the first also marks the aligned faces.
-        output: Folder of the run; ``validation.csv`` there names the pictures that judge it.
-        epochs: Number of epochs of :data:`SCENES` scenes.
-        batch_size: Scenes in a batch.
-        weights: A detector's file to start from; pictures without faces in which it sees some are then drawn
-            more often. A resumed run has its own.
-        resume: Go on from the folder's last checkpoint.
-        precision: Lightning's name of it, or ``auto``: bfloat16 where the device has it, else float32.
+        manifests: Manifests of aligned faces. Their ``train`` rows are used for training scenes, their
+            ``validation`` rows for validation scenes.
+        teachers: Detectors that complete the human labels; the first also labels the aligned faces.
+        output: Folder of the run; its ``validation.csv`` lists the validation pictures.
+        epochs: Number of epochs of :data:`SCENES` scenes each.
+        batch_size: Number of scenes in a batch.
+        weights: A detector's file to start from; its false positives in pictures without faces then get
+            scenes of their own. A resumed run keeps its weights.
+        resume: Continue from the folder's last checkpoint.
+        precision: Lightning's name of the precision, or ``auto``: bfloat16 if the device supports it, else
+            float32.
         devices: Lightning's number of devices, or ``auto``.
-        seed: Of weights and scenes; with another number of cores or another device, of another detector.
+        seed: Seed of weights and scenes. Another device or number of cores gives another detector.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
-        TrainingError: If there is nothing to resume, the folder holds another run, or it was interrupted.
-        DataError: If a table or picture is at fault.
+        TrainingError: If there is nothing to resume, the folder holds another run, a split has too few
+            pictures, Lightning refuses the settings, or the run was interrupted.
+        DataError: If a table or picture cannot be used.
         DetectorError: If the file to start from is no detector.
     """
     precision = choose_precision(precision)
@@ -137,13 +141,13 @@ def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLo
         batch_size=batch_size,
         sampler=NewScenes(SCENES) if training else None,
         drop_last=training,
-        num_workers=1,  # beside the training: making a scene takes a third as long as learning from it
-        generator=torch.Generator(),  # its own, or loaders would draw from the epochs' seeds
+        num_workers=1,  # one suffices: making a scene takes a third of the time of training on it
+        generator=torch.Generator(),  # its own: the default one would consume the epochs' random numbers
     )
 
 
 def write_validation(tables: PhotoTables, path: Path) -> None:
-    """Leave the pictures that judge a run as ``mien evaluate-detector`` takes them."""
+    """Write the table of validation pictures in the format that ``mien evaluate-detector`` reads."""
     judged = tables.of("validation")
     table = pd.concat([judged.boxes.dropna(subset=["x1"]), judged.empty])
     with written_beside(path) as partial:

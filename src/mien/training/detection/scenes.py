@@ -1,4 +1,4 @@
-"""Scenes to train on: parts of photos, faces pasted into pictures without any, faces that fill all."""
+"""Training scenes: crops of photos, faces pasted into pictures without faces, and single large faces."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ from mien.training.detection.photometry import spoil
 T = TypeVar("T")
 
 TRAPS = 0.1
-"""Share of scenes about what was taken for a face, where there are such."""
+"""Share of scenes cropped around a detector's false positive, if there are any."""
 
 MOST_FACES = 96
-"""Faces of a scene that are learned from; a crowd's smallest are left alone beyond it."""
+"""Maximum number of faces and ignore regions of a scene; the smallest beyond it are dropped."""
 
 LARGEST = 1.2
-"""Side of the largest faces from photos, as a share of the scene's: they reach beyond it."""
+"""Size of the largest faces from photos as a share of the scene's side; they reach beyond the scene."""
 
 HIDDEN = 0.12
-"""Share of faces that something covers in part."""
+"""Share of faces that are partly occluded artificially."""
 
 LEAST_SIDE = 9.0
-"""Faces that come out smaller, in pixels, are left alone."""
+"""Faces whose shorter side in the scene is smaller, in pixels, become ignore regions."""
 
 
 class Scenes(NamedTuple):
-    """A batch.
+    """A batch of scenes.
 
     Attributes:
         images: uint8 (n, side, side, 3), RGB.
-        boxes: float32 (n, MOST_FACES, 4) in pixels.
-        points: float32 (n, MOST_FACES, 10) in pixels, NaN where not known.
-        kind: int8 (n, MOST_FACES): 1 a face, 0 a region to be left alone, -1 nothing.
+        boxes: float32 (n, MOST_FACES, 4), x1, y1, x2, y2 in pixels.
+        points: float32 (n, MOST_FACES, 10), landmarks in pixels, NaN where not known.
+        kind: int8 (n, MOST_FACES): 1 for a face, 0 for an ignore region, -1 for padding.
     """
 
     images: Tensor
@@ -52,13 +52,13 @@ class Scenes(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures by kind.
+    """Pictures that scenes are made from, by kind.
 
     Attributes:
         photos: Photos with faces.
-        empty: Pictures without.
+        empty: Pictures without faces.
         faces: Single aligned faces.
-        traps: Pictures without faces; their boxes are what an earlier detector took for one.
+        traps: Pictures without faces; their boxes are the false positives of an earlier detector.
     """
 
     photos: Sequence[Picture]
@@ -68,19 +68,27 @@ class Sources:
 
 
 class SceneDataset(Dataset[Scenes]):
-    """Endless scenes; number i depends on seed and i alone."""
+    """An endless series of scenes; scene i depends on the sources, the side, the seed and i alone."""
 
     def __init__(self, sources: Sources, count: int, side: int, seed: int, *, spoiled: bool = True) -> None:
-        """Take how many scenes a plain pass over them has, and their side in pixels."""
+        """Create the data set.
+
+        Args:
+            sources: Pictures to make scenes from.
+            count: Length of the data set; larger indices are valid too.
+            side: Side of the scenes in pixels.
+            seed: Seed of all scenes.
+            spoiled: Whether faces are occluded and photometric augmentation is applied.
+        """
         self._sources, self._count, self.side, self._seed = sources, count, side, seed
         self._spoiled = spoiled
 
     def __len__(self) -> int:
-        """Scenes of a plain pass."""
+        """Return the number of scenes."""
         return self._count
 
     def __getitem__(self, index: int) -> Scenes:
-        """One scene, without a batch axis."""
+        """Return one scene, without a batch axis."""
         random = np.random.default_rng((self._seed, index))
         scene = make_scene(self._sources, self.side, random)
         pixels = spoil(hide_faces(scene, random), random) if self._spoiled else scene.pixels
@@ -88,27 +96,34 @@ class SceneDataset(Dataset[Scenes]):
 
 
 class NewScenes(Sampler[int]):
-    """Numbers of scenes, new ones each epoch; a resumed run goes on with those it would have seen."""
+    """Sampler of new scene numbers in each epoch.
+
+    The numbers depend only on the epoch, so a resumed run continues with the scenes of an uninterrupted one.
+    """
 
     def __init__(self, count: int) -> None:
-        """Take the number of scenes in an epoch."""
+        """Set the number of scenes per epoch."""
         self._count, self._epoch = count, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of each epoch."""
+        """Set the epoch; Lightning's trainer calls this at the start of each epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Scenes in an epoch."""
+        """Return the number of scenes per epoch."""
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        """The epoch's numbers."""
+        """Yield the scene numbers of the epoch."""
         yield from range(self._epoch * self._count, (self._epoch + 1) * self._count)
 
 
 def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
-    """Draw a scene: half from photos, a third from pictures without faces, the rest of a single face."""
+    """Draw a scene.
+
+    A share :data:`TRAPS` shows a false positive, if there are any. Of the others, half use photos, a third
+    use pictures without faces, and the rest show a single face.
+    """
     if sources.traps and random.random() < TRAPS:
         return crop_trap(_any(sources.traps, random), side, random)
     draw = random.random()
@@ -126,7 +141,7 @@ def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Pict
 
 
 def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Picture:
-    """A turned and scaled part of a photo in which one of its faces, drawn at random, has a drawn size."""
+    """Crop a rotated and scaled part of a photo around a random face, which gets a random size."""
     known = np.flatnonzero(photo.known)
     if len(known) == 0:
         return crop_empty(photo, side, random)
@@ -135,7 +150,7 @@ def crop_photo(photo: Picture, side: int, random: np.random.Generator) -> Pictur
 
 
 def crop_trap(trap: Picture, side: int, random: np.random.Generator) -> Picture:
-    """Part of a picture without faces about something that was taken for one, in about its size."""
+    """Crop part of a picture without faces around a random false positive, at about its original size."""
     box = trap.boxes[random.integers(len(trap.boxes))]
     size = float(np.sqrt((box[2:] - box[:2]).prod()))
     wanted = min(0.8 * side, size * float(np.exp(random.uniform(-0.4, 0.4))))
@@ -143,7 +158,7 @@ def crop_trap(trap: Picture, side: int, random: np.random.Generator) -> Picture:
 
 
 def _about(picture: Picture, box: Floats, wanted: float, side: int, random: np.random.Generator) -> Picture:
-    """The part in which a box comes out in the wanted size, reaching beyond the picture only if it must."""
+    """Crop the part in which a box has the wanted size in pixels, within the picture as far as possible."""
     x1, y1, x2, y2 = box
     size = float(np.sqrt((x2 - x1) * (y2 - y1)))
     height, width = picture.pixels.shape[:2]
@@ -151,7 +166,7 @@ def _about(picture: Picture, box: Floats, wanted: float, side: int, random: np.r
     scale = float(np.clip(wanted / size, least, max(2.5, least)))
     middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
     target = random.uniform(0.1, 0.9, 2) * side
-    rest = np.array([width, height]) - middle  # of the photo, on the far side of the face
+    rest = np.array([width, height]) - middle  # distance to the photo's right and lower edges
     target = target.clip(
         np.minimum(side - rest * scale, middle * scale), np.maximum(side - rest * scale, middle * scale)
     )
@@ -159,7 +174,7 @@ def _about(picture: Picture, box: Floats, wanted: float, side: int, random: np.r
 
 
 def mosaic(photos: Sequence[Picture], side: int, random: np.random.Generator) -> Picture:
-    """Four crops of photos side by side: more faces in a scene, smaller ones (Bochkovskiy, YOLOv4, 2020)."""
+    """Join four crops of photos, for more and smaller faces in a scene (Bochkovskiy et al., YOLOv4, 2020)."""
     half = side // 2
     parts = [crop_photo(_any(photos, random), half, random) for _ in range(4)]
     corners = np.array([[0, 0], [half, 0], [0, half], [half, half]], np.float32)
@@ -173,7 +188,7 @@ def mosaic(photos: Sequence[Picture], side: int, random: np.random.Generator) ->
 
 
 def crop_empty(picture: Picture, side: int, random: np.random.Generator) -> Picture:
-    """Any part of a picture, at most slightly smaller than the scene."""
+    """Crop a random part of a picture, scaled so that its longer side spans at least 0.9 of the scene."""
     height, width = picture.pixels.shape[:2]
     least = 0.9 * side / max(height, width)
     scale = float(np.exp(random.uniform(np.log(least), np.log(max(1.6, 1.2 * least)))))
@@ -184,7 +199,7 @@ def crop_empty(picture: Picture, side: int, random: np.random.Generator) -> Pict
 
 
 def single_face(face: Picture, around: Picture, side: int, random: np.random.Generator) -> Picture:
-    """One crop of a face, up to more than the whole picture, on a plain ground or a picture's."""
+    """Place one face crop, 0.3 to 1.25 times the scene's size, on a plain background or on a picture."""
     height, width = face.pixels.shape[:2]
     scale = side * random.uniform(0.3, 1.25) / max(height, width)
     room = side * 0.25
@@ -205,7 +220,7 @@ def single_face(face: Picture, around: Picture, side: int, random: np.random.Gen
 
 
 def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np.random.Generator) -> Picture:
-    """Lay faces, each within a soft oval or its whole crop, where they cover no other."""
+    """Paste up to ``count`` faces, as soft ovals or as whole crops, where they hardly overlap others."""
     side = scene.pixels.shape[0]
     pixels, boxes, points, known = scene.pixels.copy(), [*scene.boxes], [*scene.points], [*scene.known]
     for _ in range(count):
@@ -235,10 +250,10 @@ def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np
 
 
 def hide_faces(scene: Picture, random: np.random.Generator) -> Pixels:
-    """The pixels of a scene with parts of some faces covered, as hands, hair, hats and microphones do.
+    """Return a scene's pixels with some faces partly occluded, as by hands, hair, hats and microphones.
 
-    The cover is an ellipse of one colour or of another part of the scene. It comes from one side of the face
-    and leaves at least half of it to be seen.
+    The occluder is an ellipse filled with one colour or with another part of the scene. It enters from one
+    side of the face and leaves at least half of the face visible.
     """
     pixels, side = scene.pixels.copy(), scene.pixels.shape[0]
     for box in scene.boxes[random.random(len(scene.boxes)) < HIDDEN]:
@@ -262,9 +277,10 @@ def hide_faces(scene: Picture, random: np.random.Generator) -> Pixels:
 def warp(
     picture: Picture, matrix: npt.NDArray[np.float64], side: int, random: np.random.Generator
 ) -> Picture:
-    """Map a picture and its faces by a similarity (2, 3), mirrored or not, into a square scene.
+    """Map a picture and its faces into a square scene by a similarity (2, 3), which may mirror.
 
-    A face of which less than half is left, or that comes out too small, is left alone.
+    A face of which less than half lies in the scene, or that is smaller than :data:`LEAST_SIDE`, becomes an
+    ignore region. A face outside the scene is dropped.
     """
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     border = cv2.BORDER_REFLECT_101 if len(picture.boxes) == 0 else cv2.BORDER_CONSTANT
@@ -283,7 +299,7 @@ def warp(
     sizes = (picture.boxes[:, 2:] - picture.boxes[:, :2]) * scale
     boxes = np.concatenate([middles - sizes / 2, middles + sizes / 2], 1)
     points = picture.points @ matrix[:, :2].T + matrix[:, 2]
-    if np.linalg.det(matrix[:, :2]) < 0:  # mirrored: left and right change names
+    if np.linalg.det(matrix[:, :2]) < 0:  # mirrored: left and right landmarks swap
         points = points[:, [1, 0, 2, 4, 3]]
     shown = (boxes.clip(0, side)[:, 2:] - boxes.clip(0, side)[:, :2]).prod(1) / sizes.prod(1)
     known = picture.known & (shown >= 0.5) & (sizes.min(1) >= LEAST_SIDE)
@@ -297,7 +313,7 @@ def warp(
 
 
 def to_tensors(scene: Picture) -> Scenes:
-    """Pad a scene's faces to a fixed number, the largest first."""
+    """Convert a scene to tensors; pad or cut its faces to :data:`MOST_FACES`, the largest first."""
     order = np.argsort(-(scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(1))[:MOST_FACES]
     boxes, points = np.zeros((MOST_FACES, 4), np.float32), np.full((MOST_FACES, 10), np.nan, np.float32)
     kind = np.full(MOST_FACES, -1, np.int8)
@@ -312,7 +328,10 @@ def _any(items: Sequence[T], random: np.random.Generator) -> T:
 
 
 def _angle(random: np.random.Generator) -> float:
-    """In degrees: mostly small, up to 30, now and then up to 50, beyond which quarter turns are looked at."""
+    """Draw a rotation in degrees: mostly small, at most 30; in 15 of 100 cases up to 50.
+
+    For larger rotations the detector also searches the photo turned by 90 degrees.
+    """
     if random.random() < 0.15:
         return float(random.uniform(-50, 50))
     return float(np.clip(random.normal(0, 10), -30, 30))
@@ -325,7 +344,7 @@ def _matrix(
     target: npt.NDArray[np.float64],
     mirror: bool,
 ) -> npt.NDArray[np.float64]:
-    """The similarity that scales, turns and perhaps mirrors about ``middle`` and lays it on ``target``."""
+    """Build the similarity that scales, rotates and may mirror, and maps ``middle`` to ``target``."""
     radians = np.deg2rad(angle)
     turn = scale * np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
     if mirror:
@@ -334,7 +353,7 @@ def _matrix(
 
 
 def _mask(face: Picture, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """What of a crop is pasted: a soft oval about the head, or all of it."""
+    """Return the paste mask (height, width) of a crop: a soft oval around the head, or all ones."""
     height, width = face.pixels.shape[:2]
     if random.random() < 0.3:
         return np.ones((height, width), np.float32)

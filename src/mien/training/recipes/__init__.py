@@ -1,4 +1,4 @@
-"""Recipes: everything that makes one kind of model, under a name."""
+"""Recipes: named combinations of an architecture and its training settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,24 +13,24 @@ from mien.training.recipes.small import SmallModule
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What ``mien train`` needs to know beside the data.
+    """Settings of ``mien train`` apart from the data.
 
     Attributes:
-        name: Its name on the command line.
-        build: Makes the module with random weights.
+        name: Name on the command line.
+        build: Function that builds the module with random weights.
         epochs: Number of epochs.
         batch_size: Faces in a batch.
-        learning_rate: The highest one; ``small`` and ``dlib`` rise to three quarters of it where they go on
-            from weights of their own, and the gender net of ``classic`` has a tenth.
-        chip_side: Side in pixels of the chips kept on disk; the net's own, so that training sees faces
-            resampled once, as prediction does.
-        shares: Share of each data set drawn in an epoch; 1 where not named.
-        ema_decay: Decay of the weights' moving average a step; None for none.
-        teachable: Whether its losses heed a teacher.
-        exact_ages: Whether it learns from exact ages alone.
-        freeze_trunk: Whether the heads alone learn, on a trunk that has weights already.
-        patience: Epochs without a better one after which the run stops; None for all epochs.
-        balance_ages: How far the ages of each data set are evened out, in [0, 1]; see
+        learning_rate: Peak learning rate. ``small`` and ``dlib`` use three quarters of it when they start
+            from weights of the same recipe; the gender net of ``classic`` uses a tenth.
+        chip_side: Side in pixels of the chips on disk. It equals the net's input side, so that faces are
+            resampled only once, as in prediction.
+        shares: Share of each data set drawn per epoch; 1 for data sets not named.
+        ema_decay: Decay per step of the weights' moving average; None for no average.
+        teachable: Whether its losses can use teachers.
+        exact_ages: Whether it uses only exact ages, not bins.
+        freeze_trunk: Whether only the heads are trained, on a trunk that starts from given weights.
+        patience: Epochs without improvement after which the run stops; None for all epochs.
+        balance_ages: Strength of age balancing within each data set, in [0, 1]; see
             :func:`mien.training.dataset.balancing_weights`.
     """
 
@@ -49,11 +49,11 @@ class Recipe:
     balance_ages: float = 0.0
 
     def but(self, **changes: Any) -> "Recipe":
-        """The same recipe with some settings changed; None leaves one as it is."""
+        """Return a copy with some settings changed; a value of None leaves a setting as it is."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
     def make(self) -> FaceModule:
-        """The module with random weights and this learning rate."""
+        """Build the module with random weights and the recipe's learning rate."""
         module = self.build()
         module.learning_rate = self.learning_rate
         return module
@@ -98,10 +98,10 @@ RECIPES = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Return the recipe of a name.
 
     Raises:
-        TrainingError: If there is none; the sentence lists those there are.
+        TrainingError: If there is none; the message lists the existing recipes.
     """
     if name not in RECIPES:
         raise TrainingError(f"{name!r} is not a recipe; choose from {', '.join(RECIPES)}.")

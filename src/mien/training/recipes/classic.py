@@ -1,4 +1,4 @@
-"""The ``classic`` recipe: two VGG16 nets, one for age, one for gender, as in the notebook mien began as."""
+"""The ``classic`` recipe: two VGG16 nets, for age and for gender, as in the notebook that mien grew from."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,12 +19,12 @@ INPUT = InputSpec(
     mean=(BGR_MEANS[0] / 255, BGR_MEANS[1] / 255, BGR_MEANS[2] / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
 )
-"""Scaled to [0, 1], then brought to exactly what VGGFace's weights expect: BGR, 0 to 255, less the means."""
+"""Converts [0, 1] to exactly the input of VGGFace's weights: BGR, 0 to 255, minus the means."""
 
 GENDER_LEARNING_RATE = 0.1
-"""The gender net's, as a share of the age net's."""
+"""Learning rate of the gender net as a share of the age net's."""
 GENDER_SHARE = 25 / 30
-"""The gender net learns for 25 of 30 epochs; with another number of epochs, for the same share of them."""
+"""Share of the training steps in which the gender net is trained: 25 of the notebook's 30 epochs."""
 
 LAST_THREE = ("conv5_1.", "conv5_2.", "conv5_3.")
 
@@ -32,9 +32,9 @@ LAST_THREE = ("conv5_1.", "conv5_2.", "conv5_3.")
 class KerasAugmentation(nn.Module):
     """Keras' ``ImageDataGenerator`` with the notebook's settings, as one bilinear resampling.
 
-    Rotation ±10°, shifts ±0.2 of the side, zoom 0.8 to 1.2 for each axis on its own, horizontal flip; beyond
-    the picture its edge repeats. ``shear_range`` is in degrees, so the notebook's 0.2, which reads like a
-    fraction, is a shear of at most 0.2°: next to none. It is kept as it was.
+    Rotation ±10°, shifts ±0.2 of the side, zoom 0.8 to 1.2 for each axis independently, horizontal flip. Edge
+    pixels are repeated beyond the picture. ``shear_range`` is in degrees, so the notebook's 0.2, which looks
+    like a fraction, is a shear of at most 0.2°: almost none. It is kept unchanged.
     """
 
     degrees = 10.0
@@ -43,7 +43,7 @@ class KerasAugmentation(nn.Module):
     zoom = 0.2
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, side, side) in [0, 1] to the same shape and range."""
+        """Map images (n, 3, side, side) in [0, 1] to the same shape and range."""
         n, side, device = len(images), images.shape[-1], images.device
         draws = torch.rand(n, 6, device=device) * 2 - 1
         angle = torch.deg2rad(self.degrees * draws[:, 0])
@@ -56,8 +56,8 @@ class KerasAugmentation(nn.Module):
 def warp(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tensor) -> Tensor:
     """Resample as ``keras.preprocessing.image.apply_affine_transform`` does.
 
-    The matrix, rotation times shift times shear times zoom, takes (row, column) offsets from the centre of
-    the new picture to those of the old one, so a zoom above 1 shows more of the picture, not less.
+    The matrix, rotation times shift times shear times zoom, maps (row, column) offsets from the centre of the
+    new picture to offsets from the centre of the old one. So a zoom above 1 shows more of the picture.
 
     Args:
         images: (n, channels, side, side).
@@ -71,17 +71,17 @@ def warp(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tens
     one, zero = torch.ones_like(shear), torch.zeros_like(shear)
     shearing = torch.stack([torch.stack([one, -shear.sin()], 1), torch.stack([zero, shear.cos()], 1)], 1)
     linear = rotation @ shearing * zoom[:, None, :]
-    offset = rotation @ shift[:, :, None] * (2 / images.shape[-1])  # grid_sample's half side is 1
-    matrix = torch.cat([linear.flip(1, 2), offset.flip(1)], 2)  # and it wants (column, row)
+    offset = rotation @ shift[:, :, None] * (2 / images.shape[-1])  # in grid_sample half the side is 1
+    matrix = torch.cat([linear.flip(1, 2), offset.flip(1)], 2)  # and coordinates are (column, row)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 class ClassicNet(nn.Module):
-    """VGG16 with average pooling and three hidden layers: images (n, 3, s, s) to one number each."""
+    """VGG16 with average pooling and three hidden layers; one output per image (n, 3, s, s)."""
 
     def __init__(self, dropout: tuple[float, float, float]) -> None:
-        """Take the dropout after each of the head's hidden layers."""
+        """Build the net with a dropout rate for each of the head's hidden layers."""
         super().__init__()
         self.trunk = make_trunk()
         self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
@@ -93,20 +93,25 @@ class ClassicNet(nn.Module):
         self.head = nn.Sequential(*layers, glorot(nn.Linear(inputs, 1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images to (n,) float32."""
+        """Map normalised images to (n,) float32."""
         features = self.trunk(images).float()
-        with torch.autocast(images.device.type, enabled=False):  # bfloat16 knows only every other age past 64
+        with torch.autocast(images.device.type, enabled=False):  # above 64, bfloat16 has steps of 0.5
             return self.head(features)[:, 0]  # type: ignore[no-any-return]  # nn.Module's call
 
 
 class ClassicModule(FaceModule):
-    """The two nets side by side: squared error on the age, cross-entropy on the gender, Adam for each.
+    """Both nets: squared error on the age, cross-entropy on the gender, Adam for each.
 
-    They share nothing but the batches, so the sum of their losses trains each as if alone.
+    The nets share only the batches, so the sum of their losses trains each as if it were alone.
     """
 
     def __init__(self, trainable: Literal["all", "last3"] = "all") -> None:
-        """Take which layers of the trunks learn: all, as in the notebook, or the last three convolutions."""
+        """Build the nets.
+
+        Args:
+            trainable: The layers of the trunks to train: all, as in the notebook, or the last three
+                convolutions.
+        """
         super().__init__(INPUT)
         self.age_net = ClassicNet(dropout=(0.3, 0.2, 0.2))
         self.gender_net = ClassicNet(dropout=(0.5, 0.5, 0.5))
@@ -119,7 +124,7 @@ class ClassicModule(FaceModule):
                     parameter.requires_grad_(name.startswith(LAST_THREE))
 
     def trunks(self) -> list[nn.Module]:
-        """One of each net."""
+        """Return the trunks of both nets."""
         return [self.age_net.trunk, self.gender_net.trunk]
 
     def start_from(self, path: Path, chips: Tensor) -> None:
@@ -129,17 +134,17 @@ class ClassicModule(FaceModule):
         self.gender_net.trunk.load_state_dict(state)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,)."""
+        """Map normalised images to age probabilities (n, 117) and p(female) (n,)."""
         return age_distribution(self.age_net(images), self.age_sigma, self.ages), self.gender_net(
             images
         ).sigmoid()
 
     def augmented(self, chips: Tensor) -> Tensor:
-        """Chips as Keras' generator would serve them."""
+        """Augment chips as Keras' generator does."""
         return self.augmentation(to_images(chips, self.spec.size))  # type: ignore[no-any-return]  # nn.Module's call
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """Squared error over the exact ages, cross-entropy over the known genders."""
+        """Compute the squared error over exact ages and the cross-entropy over known genders."""
         years, female = self.age_net(images), self.gender_net(images)
         exact = batch.age_low == batch.age_high
         squared = torch.where(exact, years - batch.age_low, 0) ** 2
@@ -152,14 +157,14 @@ class ClassicModule(FaceModule):
         return Outcome(losses, estimated, female.detach().sigmoid())
 
     def on_validation_epoch_end(self) -> None:
-        """Use the validation error as the width of the age distribution."""
+        """Set the width of the age distribution to the validation RMSE."""
         if self.val_metrics.age_rmse.update_count:
             self.age_sigma.copy_(self.val_metrics.age_rmse.compute())
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
-        """Adam with a learning rate for each net; the gender net's drops to 0 when its time is over.
+        """Adam with a learning rate per net; the gender net's drops to 0 after :data:`GENDER_SHARE`.
 
-        Adam treats every weight on its own, so one optimizer with two groups is the notebook's two.
+        Adam updates every weight independently, so one optimizer with two groups equals the notebook's two.
         """
         groups = [
             {"params": _trainable(self.age_net), "lr": self.learning_rate, "name": "age"},
@@ -178,10 +183,10 @@ class ClassicModule(FaceModule):
 
 
 def age_distribution(years: Tensor, sigma: Tensor, ages: Tensor) -> Tensor:
-    """A discretised Gaussian about each estimate, whose expectation is the estimate to 0.2 years.
+    """Compute a discretised Gaussian around each estimate; its mean equals the estimate within 0.2 years.
 
-    Near an end of the range the Gaussian is narrowed to a third of the distance to it (but not below half a
-    year): cut off at 0 in full width it would make every baby some years old.
+    Near an end of the range the standard deviation is limited to about a third of the distance to that end,
+    but to no less than half a year: the full width, cut off at 0, would make every baby some years old.
 
     Args:
         years: (n,) estimates; clipped into the range of ``ages``.

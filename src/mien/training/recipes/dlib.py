@@ -1,4 +1,4 @@
-"""The ``dlib`` recipe: dlib's face-recognition ResNet, trained on three million faces, and three heads."""
+"""The ``dlib`` recipe: dlib's face-recognition ResNet, pretrained on three million faces, and three heads."""
 
 from pathlib import Path
 
@@ -11,14 +11,15 @@ from mien.training.recipes.multitask import MultiTaskModule, ThreeHeads
 from mien.training.warm_start import start_from_trunk
 
 SIDES = ((0.6, 112), (1.0, 128))
-"""At 140 px a chip shows a face as large as dlib's own chips of 150 px do; 128 px cost a fifth less."""
+"""Sides of the training images. At 140 px, faces would be as large as in dlib's own chips of 150 px; 128 px
+cost a fifth less."""
 
 
 class DlibModule(MultiTaskModule):
     """Training of dlib's trunk with three heads."""
 
     def __init__(self) -> None:
-        """Draw the weights."""
+        """Build the net with random weights."""
         means = (RGB_MEANS[0] / 255, RGB_MEANS[1] / 255, RGB_MEANS[2] / 255)
         super().__init__(
             ThreeHeads(make_trunk(), FEATURES, dropout=0.2),
@@ -30,7 +31,7 @@ class DlibModule(MultiTaskModule):
         )
 
     def start_from(self, path: Path, chips: Tensor) -> None:
-        """Start the trunk from dlib's published file, or go on from a model file of this recipe."""
+        """Start the trunk from dlib's published file, or the whole net from a model file of this recipe."""
         if path.suffix == ".onnx":
             super().start_from(path, chips)
             return

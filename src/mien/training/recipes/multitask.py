@@ -1,4 +1,4 @@
-"""What the recipes of one net with three heads share: losses, mixing, groups, schedule, warm start."""
+"""Base of the recipes with one net and three heads: losses, mixup, group weights, schedule, warm start."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,32 +17,32 @@ from mien.training.module import AGES, FaceModule, InputSpec, Outcome
 from mien.training.warm_start import start_from_model_file
 
 Sides = Sequence[tuple[float, int]]
-"""Side of the training images up to each share of the epochs."""
+"""Pairs of a share of the epochs and the side in pixels of the training images up to that share."""
 
 GENTLE_FROM = 0.8
-"""Share of the epochs after which augmentation is gentle and mixup is off, so that training ends on real
-faces."""
+"""Share of the epochs after which augmentation is weak and mixup is off, so that training ends on nearly
+real faces."""
 MIXING = 0.4
 """Parameter of mixup's beta distribution."""
 GENDER_WEIGHT, RACE_WEIGHT = 3.0, 0.3
-"""Weights of the other losses. The gradients of the age loss are several times as large as the gender's;
-race is an auxiliary task."""
+"""Weights of the losses relative to the age loss. The gradients of the age loss are several times as large as
+those of the gender loss; race is an auxiliary task."""
 GROUP_MEMORY = 0.998
-"""Decay of a group's running mean loss per further face."""
+"""Decay of a group's running mean loss per face of that group."""
 
 
 class ThreeHeads(nn.Module):
-    """A trunk, dropout, and one linear layer that all heads share."""
+    """A trunk, dropout, and one linear layer for all heads."""
 
     def __init__(self, trunk: nn.Sequential, features: int, dropout: float) -> None:
-        """Take a trunk that maps images to (n, features)."""
+        """Add the heads to a trunk that maps images to (n, features)."""
         super().__init__()
         self.trunk = trunk
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.Linear(features, AGES + 1 + len(RACES))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised images to age logits (n, 117), the logit of "female" (n,) and race logits (n, 5)."""
+        """Map normalised images to age logits (n, 117), logits of "female" (n,) and race logits (n, 5)."""
         out = self.heads(self.dropout(self.trunk(images))).float()
         return out[:, :AGES], out[:, AGES], out[:, AGES + 1 :]
 
@@ -51,15 +51,16 @@ Answers = tuple[Tensor, Tensor, Tensor]
 
 
 def mean_answers(one: Answers, other: Answers) -> tuple[Tensor, Tensor]:
-    """The mean age probabilities (n, 117) and p(female) (n,) of two times what :class:`ThreeHeads` gives."""
+    """Average two outputs of :class:`ThreeHeads` to age probabilities (n, 117) and p(female) (n,)."""
     ages = (one[0].softmax(1) + other[0].softmax(1)) / 2
     return ages, (one[1].sigmoid() + other[1].sigmoid()) / 2
 
 
 class MultiTaskModule(FaceModule):
-    """Training of :class:`ThreeHeads`: AdamW, one cycle, images growing with the epochs.
+    """Training of :class:`ThreeHeads`: AdamW, one-cycle learning rate, images growing with the epochs.
 
-    Where it starts from a model file, the learning rate peaks earlier and lower, so that it does not forget.
+    If it starts from weights of the same recipe, the learning rate peaks earlier and lower, so that the net
+    does not lose what it has learned.
     """
 
     def __init__(
@@ -72,15 +73,16 @@ class MultiTaskModule(FaceModule):
         weight_decay: float,
         mixed: float,
     ) -> None:
-        """Take the net and how to train it.
+        """Set the net and its training.
 
         Args:
-            net: With random weights.
-            spec: Form of its input.
-            sides: Sides of the training images in pixels: coarse first, where epochs are cheap.
-            continued_sides: The same where the net starts from a model file and has seen coarse images.
-            weight_decay: Of the convolutions and the linear layer.
-            mixed: Share of the batches whose faces are mixed.
+            net: Net with random weights.
+            spec: Format of its input.
+            sides: Sides of the training images; the first epochs are cheap because their images are small.
+            continued_sides: The same for a net that starts from weights of the same recipe, which was
+                already trained on small images.
+            weight_decay: Weight decay of the convolutions and the linear layer.
+            mixed: Share of the batches with mixup.
         """
         super().__init__(spec)
         self.net = net
@@ -95,40 +97,43 @@ class MultiTaskModule(FaceModule):
 
     def start_from(self, path: Path, chips: Tensor) -> None:
         """Start from a model file of this recipe; if it holds two nets, from the first."""
-        Model(path)  # says what is wrong with a file that is not ours
+        Model(path)  # raises an error with the reason if this is not a model file
         images = self.normalise(to_images(chips, self.spec.size))
         start_from_model_file(self.net, path, images)
         self.continued = True
 
     def trunks(self) -> list[nn.Module]:
-        """The one that all heads share."""
+        """Return the trunk that all heads share."""
         return [self.net.trunk]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images to age probabilities (n, 117) and p(female) (n,); means with the mirror image."""
+        """Map normalised images to age probabilities (n, 117) and p(female) (n,).
+
+        Both are means over the image and its mirror image.
+        """
         return mean_answers(self.net(images), self.net(images.flip(3)))
 
     def side(self) -> int:
-        """Side of this epoch's images in pixels; the input's own outside of training."""
+        """Return the side of this epoch's images in pixels; the module must have a trainer."""
         sides = self.continued_sides if self.continued else self.sides
         return next(side for until, side in sides if self._done() <= until)
 
     def augmented(self, chips: Tensor) -> Tensor:
-        """Chips at this epoch's side, augmented."""
+        """Resize chips to this epoch's side and augment them."""
         augmentation = self.gentle_augmentation if self._gentle() else self.augmentation
         return augmentation(to_images(chips, self.side()))  # type: ignore[no-any-return]  # nn.Module's call
 
     def _done(self) -> float:
-        """Share of the epochs that are over in the middle of this one."""
+        """Share of the epochs that is done in the middle of the current one."""
         return (self.current_epoch + 0.5) / max(1, self.trainer.max_epochs or 1)
 
     def _gentle(self) -> bool:
         return self._done() > GENTLE_FROM
 
     def judge(self, images: Tensor, batch: Batch) -> Outcome:
-        """The weighted sum of the three tasks' losses; of some training batches, mixed by pairs.
+        """Compute the weighted sum of the three tasks' losses, in some training batches with mixup.
 
-        Mixup: a mixture of two faces has the same mixture of their losses (Zhang et al., ICLR 2018), which
+        Mixup (Zhang et al., ICLR 2018) blends pairs of faces and their losses with the same weights, which
         prevents memorisation.
         """
         if self.training and not self._gentle() and float(torch.rand(())) < self.mixed:
@@ -156,11 +161,11 @@ class MultiTaskModule(FaceModule):
         return Outcome(losses, self.expectation(age_logits.detach().softmax(1)), female.detach().sigmoid())
 
     def _group_weights(self, female: Tensor, batch: Batch) -> Tensor:
-        """(n,) weights of the gender's loss: how hard each face's group of race and gender has been lately.
+        """Weights (n,) of the gender loss, by the recent mean loss of each face's group of race and gender.
 
-        A group counts in proportion to its own loss, so that no group is left behind for being small or
-        hard; a plain form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
-        exponential. In training the losses are averaged over some hundred batches.
+        Each face is weighted in proportion to its group's loss, so that small or hard groups are not
+        neglected. This is a simple form of group DRO (Sagawa et al., ICLR 2020, section 4), whose weights are
+        exponential. The losses are running means, updated in training only.
         """
         known = batch.gender >= 0
         race, gender = batch.race[known], batch.gender[known]
@@ -185,9 +190,9 @@ class MultiTaskModule(FaceModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What a resumed run has to know beside its weights."""
+        """Save what a resumed run needs besides its weights."""
         checkpoint |= {"continued": self.continued, "group_losses": self.group_losses}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A resumed run keeps to its schedule."""
+        """Restore what :meth:`on_save_checkpoint` saved, so that a resumed run keeps its schedule."""
         self.continued, self.group_losses = checkpoint["continued"], checkpoint["group_losses"]

@@ -18,7 +18,7 @@ class ResidualBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut (He et al., CVPR 2016; ResNet-D's shortcut, CVPR 2019)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        """A stride of 2 halves the map; the shortcut then averages instead of skipping pixels."""
+        """Build the block; a stride of 2 halves the map, with an average pooling in the shortcut."""
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -30,16 +30,16 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
 class SmallNet(ThreeHeads):
-    """A residual net that begins with one strided convolution."""
+    """A residual net with one strided convolution as its stem."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS, blocks: Sequence[int] = BLOCKS) -> None:
-        """Take the channels and the number of blocks of each stage; every stage halves the map."""
+        """Build the net from the channels and block counts of its stages; each stage halves the map."""
         layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
         channels = 32
         for width, count in zip(widths, blocks, strict=True):
@@ -54,7 +54,7 @@ class SmallModule(MultiTaskModule):
     """Training of :class:`SmallNet` from random weights."""
 
     def __init__(self) -> None:
-        """Draw the weights."""
+        """Build the net with random weights."""
         super().__init__(
             SmallNet(),
             InputSpec(size=SIDES[-1][1]),
