@@ -128,10 +128,16 @@ def test_few_faces_cannot_promise_much_and_give_all_mass() -> None:
 
 def test_rank_is_that_of_the_finite_sample_correction() -> None:
     mass = np.full((19, 100), 0.01)
-    ages = np.arange(50, 69)  # scores 0.005, 0.015 … 0.185
+    ages = np.arange(80, 99)  # scores 0.305, 0.315 … 0.485
     calibration = calibrate_ages(mass, ages)
-    assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx((0.095,))  # the 10th of 19
-    assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx((0.175,))  # the 18th
+    assert calibration.half_mass[COVERAGES.index(0.5)] == pytest.approx((0.395,))  # the 10th of 19
+    assert calibration.half_mass[COVERAGES.index(0.9)] == pytest.approx((0.475,))  # the 18th
+
+
+def test_a_cautious_model_keeps_its_own_central_intervals() -> None:
+    ages = np.repeat(np.arange(50, 60), 20)
+    calibration = calibrate_ages(np.full((200, 100), 0.01), ages)
+    assert calibration.half_mass == tuple((coverage / 2,) for coverage in COVERAGES)
 
 
 def test_labels_beyond_the_bins_count_as_the_last() -> None:
@@ -165,7 +171,7 @@ def test_every_band_reaches_its_coverage_although_the_model_is_surer_of_some() -
     low, high = age_interval(mass[4000:], calibration, 0.9)
     held = (low <= ages[4000:]) & (ages[4000:] <= high)
     for decade in range(8):
-        assert held[ages[4000:] // 10 == decade].mean() == pytest.approx(0.9, abs=0.06)
+        assert held[ages[4000:] // 10 == decade].mean() > 0.88
 
 
 def test_fewer_than_ten_faces_cannot_be_calibrated_on() -> None:
