@@ -220,7 +220,7 @@ def _floats(column: "pd.Series[float]") -> npt.NDArray[np.float64]:
 def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
     """Weighted mean of |confidence - accuracy| over bins of the confidence.
 
-    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
+    From Guo et al., "On calibration of modern neural networks", ICML 2017.
 
     Args:
         p_female: (n,) calibrated probabilities.
