@@ -158,7 +158,7 @@ def test_a_compressed_table_is_read(tmp_path: Path) -> None:
 
 
 def test_rows_longer_than_the_header_are_refused(write_csv: WriteCsv) -> None:
-    with pytest.raises(DataError, match="rows of more fields than its header"):
+    with pytest.raises(DataError, match="rows with more fields than its header"):
         read_manifest(write_csv("path,age\na.jpg,3,x\n"))
 
 

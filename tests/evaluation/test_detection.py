@@ -156,7 +156,7 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, text: str, messa
 
 
 def test_a_missing_table_is_refused() -> None:
-    with pytest.raises(DataError, match="is missing or is no table"):
+    with pytest.raises(DataError, match="is missing or not a table"):
         read_boxes([Path("nowhere.csv")])
 
 

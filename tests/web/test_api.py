@@ -271,9 +271,9 @@ def test_limits_count_the_decoded_bytes_of_json(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("document", "status", "word"),
     [
-        ({"image": "https://example.org/a.jpg"}, 415, "no addresses"),
+        ({"image": "https://example.org/a.jpg"}, 415, "does not fetch URLs"),
         ({"image": "data:text/plain,hello"}, 400, "base64"),
-        ({"image": "???"}, 400, "not base64"),
+        ({"image": "???"}, 400, "not valid base64"),
         ({"image": 3}, 400, '"image"'),
         ({"url": "x"}, 400, '"image"'),
         ({"images": []}, 400, '"image"'),

@@ -139,7 +139,7 @@ def test_a_platforms_port_is_heeded_and_yields_to_ones_own(monkeypatch: pytest.M
 def test_listening_to_others_is_said_with_a_warning() -> None:
     assert warning("127.0.0.1") is warning("::1") is None
     sentence = warning("0.0.0.0")
-    assert sentence is not None and "whoever can reach it can send photos" in sentence
+    assert sentence is not None and "anyone who can reach it can send photos" in sentence
 
 
 def test_an_origin_is_heeded_as_browsers_write_it() -> None:
