@@ -91,9 +91,7 @@ def test_face_in_the_part_that_is_there_is_answered_and_flagged(predictor: Predi
 @pytest.mark.parametrize("share", [26, 5])
 def test_photo_whose_face_is_not_there_is_refused(predictor: Predictor, share: int) -> None:
     cut = JPEG[: len(JPEG) * share // 100]
-    with pytest.raises(
-        ImageError, match="damaged or cut short, and the readable part shows no whole face"
-    ):
+    with pytest.raises(ImageError, match="damaged or cut short, and the readable part shows no whole face"):
         predictor.predict(cut)
     [result] = predictor.predict_many([cut], faces="aligned")
     assert result.error is not None and "no whole face" in result.error
