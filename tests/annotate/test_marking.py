@@ -134,3 +134,9 @@ def test_a_box_lies_between_the_looks_and_only_while_the_person_is_seen(
             ends = np.array([before[-1][2], after[0][2] if after else before[-1][2]])
             assert np.all(ends.min(axis=0) - 1e-6 <= np.array(tuple(box)))
             assert np.all(np.array(tuple(box)) <= ends.max(axis=0) + 1e-6)
+
+
+def test_boxes_move_evenly_however_far_apart_the_looks_are() -> None:
+    seen = [(0.0, 1, (0, 0, 10, 10)), (10.0, 1, (100, 0, 110, 10)), (20.0, 1, (200, 0, 210, 10))]
+    sightings = Sightings(iter(seen), hold=10)
+    assert [sightings.at(time)[1].x1 for time in range(20)] == pytest.approx([10 * i for i in range(20)])

@@ -176,6 +176,14 @@ def test_a_camera_that_may_not_be_used_is_said(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("The camera cannot be used (NotAllowedError)")
 
 
+def test_a_camera_that_ends_is_said(page: Page) -> None:
+    start(page)
+    track = "document.querySelector('#live video').srcObject.getVideoTracks()[0]"
+    page.evaluate(f"{track}.dispatchEvent(new Event('ended'))")
+    expect(page.get_by_role("alert")).to_contain_text("The camera was disconnected or stopped.")
+    expect(page.locator("#live")).to_be_hidden()
+
+
 def test_the_next_camera_can_be_chosen(browser: Browser, server: str) -> None:
     two = [*FLAGS.split(), "--use-fake-device-for-media-stream=device-count=2"]
     other = browser.browser_type.launch(executable_path=CHROMIUM, args=two)

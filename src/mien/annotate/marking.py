@@ -20,7 +20,6 @@ from pyarrow import parquet
 from mien.annotate.dataset import Dataset
 from mien.annotate.films import is_camera
 from mien.annotate.frames import Film
-from mien.annotate.tracks import PATIENCE
 from mien.draw import draw_labels, label_of
 from mien.errors import AnnotationError
 from mien.files import refuse_overwriting, written_beside
@@ -35,9 +34,6 @@ ENDINGS = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 
 MISSED = 2.5
 """Longest gap over which boxes are interpolated, in sampling intervals; in longer gaps a person is hidden."""
-
-AHEAD = 2 * PATIENCE
-"""Seconds of sightings to read ahead; exceeds gaps within a track at sampling intervals up to 0.5 s."""
 
 
 def check_target(target: Path, films: Sequence[str]) -> None:
@@ -100,7 +96,7 @@ class Sightings:
 
     def at(self, time: float) -> dict[int, Box]:
         """The box of each visible track at a time; times must not decrease from call to call."""
-        while self._next is not None and self._next[0] <= time + AHEAD:
+        while self._next is not None and self._next[0] <= time + MISSED * self._hold:
             when, track, corners = self._next
             self._seen.setdefault(track, deque()).append((when, np.asarray(corners, np.float64)))
             self._next = next(self._rows, None)

@@ -236,6 +236,7 @@ SCRIPT: Final = {
     "copied": "The JSON is on the clipboard.",
     "copy_failed": "The clipboard cannot be used here. Download the JSON instead.",
     "camera_failed": "The camera cannot be used ({reason}). Choose a photo instead.",
+    "camera_ended": "The camera was disconnected or stopped. Choose a photo, or start Live again.",
     "sample_name": "astronaut.jpg",
 }
 

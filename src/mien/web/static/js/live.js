@@ -19,12 +19,13 @@ let stream = null;
 export async function watch(coverage) {
   const work = new AbortController();
   const stop = () => work.abort();
+  const onEnd = () => work.abort(new Trouble(texts.script.camera_ended));
   say(texts.script.waiting);
   try {
-    await turnTo({ facingMode: "user" });
+    await turnTo({ facingMode: "user" }, onEnd);
     dialog.showModal();
     dialog.onclose = document.getElementById("live-stop").onclick = document.onvisibilitychange = stop;
-    other.onclick = () => turnTo(otherCamera()).catch((error) => work.abort(error));
+    other.onclick = () => turnTo(otherCamera(), onEnd).catch((error) => work.abort(error));
     await look({ coverage, rotate: "false" }, work.signal);
   } catch (error) {
     if (!work.signal.aborted) throw error;
@@ -99,9 +100,10 @@ function show(known, { width, height }) {
   });
 }
 
-async function turnTo(wanted) {
+async function turnTo(wanted, onEnd) {
   closeCamera(stream); // phones can open only one at a time
   stream = await openCamera(wanted);
+  stream.getVideoTracks()[0].onended = onEnd; // not called when the page closes the camera
   video.srcObject = stream;
   picture.classList.toggle("mirrored", settings().facingMode !== "environment");
   faces.replaceChildren();
