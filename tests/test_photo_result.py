@@ -148,7 +148,7 @@ def test_an_unknown_detector_is_refused_before_a_photo_is_read(predictor: Predic
 
 
 def test_more_faces_than_are_allowed_are_refused(astronaut: Path) -> None:
-    with pytest.raises(ImageError, match="The photo has 1 faces; 0 at most"):
+    with pytest.raises(ImageError, match="The photo has 1 faces; at most 0 are allowed"):
         Predictor(max_faces=0).predict(astronaut)
 
 

@@ -318,7 +318,7 @@ REFUSED = [
     (["clip.mp4", "clip.mkv", "--save", "marked.mp4"], "--save writes one film"),
     (["clip.mp4", "--engine", "ray"], "films are annotated on this machine"),
     (["clip.mp4", "--every", "soon"], "'soon' is not a time; write 0.2s or 200ms"),
-    (["photos", "--every", "1s"], "there is none among the"),
+    (["photos", "--every", "1s"], "the sources contain none"),
 ]
 
 
