@@ -92,7 +92,7 @@ function show(known, { width, height }) {
     const percents = { left: left / width, top: y1 / height, width: (x2 - x1) / width, height: (y2 - y1) / height };
     for (const [side, part] of Object.entries(percents)) element.style[side] = `${100 * part}%`;
     element.classList.toggle("low", y1 / height < 0.2); // no room above
-    element.classList.toggle("right", (left + x2 - x1) / width > 0.7);
+    element.classList.toggle("right", (left + x2 - x1) / width > 0.6);
     element.querySelector(".live-years").textContent = Math.round(face.years);
     element.querySelector(".live-gender").textContent = texts.gender[face.label];
     const [low, high] = [face.low, face.high].map(Math.round);
