@@ -96,10 +96,7 @@ class SceneDataset(Dataset[Scenes]):
 
 
 class NewScenes(Sampler[int]):
-    """Sampler of new scene numbers in each epoch.
-
-    The numbers depend only on the epoch, so a resumed run continues with the scenes of an uninterrupted one.
-    """
+    """Sampler of new scene numbers in each epoch, which depend on the epoch alone."""
 
     def __init__(self, count: int) -> None:
         """Set the number of scenes per epoch."""
@@ -119,10 +116,9 @@ class NewScenes(Sampler[int]):
 
 
 def make_scene(sources: Sources, side: int, random: np.random.Generator) -> Picture:
-    """Draw a scene.
+    """Draw a scene: half from photos, a third from pictures without faces, the rest of a single face.
 
-    A share :data:`TRAPS` shows a false positive, if there are any. Of the others, half use photos, a third
-    use pictures without faces, and the rest show a single face.
+    A share :data:`TRAPS` shows a false positive instead, if there are any.
     """
     if sources.traps and random.random() < TRAPS:
         return crop_trap(_any(sources.traps, random), side, random)
@@ -328,10 +324,7 @@ def _any(items: Sequence[T], random: np.random.Generator) -> T:
 
 
 def _angle(random: np.random.Generator) -> float:
-    """Draw a rotation in degrees: mostly small, at most 30; in 15 of 100 cases up to 50.
-
-    For larger rotations the detector also searches the photo turned by 90 degrees.
-    """
+    """Draw a rotation in degrees: mostly small, at most 30; in 15 of 100 cases up to 50."""
     if random.random() < 0.15:
         return float(random.uniform(-50, 50))
     return float(np.clip(random.normal(0, 10), -30, 30))
