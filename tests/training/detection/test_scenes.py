@@ -7,10 +7,10 @@ from mien.training.detection.labels import Picture, no_faces
 from mien.training.detection.photometry import spoil
 from mien.training.detection.scenes import (
     HIDDEN,
-    MOST_FACES,
     NewScenes,
     SceneDataset,
     Sources,
+    collate,
     crop_photo,
     crop_trap,
     hide_faces,
@@ -147,13 +147,14 @@ def test_every_epoch_has_new_scenes() -> None:
     assert (first, list(numbers)) == ([0, 1, 2], [3, 4, 5])
 
 
-def test_the_largest_faces_of_a_crowd_are_kept() -> None:
-    sides = np.arange(1, MOST_FACES + 11, dtype=np.float32)
-    boxes = np.stack([0 * sides, 0 * sides, sides, sides], 1)
+def test_a_batch_keeps_all_faces_of_a_crowd_and_pads_the_other_scenes() -> None:
+    faces = 300
     crowd = Picture(
         np.zeros((8, 8, 3), np.uint8),
-        boxes,
-        np.zeros((len(sides), 5, 2), np.float32),
-        np.ones(len(sides), np.bool_),
+        np.ones((faces, 4), np.float32),
+        np.zeros((faces, 5, 2), np.float32),
+        np.ones(faces, np.bool_),
     )
-    assert to_tensors(crowd).boxes[:, 2].min() == 11
+    batch = collate([to_tensors(crowd), to_tensors(no_faces(crowd.pixels))])
+    assert [(kind == 1).sum() for kind in batch.kind] == [faces, 0]
+    assert (batch.kind[1] == -1).all() and batch.points[1].isnan().all()

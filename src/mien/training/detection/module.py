@@ -69,8 +69,8 @@ class DetectorModule(OneCycleModule):
     def _step(self, part: str, batch: Scenes) -> Tensor:
         maps = self.net((_images(batch.images) - MEAN) / STD)
         scores, boxes, points = self._read(maps)
-        found = assign(batch.boxes, batch.kind, *positions(maps))
-        losses = detection_losses(scores, boxes, points, (batch.boxes, batch.points), found)
+        assigned = assign(batch.boxes, batch.kind, *positions(maps))
+        losses = detection_losses(scores, boxes, points, (batch.boxes, batch.points), assigned)
         return self.note_losses(part, losses, len(batch.images))
 
     def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider

@@ -24,7 +24,7 @@ from mien.training.detection.labels import (
 )
 from mien.training.detection.module import DetectorModule
 from mien.training.detection.photo_tables import TABLES, PhotoTables, read_photo_tables
-from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources
+from mien.training.detection.scenes import NewScenes, SceneDataset, Scenes, Sources, collate
 from mien.training.devices import choose_precision
 from mien.training.fit import DescribeCheckpoint, Settings, check_folder, fit, make_trainer
 from mien.training.running import LAST, running
@@ -139,6 +139,7 @@ def _loader(scenes: SceneDataset, batch_size: int, *, training: bool) -> "DataLo
     return DataLoader(
         scenes,
         batch_size=batch_size,
+        collate_fn=collate,
         sampler=NewScenes(SCENES) if training else None,
         drop_last=training,
         num_workers=1,  # one suffices: making a scene takes a third of the time of training on it

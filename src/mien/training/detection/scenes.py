@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from mien.pipeline.detect.nms import intersection_over_union
@@ -21,9 +22,6 @@ T = TypeVar("T")
 TRAPS = 0.1
 """Share of scenes cropped around a detector's false positive, if there are any."""
 
-MOST_FACES = 96
-"""Maximum number of faces and ignore regions of a scene; the smallest beyond it are dropped."""
-
 LARGEST = 1.2
 """Size of the largest faces from photos as a share of the scene's side; they reach beyond the scene."""
 
@@ -35,13 +33,13 @@ LEAST_SIDE = 9.0
 
 
 class Scenes(NamedTuple):
-    """A batch of scenes.
+    """A batch of scenes, padded to the number of faces of the scene that has most.
 
     Attributes:
         images: uint8 (n, side, side, 3), RGB.
-        boxes: float32 (n, MOST_FACES, 4), x1, y1, x2, y2 in pixels.
-        points: float32 (n, MOST_FACES, 10), landmarks in pixels, NaN where not known.
-        kind: int8 (n, MOST_FACES): 1 for a face, 0 for an ignore region, -1 for padding.
+        boxes: float32 (n, faces, 4), x1, y1, x2, y2 in pixels.
+        points: float32 (n, faces, 10), landmarks in pixels, NaN where not known.
+        kind: int8 (n, faces): 1 for a face, 0 for an ignore region, -1 for padding.
     """
 
     images: Tensor
@@ -309,14 +307,25 @@ def warp(
 
 
 def to_tensors(scene: Picture) -> Scenes:
-    """Convert a scene to tensors; pad or cut its faces to :data:`MOST_FACES`, the largest first."""
-    order = np.argsort(-(scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(1))[:MOST_FACES]
-    boxes, points = np.zeros((MOST_FACES, 4), np.float32), np.full((MOST_FACES, 10), np.nan, np.float32)
-    kind = np.full(MOST_FACES, -1, np.int8)
-    boxes[: len(order)], points[: len(order)] = scene.boxes[order], scene.points[order].reshape(-1, 10)
-    kind[: len(order)] = scene.known[order]
-    pixels = np.ascontiguousarray(scene.pixels)
-    return Scenes(*map(torch.from_numpy, (pixels, boxes, points, kind)))
+    """Convert a scene to tensors without a batch axis."""
+    arrays = (
+        np.ascontiguousarray(scene.pixels),
+        np.asarray(scene.boxes, np.float32),
+        np.asarray(scene.points, np.float32).reshape(-1, 10),
+        scene.known.astype(np.int8),
+    )
+    return Scenes(*map(torch.from_numpy, arrays))
+
+
+def collate(scenes: Sequence[Scenes]) -> Scenes:
+    """Join scenes without a batch axis to a batch."""
+    images, boxes, points, kind = map(list, zip(*scenes, strict=True))
+    return Scenes(
+        torch.stack(images),
+        pad_sequence(boxes, batch_first=True),
+        pad_sequence(points, batch_first=True, padding_value=torch.nan),
+        pad_sequence(kind, batch_first=True, padding_value=-1),
+    )
 
 
 def _any(items: Sequence[T], random: np.random.Generator) -> T:
