@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How long a test takes is no property of the code: other work on the machine must not fail it.
 settings.register_profile("patient", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=20)
 settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,7 @@ SLOW = {
     "test_fuzz.py",
     "test_generated_client.py",
     "test_hosts.py",
+    "test_knobs.py",
     "test_live.py",
     "test_marking.py",
     "test_opencv.py",
@@ -61,6 +63,7 @@ SLOW = {
     "test_portraits.py",
     "test_privacy.py",
     "test_proxy.py",
+    "test_quantize.py",
     "test_ray_engine.py",
     "test_run.py",
     "test_sentences.py",
@@ -68,7 +71,9 @@ SLOW = {
     "test_shipped_model.py",
     "test_steady.py",
     "test_stopping.py",
+    "test_teacher.py",
     "test_telemetry.py",
+    "test_train_detector.py",
     "test_warm_start.py",
     "test_worker.py",
 }

@@ -362,6 +362,7 @@ def test_one_photo_on_the_command_line_loads_no_server_and_no_progress_bar(
     assert "apparent age" in said[0] and said[1:] == ["[]"]
 
 
+@pytest.mark.slow
 def test_only_the_workshop_needs_opencv(yunet: Path, astronaut: Path) -> None:
     code = (
         "import importlib, pkgutil, sys; sys.modules['cv2'] = None; import mien\n"

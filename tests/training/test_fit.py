@@ -30,6 +30,7 @@ def test_each_process_and_each_seed_draws_its_own() -> None:
     assert drawn(2, epoch=0) != drawn(1, epoch=0)
 
 
+@pytest.mark.slow
 def test_each_epoch_of_a_run_sees_the_faces_in_another_order_and_otherwise_augmented(
     start: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
