@@ -7,6 +7,7 @@ one per core, where waiting threads sleep (mien's setting) or spin (ONNX Runtime
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,10 +67,10 @@ def milliseconds(work: Callable[[], object], repeats: int) -> float:
 
 def python(code: str, *arguments: str) -> str:
     """Run code in a new interpreter and return its output."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout
+    # An installed package has its bytecode; without it, every start would compile mien anew.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def start_rows(model: str) -> list[Row]:
