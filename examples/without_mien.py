@@ -96,7 +96,9 @@ def main() -> None:
     probabilities, p_female = net.forward(["age_probabilities", "p_female"])
     years, low, high = read_age(probabilities.ravel(), metadata)
     likely = read_gender(p_female.ravel()[0], metadata)
-    unsure = max(likely, 1 - likely) < metadata["gender"]["unsure_below"]
+    gender = metadata["gender"]
+    child = years < 5 and gender.get("child_unsure_below") is not None
+    unsure = max(likely, 1 - likely) < gender["child_unsure_below" if child else "unsure_below"]
     label = "uncertain" if unsure else "female" if likely >= 0.5 else "male"
     print(json.dumps({"years": years, "low": low, "high": high, "label": label, "p_female": likely}))
 

@@ -69,9 +69,7 @@ def test_thresholds_are_sorted_and_each_is_there_once() -> None:
 
 
 def test_what_is_left_open_is_filled_in_by_the_model() -> None:
-    metadata = Predictor().model.metadata
-    asked = complete(Request(), metadata)
-    assert (asked.coverage, asked.gender_threshold) == (0.9, metadata.gender.unsure_below)
+    assert complete(Request(), Predictor().model.metadata).coverage == 0.9
 
 
 def test_a_predictor_fills_in_its_own_values() -> None:

@@ -111,7 +111,7 @@ class Request:
         default=None,
         metadata=_described(
             "The label is uncertain if the likelier gender is less probable than this; with 0.5 it "
-            "never is. The default is the model's own.",
+            "never is. The default is the model's own, which may be higher for small children.",
             minimum=0.5,
             exclusiveMaximum=1,
             example=0.5,

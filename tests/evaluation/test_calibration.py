@@ -58,9 +58,13 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.csv"
 
 
+def grown_up(faces: Booleans) -> Floats:
+    return np.full(len(faces), 40.0)
+
+
 def test_scaling_takes_back_overconfidence() -> None:
     p_female, female = overconfident(20_000)
-    calibration = calibrate_gender(p_female, female)
+    calibration = calibrate_gender(p_female, female, grown_up(female))
     assert calibration.slope == pytest.approx(0.5, abs=0.03)
     assert calibration.intercept == pytest.approx(0, abs=0.05)
     scaled = calibrated_p_female(p_female, calibration)
@@ -74,19 +78,49 @@ def test_the_error_of_calibration_is_the_distance_of_confidence_and_accuracy() -
 
 def test_labels_are_withheld_until_they_are_wrong_half_as_often() -> None:
     p_female, female = overconfident(20_000)
-    threshold = unsure_below(p_female, female)
-    wrong, sure = (p_female >= 0.5) != female, np.maximum(p_female, 1 - p_female)
+    calibration = calibrate_gender(p_female, female, grown_up(female))
+    likely, threshold = calibrated_p_female(p_female, calibration), calibration.unsure_below
+    wrong, sure = (likely >= 0.5) != female, np.maximum(likely, 1 - likely)
     assert wrong[sure >= threshold].mean() <= wrong.mean() / 2 < wrong[sure >= threshold - 0.01].mean()
 
 
 def test_too_few_faces_leave_the_probabilities_as_they_are() -> None:
-    assert calibrate_gender(np.array([0.1, 0.9, 0.8]), np.array([False, True, True])) == GenderCalibration()
+    female = np.array([False, True, True])
+    assert calibrate_gender(np.array([0.1, 0.9, 0.8]), female, grown_up(female)) == GenderCalibration()
 
 
 def test_reversed_genders_are_refused() -> None:
     p_female, female = overconfident(1000)
     with pytest.raises(DataError, match="codes of the genders reversed"):
-        calibrate_gender(p_female, ~female)
+        calibrate_gender(p_female, ~female, grown_up(female))
+
+
+def children_and_adults(child_noise: float) -> tuple[Floats, Booleans, Floats]:
+    """p(female), genders and ages of 500 children and 2,000 adults; children's log odds have more noise."""
+    rng = np.random.default_rng(0)
+    female, years = rng.random(2500) < 0.5, np.repeat([2.0, 40.0], [500, 2000])
+    odds = np.where(female, 3.0, -3.0) + np.where(years < 5, child_noise, 1.8) * rng.normal(size=2500)
+    return 1 / (1 + np.exp(-odds)), female, years
+
+
+def test_labels_of_children_are_no_more_often_wrong_than_those_of_all() -> None:
+    p_female, female, years = children_and_adults(2.5)
+    calibration = calibrate_gender(p_female, female, years)
+    likely = calibrated_p_female(p_female, calibration)
+    wrong, sure = (likely >= 0.5) != female, np.maximum(likely, 1 - likely)
+    child, own = years < 5, calibration.child_unsure_below
+    assert own is not None and calibration.unsure_below < own < 1
+    assert wrong[child & (sure >= own)].mean() <= wrong.mean() / 2
+    assert wrong[child & (sure >= calibration.unsure_below)].mean() > wrong.mean() / 2
+
+
+def test_children_whose_gender_is_a_guess_get_no_label() -> None:
+    assert calibrate_gender(*children_and_adults(50)).child_unsure_below == 1
+
+
+def test_too_few_children_have_no_threshold_of_their_own() -> None:
+    p_female, female, years = children_and_adults(50)
+    assert calibrate_gender(p_female[460:], female[460:], years[460:]).child_unsure_below is None
 
 
 def test_a_calibration_set_of_three_faces_is_refused(tiny_model: Path) -> None:
@@ -176,14 +210,14 @@ def test_figures_tell_how_many_faces_have_a_label_and_how_many_labels_are_right(
     rows = labels(path=["a", "b", "c", "d"], gender=["female", "female", "male", ""])
     given = ["female", "uncertain", "female", "female"]
     predictions = pd.DataFrame({"p_female": [0.9, 0.55, 0.95, 0.9], "gender": given})
-    figures = gender_figures(rows, predictions, 0.6)
+    figures = gender_figures(rows, predictions, {"unsure_below": 0.6})
     assert figures["n"] == 3
     assert figures["labelled"] == pytest.approx(2 / 3)
     assert figures["labelled_accuracy"] == pytest.approx(1 / 2)
 
 
 def test_faces_without_labels_of_gender_have_no_figures() -> None:
-    assert gender_figures(labels(path=["a"]), pd.DataFrame({"p_female": [0.9]}), 0.6) == {}
+    assert gender_figures(labels(path=["a"]), pd.DataFrame({"p_female": [0.9]}), {}) == {}
 
 
 def intervals(table: pd.DataFrame, predictor: Predictor) -> list[tuple[float, float]]:
@@ -225,7 +259,7 @@ def test_labels_are_judged_by_the_threshold_of_the_other_faces(
     noise: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = GenderCalibration(unsure_below=0.99)
-    monkeypatch.setattr(calibration, "calibrate_gender", lambda p_female, female: strict)
+    monkeypatch.setattr(calibration, "calibrate_gender", lambda p_female, female, years: strict)
     table, predictor = read_manifest(noise), Predictor(tiny_model)
     assert {p.gender for p in predict_crosswise(table, predictor)} == {"uncertain"}
     predictor.gender_threshold = 0.5
@@ -285,4 +319,4 @@ def test_full_confidence_is_in_the_last_bin() -> None:
 
 
 def test_a_label_as_sure_as_the_threshold_counts_as_given() -> None:
-    assert unsure_below(np.array([0.9] * 9 + [0.75]), np.array([True] * 9 + [False])) == 0.76
+    assert unsure_below(np.array([0.9] * 9 + [0.75]), np.array([True] * 9 + [False]), 0.05) == 0.76

@@ -319,7 +319,12 @@ def _print_gender(figures: "Mapping[str, float]") -> None:
 
 
 def _labelled(figures: "Mapping[str, float]") -> str:
+    from mien.pipeline.metadata import CHILD
+
     if "labelled" not in figures:
         return ""
     threshold = f" from {figures['unsure_below']:.2f} on," if "unsure_below" in figures else ""
+    child = figures.get("child_unsure_below")
+    if child is not None:
+        threshold += f" below {CHILD} years {'none' if child == 1 else f'from {child:.2f} on'},"
     return f"; a label{threshold} for {100 * figures['labelled']:.1f} % of faces"

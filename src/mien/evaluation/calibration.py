@@ -16,8 +16,8 @@ from mien.errors import DataError
 from mien.evaluation.metrics import cluster_numbers
 from mien.evaluation.predictions import Prediction
 from mien.pipeline.estimation import calibrated_p_female, estimate_faces, log_odds
-from mien.pipeline.intervals import mass_below
-from mien.pipeline.metadata import GenderCalibration, IntervalCalibration, ModelMetadata
+from mien.pipeline.intervals import mass_below, median_age
+from mien.pipeline.metadata import CHILD, GenderCalibration, IntervalCalibration, ModelMetadata
 from mien.request import Request
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ LEAST_FACES = 10
 """Least number of faces for calibration; fewer tell nothing about a coverage of 90 %."""
 
 LEAST_OF_EACH = 50
-"""Number of faces of each gender needed to calibrate the gender probabilities."""
+"""Number of faces of each gender needed to calibrate the gender probabilities, and of labels of children
+needed for a threshold of their own."""
 
 RISK = 0.5
 """Target error rate of the gender labels that are given, relative to labelling every face."""
@@ -122,7 +123,8 @@ def calibrated(
         interval = calibrate_ages(mass, ages, age_min=metadata.age_min)
         interval = interval.model_copy(update={"from_bins": by_bins})
     female = (labels.loc[known, "gender"] == "female").to_numpy(bool)
-    gender = calibrate_gender(answers.p_female[known], female)
+    years = median_age(answers.age_probabilities[known], age_min=metadata.age_min)
+    gender = calibrate_gender(answers.p_female[known], female, years)
     return metadata.model_copy(update={"interval": interval, "gender": gender})
 
 
@@ -214,16 +216,19 @@ def _conformal_quantile(ordered: Floats, level: float) -> float:
     return float(ordered[rank - 1]) if rank <= len(ordered) else 0.5
 
 
-def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
-    """Fit Platt scaling, and choose the threshold of the label "uncertain" on the risk-coverage curve.
+def calibrate_gender(p_female: Floats, female: Booleans, years: Floats) -> GenderCalibration:
+    """Fit Platt scaling, and choose the thresholds of the label "uncertain" on the risk-coverage curve.
 
     The threshold is the least probability of the likelier gender at which the given labels have at most half
     the error rate of labelling every face. The risk-coverage curve is from El-Yaniv and Wiener, "On the
-    foundations of noise-free selective classification", JMLR 2010.
+    foundations of noise-free selective classification", JMLR 2010. Genders of small children are the hardest
+    to tell, so at this threshold their labels are wrong far more often. If there are enough of them, their
+    threshold is the least at which they have no more errors than that.
 
     Args:
         p_female: (n,) outputs of the graph.
         female: (n,) whether the face is labelled female.
+        years: (n,) apparent ages in years.
 
     Returns:
         The calibration; one without effect if there are fewer than 50 faces of either gender.
@@ -241,22 +246,35 @@ def calibrate_gender(p_female: Floats, female: Booleans) -> GenderCalibration:
             "genders reversed?"
         )
     scaled = GenderCalibration(slope=round(slope, 4), intercept=round(intercept, 4), n=len(female))
-    threshold = unsure_below(calibrated_p_female(p_female, scaled), female)
-    return scaled.model_copy(update={"unsure_below": threshold})
+    likely = calibrated_p_female(p_female, scaled)
+    risk = RISK * float(((likely >= 0.5) != female).mean())
+    thresholds = {"unsure_below": unsure_below(likely, female, risk) or 0.5}
+    child = years < CHILD
+    if child.sum() >= LEAST_OF_EACH:
+        own = unsure_below(likely[child], female[child], risk, least=LEAST_OF_EACH)
+        thresholds["child_unsure_below"] = own or 1.0
+    return scaled.model_copy(update=thresholds)
 
 
-def unsure_below(p_female: Floats, female: Booleans) -> float:
-    """Return the least threshold whose labels have at most :data:`RISK` times the overall error rate.
+def unsure_below(p_female: Floats, female: Booleans, risk: float, *, least: int = 1) -> float | None:
+    """Return the least threshold at which at most this share of the labels is wrong.
 
-    It is a multiple of 0.01, and 0.5 if there is no such threshold.
+    Args:
+        p_female: (n,) calibrated probabilities.
+        female: (n,) whether the face is labelled female.
+        risk: Largest share of wrong labels, in [0, 1].
+        least: Least number of labels that the share is to be of.
+
+    Returns:
+        A multiple of 0.01 from 0.5 on; None if there is no such threshold.
     """
     wrong = (p_female >= 0.5) != female
     sure = np.maximum(p_female, 1 - p_female)
     for threshold in np.arange(50, 100) / 100:
         labelled = sure >= threshold
-        if labelled.any() and wrong[labelled].mean() <= RISK * wrong.mean():
+        if labelled.sum() >= least and wrong[labelled].mean() <= risk:
             return float(threshold)
-    return 0.5
+    return None
 
 
 def predict_crosswise(table: pd.DataFrame, predictor: "Predictor") -> Iterator[Prediction]:

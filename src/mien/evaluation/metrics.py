@@ -1,7 +1,7 @@
 """Metrics: each is the mean over faces of one number per face, or the square root of such a mean."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -233,7 +233,7 @@ def expected_calibration_error(p_female: Floats, female: Booleans) -> float:
 
 
 def gender_figures(
-    labels: pd.DataFrame, predictions: pd.DataFrame, threshold: float | None
+    labels: pd.DataFrame, predictions: pd.DataFrame, thresholds: Mapping[str, float]
 ) -> dict[str, float]:
     """Measure the reliability of the gender probabilities.
 
@@ -241,11 +241,11 @@ def gender_figures(
         labels: n rows of a manifest.
         predictions: n rows with ``p_female``, NaN where no face was found, and the predicted label
             ``gender``, None in all rows if the labels are not known.
-        threshold: Least probability of the likelier gender at which the predictor gives a label; None if not
-            known.
+        thresholds: Least probability of the likelier gender at which the predictor gives a label:
+            ``unsure_below``, and ``child_unsure_below`` if children have their own; empty if not known.
 
     Returns:
-        ``n``; ``expected_calibration_error``; ``unsure_below``, the threshold; ``labelled``, the share of
+        ``n``; ``expected_calibration_error``; the thresholds; ``labelled``, the share of
         faces with a predicted label; ``labelled_accuracy``, the accuracy on these. Unknown figures are
         missing; empty if no gender is labelled.
     """
@@ -257,9 +257,8 @@ def gender_figures(
     figures = {
         "n": float(known.sum()),
         "expected_calibration_error": expected_calibration_error(p_female, female),
+        **thresholds,
     }
-    if threshold is not None:
-        figures["unsure_below"] = threshold
     given = predictions["gender"][known]
     if given.isna().all():
         return figures

@@ -72,7 +72,6 @@ def evaluate(
         need_crops(table, manifest)
     if report is not None:
         make_folder(report)
-    asked = predictor.complete()
     if recalibrate:
         stream = predict_crosswise(table, predictor)
     else:
@@ -94,11 +93,22 @@ def evaluate(
         labels=table,
         predictions=predicted,
         scores=scores,
-        gender_probabilities=gender_figures(table, predicted, asked.gender_threshold),
+        gender_probabilities=gender_figures(table, predicted, _gender_thresholds(predictor, recalibrate)),
     )
     if report is not None:
         write_report(evaluation, report, worst)
     return evaluation
+
+
+def _gender_thresholds(predictor: "Predictor", recalibrate: bool) -> dict[str, float]:
+    """The thresholds of the label "uncertain", by the names that the figures have.
+
+    That of children is left out of a cross-calibration, in which some folds may have too few of them.
+    """
+    if predictor.gender_threshold is not None:
+        return {"unsure_below": predictor.gender_threshold}
+    names = {"unsure_below"} if recalibrate else {"unsure_below", "child_unsure_below"}
+    return predictor.model.metadata.gender.model_dump(include=names, exclude_none=True)
 
 
 def evaluate_stored(
@@ -140,7 +150,7 @@ def evaluate_stored(
         labels=table,
         predictions=predicted,
         scores=scores,
-        gender_probabilities=gender_figures(table, predicted, None),
+        gender_probabilities=gender_figures(table, predicted, {}),
     )
     if report is not None:
         make_folder(report)

@@ -27,7 +27,8 @@ def complete(request: Request, metadata: "ModelMetadata") -> Request:
         metadata: Metadata of the model.
 
     Returns:
-        The same request with a coverage and a gender threshold.
+        The same request with a coverage. The gender threshold stays None if the request has none, because
+        the model's own depends on the age.
 
     Raises:
         ValueError: If the model is not calibrated for the coverage, or a threshold lies outside its ages.
@@ -40,10 +41,7 @@ def complete(request: Request, metadata: "ModelMetadata") -> Request:
                 f"thresholds must be whole ages from {metadata.age_min + 1} to {metadata.age_max}; "
                 f"got {threshold}"
             )
-    unsure_below = request.gender_threshold
-    if unsure_below is None:
-        unsure_below = metadata.gender.unsure_below
-    return replace(request, coverage=coverage, gender_threshold=unsure_below)
+    return replace(request, coverage=coverage)
 
 
 def estimate_faces(
@@ -58,7 +56,7 @@ def estimate_faces(
         request: What to estimate; see :func:`complete` for defaults and errors.
     """
     asked = complete(request, metadata)
-    assert asked.coverage is not None and asked.gender_threshold is not None
+    assert asked.coverage is not None
     age_min = metadata.age_min
     years = median_age(age_probabilities, age_min=age_min)
     low, high = age_interval(age_probabilities, metadata.interval, asked.coverage, age_min=age_min)
@@ -75,10 +73,15 @@ def estimate_faces(
                 tuple((t, float(tail[t - age_min])) for t in asked.thresholds),
                 (*[0.0] * age_min, *row.tolist()) if asked.distribution else None,
             ),
-            GenderEstimate(float(p), asked.gender_threshold),
+            GenderEstimate(float(p), _threshold(asked, metadata, float(y))),
         )
         for y, a, b, p, tail, row in zip(years, low, high, likely, tails, age_probabilities, strict=True)
     ]
+
+
+def _threshold(asked: Request, metadata: "ModelMetadata", years: float) -> float:
+    own = asked.gender_threshold
+    return metadata.gender.threshold_at(years) if own is None else own
 
 
 def log_odds(probability: npt.ArrayLike) -> Floats:

@@ -61,6 +61,10 @@ class IntervalCalibration(BaseModel):
         return self
 
 
+CHILD = 5
+"""Apparent age in years below which faces have a gender threshold of their own."""
+
+
 class GenderCalibration(BaseModel):
     """Platt scaling (Platt, "Probabilistic outputs for support vector machines", 1999) and label threshold.
 
@@ -72,6 +76,8 @@ class GenderCalibration(BaseModel):
         intercept: In natural log odds.
         unsure_below: Calibrated probability of the likelier gender below which the label is "uncertain"; with
             0.5 it never is.
+        child_unsure_below: The same for faces of an apparent age below :data:`CHILD` years; with 1 the label
+            is always "uncertain". None, as in files of earlier versions: ``unsure_below`` counts.
         n: Number of calibration faces; 0 if there were none.
     """
 
@@ -80,7 +86,13 @@ class GenderCalibration(BaseModel):
     slope: float = Field(default=1.0, gt=0)
     intercept: float = 0.0
     unsure_below: float = Field(default=0.5, ge=0.5, lt=1)
+    child_unsure_below: float | None = Field(default=None, ge=0.5, le=1)
     n: int = Field(default=0, ge=0)
+
+    def threshold_at(self, years: float) -> float:
+        """Probability of the likelier gender below which a face of this apparent age gets no label."""
+        own = self.child_unsure_below if years < CHILD else None
+        return self.unsure_below if own is None else own
 
 
 class ModelMetadata(BaseModel):
