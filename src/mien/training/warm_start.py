@@ -4,7 +4,7 @@ Model files and dlib's nets store batch norms in this form, which suffices for p
 training, each norm must be split again into the statistics of its input and a learned scale and shift.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
@@ -21,7 +21,13 @@ NETS = ("net", "mirror_net")
 """Names of that module's nets: the one for the face, and the one for its mirror image if there are two."""
 
 
-def start_from_model_file(net: nn.Module, path: Path, images: Tensor, names: Sequence[str] = NETS) -> None:
+def start_from_model_file(
+    net: nn.Module,
+    path: Path,
+    images: Tensor,
+    names: Sequence[str] = NETS,
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
     """Load the weights of a model file and estimate batch-norm statistics, without changing the outputs.
 
     Args:
@@ -29,15 +35,21 @@ def start_from_model_file(net: nn.Module, path: Path, images: Tensor, names: Seq
         path: A model file, in eight bits or in single precision.
         images: Some hundred normalised faces (n, 3, side, side), for the batch-norm statistics.
         names: Names of nets in the exported module; the first that fits is used.
+        rename: Gives the file's weights the names of the net, if a file of an earlier version has others.
 
     Raises:
         TrainingError: If none fits.
     """
-    load_net(net, path, names)
+    load_net(net, path, names, rename)
     _find_statistics(net, images)
 
 
-def load_net(net: nn.Module, path: Path, names: Sequence[str] = NETS) -> None:
+def load_net(
+    net: nn.Module,
+    path: Path,
+    names: Sequence[str] = NETS,
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
     """Load the weights of a model file as :func:`start_from_model_file` does, but without statistics."""
     constants = fold_constants(onnx.load(path).graph)
     for name in names:
@@ -48,7 +60,7 @@ def load_net(net: nn.Module, path: Path, names: Sequence[str] = NETS) -> None:
             if own.startswith(prefix)
         }
         try:
-            net.load_state_dict(_with_unit_norms(net, _affine(net, weights)))
+            net.load_state_dict(_with_unit_norms(net, _affine(net, rename(weights))))
         except (KeyError, RuntimeError):
             continue
         return

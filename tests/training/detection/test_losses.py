@@ -1,8 +1,18 @@
 import pytest
 import torch
 
+from mien.pipeline.detect.mien import default_detector_path
 from mien.training.detection.losses import assign, detection_losses
-from mien.training.detection.net import OUTPUTS, STRIDES, DetectorNet, decode, flatten, positions
+from mien.training.detection.net import (
+    OUTPUTS,
+    STRIDES,
+    DetectorNet,
+    decode,
+    divide_smoothing,
+    flatten,
+    positions,
+)
+from mien.training.warm_start import load_net
 
 SIDE = 256
 
@@ -121,3 +131,16 @@ def test_decoding_puts_zeros_at_the_positions_middle() -> None:
     boxes, points = decode(torch.zeros(1, 1, OUTPUTS), torch.tensor([[20.0, 36.0]]), torch.tensor([8.0]))
     assert boxes.tolist() == [[[4, 20, 36, 52]]]
     assert points.tolist() == [[[20, 36] * 5]]
+
+
+def test_levels_have_norms_of_their_own() -> None:
+    net = DetectorNet().train()
+    net(torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)))
+    means = [part.get_buffer("1.running_mean") for part in net.smooth]
+    assert all(not torch.equal(a, b) for i, a in enumerate(means) for b in means[:i])
+
+
+def test_a_file_whose_levels_share_a_layer_can_be_started_from() -> None:
+    load_net(net := DetectorNet(), default_detector_path(), ["detector.net"], divide_smoothing)
+    first, *others = (part.state_dict() for part in net.smooth)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.training.detection.losses import assign, detection_losses
-from mien.training.detection.net import DetectorNet, decode, flatten, positions
+from mien.training.detection.net import DetectorNet, decode, divide_smoothing, flatten, positions
 from mien.training.detection.scenes import Scenes
 from mien.training.optimization import OneCycleModule
 from mien.training.warm_start import start_from_model_file
@@ -41,7 +41,9 @@ class DetectorModule(OneCycleModule):
         Raises:
             TrainingError: If the file's weights do not fit.
         """
-        start_from_model_file(self.net, path, (_images(images) - MEAN) / STD, ["detector.net"])
+        start_from_model_file(
+            self.net, path, (_images(images) - MEAN) / STD, ["detector.net"], divide_smoothing
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Detect faces.

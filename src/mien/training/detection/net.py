@@ -1,6 +1,7 @@
 """The detector's network: a single-shot detector whose four output maps cover faces of growing size."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,8 @@ class DetectorNet(nn.Module):
         )
         self.stage64 = _convolution(widths[3], widths[4], 2)
         self.laterals = nn.ModuleList(nn.Conv2d(width, features, 1) for width in widths[1:])
-        self.smooth = _convolution(features, features, 1)
+        # One for each level: a shared norm has the statistics of one level in training, and their mean after.
+        self.smooth = nn.ModuleList(_convolution(features, features, 1) for _ in STRIDES)
         self.heads = nn.ModuleList(nn.Conv2d(features, OUTPUTS, 1) for _ in STRIDES)
         for head in self.heads:
             assert isinstance(head, nn.Conv2d) and head.bias is not None
@@ -69,13 +71,23 @@ class DetectorNet(nn.Module):
         maps = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
         for fine, coarse in ((1, 2), (0, 1)):
             maps[fine] = maps[fine] + F.interpolate(maps[coarse], scale_factor=2.0, mode="nearest")
-        return [head(self.smooth(x)) for head, x in zip(self.heads, maps, strict=True)]
+        return [head(smooth(x)) for head, smooth, x in zip(self.heads, self.smooth, maps, strict=True)]
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
+
+
+def divide_smoothing(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give each level a copy of the smoothing layer, which they share in files up to version 3."""
+    divided: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        shared = re.fullmatch(r"smooth\.(\d\.(?:weight|scale|shift))", name)
+        names = [name] if shared is None else [f"smooth.{i}.{shared[1]}" for i in range(len(STRIDES))]
+        divided |= dict.fromkeys(names, value)
+    return divided
 
 
 def positions(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
