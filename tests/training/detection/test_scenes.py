@@ -4,16 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.training.detection.labels import Picture, no_faces
-from mien.training.detection.photometry import spoil
+from mien.training.detection.photometry import HIDDEN, hide_faces, spoil
 from mien.training.detection.scenes import (
-    HIDDEN,
     NewScenes,
     SceneDataset,
     Sources,
     collate,
     crop_photo,
     crop_trap,
-    hide_faces,
     make_scene,
     mosaic,
     paste_faces,

@@ -4,6 +4,10 @@ import cv2
 import numpy as np
 
 from mien.pipeline.images import Pixels
+from mien.training.detection.labels import Picture
+
+HIDDEN = 0.12
+"""Share of faces that are partly occluded artificially."""
 
 
 def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
@@ -21,6 +25,31 @@ def spoil(pixels: Pixels, random: np.random.Generator) -> Pixels:
     if random.random() < 0.35:
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(20, 90))])
         pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return pixels
+
+
+def hide_faces(scene: Picture, random: np.random.Generator) -> Pixels:
+    """Return a scene's pixels with some faces partly occluded, as by hands, hair, hats and microphones.
+
+    The occluder is an ellipse filled with one colour or with another part of the scene. It enters from one
+    side of the face and leaves at least half of the face visible.
+    """
+    pixels, side = scene.pixels.copy(), scene.pixels.shape[0]
+    for box in scene.boxes[random.random(len(scene.boxes)) < HIDDEN]:
+        size = box[2:] - box[:2]
+        direction = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])[random.integers(4)]
+        reach = random.uniform(0.2, 0.45)
+        middle = (box[:2] + box[2:]) / 2 + direction * size * (1 - reach)
+        across = np.where(direction == 0, random.uniform(0.25, 0.7), 0.5)
+        axes = (size * across).clip(1, 2 * side).astype(int)
+        mask = np.zeros((side, side), np.uint8)
+        centre = (int(middle[0]), int(middle[1]))
+        cv2.ellipse(mask, centre, (int(axes[0]), int(axes[1])), random.uniform(-25, 25), 0, 360, 1, -1)
+        if random.random() < 0.5:
+            cover = np.full_like(pixels, random.integers(0, 256, 3))
+        else:
+            cover = np.roll(scene.pixels, tuple(random.integers(side // 4, side, 2)), (0, 1))
+        pixels = np.where(mask[..., None] > 0, cover, pixels)
     return pixels
 
 

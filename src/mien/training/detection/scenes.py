@@ -13,9 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from mien.pipeline.detect.nms import intersection_over_union
-from mien.pipeline.images import Pixels
 from mien.training.detection.labels import Floats, Picture, no_faces
-from mien.training.detection.photometry import spoil
+from mien.training.detection.photometry import hide_faces, spoil
 
 T = TypeVar("T")
 
@@ -24,9 +23,6 @@ TRAPS = 0.1
 
 LARGEST = 1.2
 """Size of the largest faces from photos as a share of the scene's side; they reach beyond the scene."""
-
-HIDDEN = 0.12
-"""Share of faces that are partly occluded artificially."""
 
 LEAST_SIDE = 9.0
 """Faces whose shorter side in the scene is smaller, in pixels, become ignore regions."""
@@ -241,31 +237,6 @@ def paste_faces(scene: Picture, faces: Sequence[Picture], count: int, random: np
         np.asarray(points, np.float32).reshape(-1, 5, 2),
         np.asarray(known, np.bool_),
     )
-
-
-def hide_faces(scene: Picture, random: np.random.Generator) -> Pixels:
-    """Return a scene's pixels with some faces partly occluded, as by hands, hair, hats and microphones.
-
-    The occluder is an ellipse filled with one colour or with another part of the scene. It enters from one
-    side of the face and leaves at least half of the face visible.
-    """
-    pixels, side = scene.pixels.copy(), scene.pixels.shape[0]
-    for box in scene.boxes[random.random(len(scene.boxes)) < HIDDEN]:
-        size = box[2:] - box[:2]
-        direction = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])[random.integers(4)]
-        reach = random.uniform(0.2, 0.45)
-        middle = (box[:2] + box[2:]) / 2 + direction * size * (1 - reach)
-        across = np.where(direction == 0, random.uniform(0.25, 0.7), 0.5)
-        axes = (size * across).clip(1, 2 * side).astype(int)
-        mask = np.zeros((side, side), np.uint8)
-        centre = (int(middle[0]), int(middle[1]))
-        cv2.ellipse(mask, centre, (int(axes[0]), int(axes[1])), random.uniform(-25, 25), 0, 360, 1, -1)
-        if random.random() < 0.5:
-            cover = np.full_like(pixels, random.integers(0, 256, 3))
-        else:
-            cover = np.roll(scene.pixels, tuple(random.integers(side // 4, side, 2)), (0, 1))
-        pixels = np.where(mask[..., None] > 0, cover, pixels)
-    return pixels
 
 
 def warp(
